@@ -1,0 +1,95 @@
+"""Every error that Bunraku raises on purpose.
+
+BunrakuError
+├── RecipeError            a training recipe cannot be used
+├── DatasetError           a data set, or a place for one, cannot be used
+├── CheckpointError        a checkpoint cannot be read or written
+├── CharacterError         a character file is broken, hostile, too new, or lacks what was asked for
+├── ControlError           a control has an unknown name or a value that is not a number
+├── RecordingError         a recording of controls cannot be read
+├── DriverError            a driver was asked for that does not exist or cannot start
+├── SinkError              pictures cannot be written where they should go
+├── EngineError            an engine cannot load or run a generator
+│   ├── EngineUnavailable  the backend is not installed or this machine cannot run it
+│   ├── EngineMismatch     an engine was built for something else than what is here
+│   └── EngineBuildError   building an engine failed
+└── WireError              a message or socket of the bridge cannot be used
+    ├── MessageRejected    one message breaks the protocol; it is dropped and counted
+    └── ProtocolMismatch   the other side speaks another version
+
+A message says what happened, where, and what to do now.
+"""
+
+from __future__ import annotations
+
+
+class BunrakuError(Exception):
+    """Base of all errors that a user can mend; the command line prints its text and exits with 1."""
+
+
+class RecipeError(BunrakuError):
+    """A training recipe cannot be used."""
+
+
+class DatasetError(BunrakuError):
+    """A data set, or a place for one, cannot be used."""
+
+
+class CheckpointError(BunrakuError):
+    """A checkpoint cannot be read or written."""
+
+
+class CharacterError(BunrakuError):
+    """A character file is broken, hostile, too new, or lacks what was asked for."""
+
+
+class ControlError(BunrakuError):
+    """A control has an unknown name or a value that is not a number."""
+
+
+class RecordingError(BunrakuError):
+    """A recording of controls cannot be read."""
+
+
+class DriverError(BunrakuError):
+    """A driver was asked for that does not exist or cannot start."""
+
+
+class SinkError(BunrakuError):
+    """Pictures cannot be written where they should go."""
+
+
+class EngineError(BunrakuError):
+    """An engine cannot load or run a generator."""
+
+
+class EngineUnavailable(EngineError):
+    """The backend is not installed or this machine cannot run it."""
+
+
+class EngineMismatch(EngineError):
+    """An engine was built for something else than what is here."""
+
+
+class EngineBuildError(EngineError):
+    """Building an engine failed."""
+
+
+class WireError(BunrakuError):
+    """A message or socket of the bridge cannot be used."""
+
+
+class MessageRejected(WireError):
+    """One message breaks the protocol; it is dropped and counted.
+
+    Attributes:
+        code: short, stable reason, for counting and for the conformance vectors.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class ProtocolMismatch(WireError):
+    """The other side speaks another version."""

@@ -1,0 +1,1 @@
+"""What plays characters live: numpy and an inference library, never torch."""
