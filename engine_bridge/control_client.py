@@ -1,0 +1,312 @@
+"""The client's side of the control channel: a thread that says hello, sends the newest state, and keeps in touch."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, OrderedDict, deque
+from statistics import median
+from types import TracebackType
+from typing import Final
+
+import msgspec
+import zmq
+
+from .clock import now_ns
+from .control_wire import (
+    ClientMessage,
+    Hello,
+    Ping,
+    Refuse,
+    Request,
+    ServerMessage,
+    Welcome,
+    decode_server_message,
+    encode_client_message,
+)
+from .endpoints import DEFAULT_CONTROL_ENDPOINT, check_connect
+from .errors import MessageRejected
+from .frame import Frame
+from .liveness import Liveness
+from .messages import ClientStats, ControlState, LinkState, StreamInfo
+from .sockets import (
+    CONTROL_QUEUE,
+    MAX_CONTROL_BYTES,
+    OncePerSecond,
+    Socket,
+    SocketThread,
+    connect,
+    open_socket,
+    receive_parts,
+)
+from .wire import MAJOR
+
+logger = logging.getLogger(__name__)
+
+KEEP_IN_TOUCH_NS: Final = 500_000_000
+AFTER_REFUSAL_NS: Final = 10_000_000_000  # pause before asking a producer of another version again
+LOOK_AROUND_MS: Final = 250
+MESSAGES_AT_ONCE: Final = 32
+STATES_REMEMBERED: Final = 256
+ROUND_TRIPS_KEPT: Final = 32
+
+
+class ControlClient:
+    """Sends absolute control states to a producer; only the newest one waits, and none is queued while nobody listens.
+
+    Start it before or after the producer, and restart either at any time: after a restart of the producer it says
+    hello again and repeats the last state. Nothing here raises because of what arrives; look at `state`,
+    `last_refusal` and `bad`.
+    """
+
+    def __init__(self, endpoint: str = DEFAULT_CONTROL_ENDPOINT, *, name: str = "") -> None:
+        """Connect now or whenever the producer appears.
+
+        Args:
+            endpoint: of the producer's control channel.
+            name: told to the producer, for its log.
+
+        Raises:
+            WireError: the endpoint is malformed.
+        """
+        self.endpoint = check_connect(endpoint)
+        self._hello = Hello(proto=[MAJOR], name=name, caps=["raw"])
+
+        # Shared with the thread and guarded by the lock inside the condition.
+        self._changed = threading.Condition()
+        self._liveness = Liveness()
+        self._info: StreamInfo | None = None
+        self._last_refusal: Refuse | None = None
+        self._bad: Counter[str] = Counter()
+        self._round_trips_ns: deque[int] = deque(maxlen=ROUND_TRIPS_KEPT)
+        self._pending: dict[str, ClientMessage] = {"hello": self._hello}  # one of a kind, in order of sending
+        self._last_state: ControlState | None = None
+        self._last_id = 0
+        self._sent_ns: OrderedDict[int, int] = OrderedDict()  # control_id -> timestamp_ns
+
+        self._next_touch_ns = 0
+        self._log = OncePerSecond(logger)
+        self._thread = SocketThread("bunraku-control", self._run)
+
+    def send(self, state: ControlState) -> ControlState:
+        """Send a state as soon as possible, instead of any that still waits. Never blocks.
+
+        Args:
+            state: with `control_id` 0 it is numbered, with `timestamp_ns` 0 it is stamped with now. Numbers of one's
+                own must rise.
+
+        Returns:
+            the state as it is sent.
+
+        Raises:
+            WireError: it holds a number that is not finite.
+        """
+        with self._changed:
+            self._last_id = state.control_id or self._last_id + 1
+            state = msgspec.structs.replace(
+                state, control_id=self._last_id, timestamp_ns=state.timestamp_ns or now_ns()
+            )
+            encode_client_message(state)
+            self._queue_state(state)
+        self._thread.wake()
+        return state
+
+    def report(self, stats: ClientStats) -> None:
+        """Tell the producer what becomes of its frames; once per second is right."""
+        self._queue("stat", stats)
+
+    def request_last_frame(self) -> None:
+        """Ask for the last frame to be published once more."""
+        self._queue("req", Request(what="last"))
+
+    def motion_to_photon_ms(self, frame: Frame) -> float | None:
+        """Time from sending the state that this frame shows until now; None if the state was not ours."""
+        with self._changed:
+            if self._sent_ns.get(frame.control_id) != frame.control_timestamp_ns:
+                return None
+        return (now_ns() - frame.control_timestamp_ns) / 1e6
+
+    @property
+    def info(self) -> StreamInfo | None:
+        """What the stream shows and takes, None until the producer has welcomed this client."""
+        with self._changed:
+            return self._info
+
+    def wait_for_info(self, timeout_s: float) -> StreamInfo | None:
+        """As `info`, waiting for it if need be."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._info is not None, timeout_s)
+            return self._info
+
+    @property
+    def state(self) -> LinkState:
+        """How the link is now."""
+        with self._changed:
+            if self._thread.failure is not None:
+                return LinkState.ERROR
+            return self._liveness.state(now_ns())
+
+    @property
+    def last_refusal(self) -> Refuse | None:
+        """The last refusal, with `code` and `text`; None if there was none."""
+        with self._changed:
+            return self._last_refusal
+
+    @property
+    def bad(self) -> dict[str, int]:
+        """Rejected messages of the producer, by code."""
+        with self._changed:
+            return dict(self._bad)
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Median time of the last pings, None before the first answer. Includes waiting for the loop's next poll."""
+        with self._changed:
+            return median(self._round_trips_ns) / 1e6 if self._round_trips_ns else None
+
+    def close(self) -> None:
+        """Stop; takes milliseconds, also when there never was a producer. A state still waiting is not sent."""
+        self._thread.close()
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _queue(self, kind: str, message: ClientMessage) -> None:
+        with self._changed:
+            self._pending[kind] = message
+        self._thread.wake()
+
+    def _queue_state(self, state: ControlState) -> None:
+        waiting = self._pending.get("set")
+        if isinstance(waiting, ControlState) and waiting.calibrate:
+            state = msgspec.structs.replace(state, calibrate=True)
+        self._pending["set"] = self._last_state = state
+        self._sent_ns[state.control_id] = state.timestamp_ns
+        while len(self._sent_ns) > STATES_REMEMBERED:
+            self._sent_ns.popitem(last=False)
+
+    # From here on: the thread.
+
+    def _run(self, thread: SocketThread) -> None:
+        while not thread.stopping:
+            socket = open_socket(thread.context, zmq.DEALER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+            socket.immediate = True  # queue nothing while nobody is connected: it would only grow old
+            try:
+                pause_s = self._converse(thread, socket)
+            finally:
+                socket.close()
+            thread.rest(pause_s)
+
+    def _converse(self, thread: SocketThread, socket: Socket) -> float:
+        """Talk until the connection is hopeless or the thread should stop; returns seconds to pause."""
+        connect(socket, self.endpoint)
+        poller = zmq.Poller()
+        poller.register(thread.alarm, zmq.POLLIN)
+        while not thread.stopping:
+            self._keep_in_touch()
+            poller.register(socket, zmq.POLLIN | zmq.POLLOUT if self._pending else zmq.POLLIN)
+            events = dict(poller.poll(LOOK_AROUND_MS))
+            thread.hush()
+            if events.get(socket, 0) & zmq.POLLOUT:
+                self._send_pending(socket)
+            if events.get(socket, 0) & zmq.POLLIN:
+                pause_s = self._drain(socket)
+                if pause_s is not None:
+                    return pause_s
+        return 0.0
+
+    def _keep_in_touch(self) -> None:
+        """Twice a second: hello until welcomed, then pings. To a producer of another version: hello every 10 s."""
+        now = now_ns()
+        if now < self._next_touch_ns:
+            return
+        with self._changed:
+            if self._liveness.state(now) is LinkState.INCOMPATIBLE:
+                self._pending = {"hello": self._hello}
+                self._next_touch_ns = now + AFTER_REFUSAL_NS
+                return
+            if self._info is None:
+                self._pending["hello"] = self._hello
+            else:
+                self._pending["ping"] = Ping(t=now)
+            self._next_touch_ns = now + KEEP_IN_TOUCH_NS
+
+    def _send_pending(self, socket: Socket) -> None:
+        with self._changed:
+            pending, self._pending = self._pending, {}
+            if self._liveness.state(now_ns()) is LinkState.INCOMPATIBLE:
+                pending = {kind: message for kind, message in pending.items() if kind == "hello"}
+            for kind in list(pending):
+                try:
+                    socket.send(encode_client_message(pending[kind]), zmq.NOBLOCK)
+                except zmq.Again:
+                    self._pending = pending
+                    return
+                del pending[kind]
+
+    def _drain(self, socket: Socket) -> float | None:
+        for _ in range(MESSAGES_AT_ONCE):
+            try:
+                parts = receive_parts(socket, limit=1)
+            except zmq.Again:
+                break
+            try:
+                if len(parts) != 1:
+                    raise MessageRejected("parts", f"a control message of {len(parts)} parts; one is right")
+                message = decode_server_message(parts[0].bytes)
+            except MessageRejected as error:
+                pause_s = self._note_rejected(error)
+                if pause_s is not None:
+                    return pause_s
+            else:
+                with self._changed:
+                    self._note(message)
+        return None
+
+    def _note(self, message: ServerMessage) -> None:
+        now = now_ns()
+        if isinstance(message, Refuse):
+            self._last_refusal = message
+            if message.code == "version":
+                self._note_incompatible()
+            else:
+                self._liveness.good(now)
+            return
+        self._liveness.good(now)
+        if isinstance(message, Welcome):
+            self._info = message.info
+            self._changed.notify_all()
+            return
+        self._round_trips_ns.append(now - message.t)
+        if self._info is not None and message.ses != self._info.session:
+            # The producer was started anew and knows neither this client nor what it wants.
+            self._info = None
+            self._pending["hello"] = self._hello
+            if self._last_state is not None:
+                self._last_id += 1
+                state = msgspec.structs.replace(
+                    self._last_state, control_id=self._last_id, timestamp_ns=now, calibrate=False
+                )
+                self._queue_state(state)
+
+    def _note_rejected(self, error: MessageRejected) -> float | None:
+        with self._changed:
+            self._bad[error.code] += 1
+            if error.code == "version":
+                self._note_incompatible()
+                pause_s = None
+            else:
+                pause_s = self._liveness.bad(now_ns())
+        self._log.warn(f"{self.endpoint}: dropped a message ({error.code}): {error}")
+        return pause_s
+
+    def _note_incompatible(self) -> None:
+        self._liveness.incompatible()
+        self._info = None
+        self._pending = {}
+        self._next_touch_ns = now_ns() + AFTER_REFUSAL_NS

@@ -1,0 +1,197 @@
+"""The producer's side of the control channel: a ROUTER socket that the live loop polls. Knows states, moves nothing.
+
+No thread, like the publisher: the live loop calls `poll` once a round, as late as possible before it renders.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+import msgspec
+import zmq
+
+from .clock import now_ns
+from .control_wire import (
+    Hello,
+    Ping,
+    Pong,
+    Refuse,
+    Request,
+    ServerMessage,
+    decode_client_message,
+    encode_server_message,
+    welcome_of,
+)
+from .errors import MessageRejected, WireError
+from .messages import ClientStats, ControlState, StreamInfo
+from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, Context, OncePerSecond, bind, open_socket, receive_parts
+
+logger = logging.getLogger(__name__)
+
+MAX_CLIENTS: Final = 64  # remembered; the one silent for longest is forgotten first
+MESSAGES_PER_POLL: Final = 64  # so that a flood cannot hold up a frame
+PRESENT_NS: Final = 3_000_000_000
+
+
+@dataclass(slots=True)
+class _Client:
+    name: str = ""
+    last_id: int = 0
+    heard_ns: int = 0
+    stats: ClientStats | None = None
+
+
+class ControlServer:
+    """Takes the absolute states that clients send; the newest of all clients wins.
+
+    A client is answered, and may be refused, but never waited for. A bad message is counted, refused with a code, and
+    logged at most once per second; the last good state stays.
+
+    Attributes:
+        endpoint: where to connect, with the port that was found.
+        accepted: states taken.
+        late: states that were no news, by their number.
+        bad: rejected messages by code.
+    """
+
+    def __init__(self, endpoint: str, info: StreamInfo, *, resend_last: Callable[[], None] | None = None) -> None:
+        """Bind the socket.
+
+        Args:
+            endpoint: of this machine only; port 0 takes a free one. The usual one is `DEFAULT_CONTROL_ENDPOINT`.
+            info: what the stream shows and takes; `update` changes it.
+            resend_last: called in `poll` when a client asks for the last frame; usually `Publisher.resend_last`.
+
+        Raises:
+            WireError: the endpoint is taken, malformed, or reachable from other machines, or `info` is too large.
+        """
+        self.accepted = 0
+        self.late = 0
+        self.bad: Counter[str] = Counter()
+        self._info = info
+        self._welcome = encode_server_message(welcome_of(info))
+        self._resend_last = resend_last
+        self._clients: OrderedDict[bytes, _Client] = OrderedDict()
+        self._log = OncePerSecond(logger)
+        self._context: Context = zmq.Context()
+        self._socket = open_socket(self._context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        try:
+            self.endpoint = bind(self._socket, endpoint)
+        except WireError:
+            self.close()
+            raise
+
+    @property
+    def info(self) -> StreamInfo:
+        """What clients are told."""
+        return self._info
+
+    @property
+    def client_stats(self) -> list[ClientStats]:
+        """What the clients heard of within the last three seconds tell about the frames they show."""
+        now = now_ns()
+        present = [client for client in self._clients.values() if now - client.heard_ns < PRESENT_NS]
+        return [client.stats for client in present if client.stats is not None]
+
+    def update(self, info: StreamInfo) -> None:
+        """Change what the stream shows and takes, and tell all clients.
+
+        Raises:
+            WireError: `info` is too large.
+        """
+        self._welcome = encode_server_message(welcome_of(info))
+        self._info = info
+        for address in self._clients:
+            self._send(address, self._welcome)
+
+    def poll(self) -> ControlState | None:
+        """Read what has come and answer it. Never blocks, and reads a bounded number of messages.
+
+        Returns:
+            the newest accepted state, numbers clamped to the limits in `info`; None if there is none since the last
+            call. It is absolute: it replaces the state before it. Only `calibrate` is kept from overtaken ones.
+        """
+        newest: ControlState | None = None
+        calibrate = False
+        for _ in range(MESSAGES_PER_POLL):
+            try:
+                parts = receive_parts(self._socket, limit=2)
+            except zmq.Again:
+                break
+            state = self._handle(parts[0].bytes, [part.bytes for part in parts[1:]])
+            if state is not None:
+                newest = state
+                calibrate |= state.calibrate
+        if newest is not None and calibrate:
+            newest = msgspec.structs.replace(newest, calibrate=True)
+        return newest
+
+    def close(self) -> None:
+        """Free the socket; a second call does nothing."""
+        if not self._socket.closed:
+            self._socket.close()
+            self._context.term()
+
+    def __enter__(self) -> ControlServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _handle(self, address: bytes, parts: list[bytes]) -> ControlState | None:
+        try:
+            if len(parts) != 1:
+                raise MessageRejected("parts", f"a control message of {len(parts)} parts; one is right")
+            message = decode_client_message(parts[0], self._info)
+        except MessageRejected as error:
+            self.bad[error.code] += 1
+            self._log.warn(f"{self.endpoint}: refused a control message ({error.code}): {error}")
+            self._answer(address, Refuse(code=error.code, text=str(error), ses=self._info.session))
+            return None
+        client = self._client(address)
+        if isinstance(message, ControlState):
+            return self._newer(client, message)
+        if isinstance(message, Hello):
+            client.name = message.name[:64]
+            client.last_id = 0
+            self._send(address, self._welcome)
+        elif isinstance(message, Ping):
+            self._answer(address, Pong(t=message.t, r=now_ns(), ses=self._info.session))
+        elif isinstance(message, Request):
+            if message.what == "info":
+                self._send(address, self._welcome)
+            elif self._resend_last is not None:
+                self._resend_last()
+        else:
+            client.stats = message
+        return None
+
+    def _newer(self, client: _Client, state: ControlState) -> ControlState | None:
+        if state.control_id <= client.last_id:
+            self.late += 1
+            return None
+        client.last_id = state.control_id
+        self.accepted += 1
+        return state
+
+    def _client(self, address: bytes) -> _Client:
+        client = self._clients.setdefault(address, _Client())
+        self._clients.move_to_end(address)
+        while len(self._clients) > MAX_CLIENTS:
+            self._clients.popitem(last=False)
+        client.heard_ns = now_ns()
+        return client
+
+    def _answer(self, address: bytes, message: ServerMessage) -> None:
+        self._send(address, encode_server_message(message))
+
+    def _send(self, address: bytes, packed: bytes) -> None:
+        # ROUTER drops what a client's queue cannot take, or a client that has gone.
+        self._socket.send_multipart([address, packed], zmq.NOBLOCK)

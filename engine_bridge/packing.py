@@ -1,0 +1,88 @@
+"""msgpack maps with bounds. Knows limits and shapes, not what a message means.
+
+A few bytes of msgpack can promise millions of elements or thousands of levels. Every promise is checked against a
+bound before memory is taken, and the depth afterwards on what the bound has let through.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgpack  # type: ignore[import-untyped]
+import msgspec
+
+from .errors import MessageRejected
+
+MAX_BYTES: Final = 64 * 1024  # of one packed map
+MAX_KEYS: Final = 64  # of the outermost map of a frame's header
+MAX_DEPTH: Final = 4  # levels of maps and arrays, the outermost map being the first
+MAX_MAP: Final = 256  # keys of any map: all controls of the vocabulary fit
+MAX_ARRAY: Final = 1024
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+def pack(message: dict[str, Any]) -> bytes:
+    """Pack a map of plain values."""
+    packed: bytes = msgpack.packb(message, use_bin_type=True)
+    return packed
+
+
+def unpack(data: bytes | memoryview, *, max_keys: int = MAX_MAP) -> dict[str, Any]:
+    """Read exactly one map from bytes of unknown origin.
+
+    Returns:
+        the map; its keys, and those of the maps inside, are strings.
+
+    Raises:
+        MessageRejected: `header_size`, `msgpack`, `keys` or `depth`.
+    """
+    if len(data) > MAX_BYTES:
+        raise MessageRejected("header_size", f"a packed map of {len(data)} bytes, the limit is {MAX_BYTES}")
+    try:
+        value = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=MAX_BYTES,
+            max_bin_len=MAX_BYTES,
+            max_array_len=MAX_ARRAY,
+            max_map_len=MAX_MAP,
+            max_ext_len=0,
+        )
+    except (ValueError, msgpack.UnpackException) as error:
+        raise MessageRejected("msgpack", f"not one well-formed, bounded msgpack value: {error}") from error
+    if not isinstance(value, dict):
+        raise MessageRejected("msgpack", f"a {type(value).__name__} where a map must be")
+    if len(value) > max_keys:
+        raise MessageRejected("keys", f"{len(value)} keys, the limit is {max_keys}")
+    _check_nesting(value)
+    return value
+
+
+def to_record(message: dict[str, Any], kind: type[Record], *, code: str = "header") -> Record:
+    """Turn an unpacked map into a typed record; keys that the record does not know are ignored.
+
+    Raises:
+        MessageRejected: with the given code, naming the key that is missing or of a wrong type.
+    """
+    try:
+        return msgspec.convert(message, type=kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise MessageRejected(code, f"{kind.__name__}: {error}") from error
+
+
+def _check_nesting(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for container in level:
+            if isinstance(container, dict):
+                if not all(isinstance(key, str) for key in container):
+                    raise MessageRejected("msgpack", "a map key that is not a string")
+                below += [item for item in container.values() if isinstance(item, dict | list)]
+            else:
+                below += [item for item in container if isinstance(item, dict | list)]
+        level = below
+    if level:
+        raise MessageRejected("depth", f"maps and arrays nested deeper than {MAX_DEPTH}")

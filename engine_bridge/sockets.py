@@ -1,0 +1,200 @@
+"""ZeroMQ sockets as this protocol wants them: bounded queues, nothing lingering, dead peers noticed.
+
+Knows options and threads. Knows nothing of what is in a message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import zmq
+
+from .endpoints import check_bind, check_connect, is_ipv6
+from .errors import WireError
+
+Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
+Socket: TypeAlias = "zmq.Socket[bytes]"
+
+logger = logging.getLogger(__name__)
+
+MAX_FRAME_BYTES: Final = 64 * 1024 * 1024  # of one message part on the frame channel; libzmq hangs up on more
+MAX_CONTROL_BYTES: Final = 1024 * 1024  # the same on the control channel; a message may fill only 64 KiB of it
+FRAME_QUEUE: Final = 2  # messages; a longer queue only makes frames older
+CONTROL_QUEUE: Final = 8
+JOIN_TIMEOUT_S: Final = 2.0
+
+
+def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> Socket:
+    """Open a socket that never blocks its closing and notices dead peers within three seconds."""
+    socket = context.socket(kind)
+    socket.linger = 0
+    socket.sndhwm = queue
+    socket.rcvhwm = queue
+    socket.maxmsgsize = max_bytes
+    socket.handshake_ivl = 2000
+    socket.heartbeat_ivl = 1000
+    socket.heartbeat_timeout = 3000
+    socket.reconnect_ivl = 100
+    socket.reconnect_ivl_max = 1000
+    return socket
+
+
+def bind(socket: Socket, endpoint: str) -> str:
+    """Bind to this machine only.
+
+    Returns:
+        the endpoint to connect to, its port filled in.
+
+    Raises:
+        WireError: the endpoint may not be bound, or somebody else has it.
+    """
+    wanted = check_bind(endpoint)
+    socket.ipv6 = is_ipv6(wanted)
+    try:
+        socket.bind(wanted)
+    except zmq.ZMQError as error:
+        advice = "Is another bunraku playing? Stop it, or choose another port; port 0 takes a free one"
+        raise WireError(f"Cannot bind {wanted}: {error}. {advice}.") from error
+    return str(socket.get_string(zmq.LAST_ENDPOINT))
+
+
+def connect(socket: Socket, endpoint: str) -> None:
+    """Connect now or whenever the other side appears.
+
+    Raises:
+        WireError: the endpoint is malformed.
+    """
+    wanted = check_connect(endpoint)
+    socket.ipv6 = is_ipv6(wanted)
+    try:
+        socket.connect(wanted)
+    except zmq.ZMQError as error:
+        raise WireError(f"Cannot connect to {wanted}: {error}. Check the endpoint's spelling.") from error
+
+
+def receive_parts(socket: Socket, *, limit: int) -> list[zmq.Frame]:
+    """Take one waiting message without copying it.
+
+    Args:
+        socket: where to look.
+        limit: parts kept; a message with more is read to its end, and one part above the limit stays to tell.
+
+    Raises:
+        zmq.Again: no message waits.
+    """
+    parts = [socket.recv(zmq.NOBLOCK, copy=False)]
+    more = parts[0].more
+    while more:
+        part = socket.recv(zmq.NOBLOCK, copy=False)
+        more = part.more
+        if len(parts) <= limit:
+            parts.append(part)
+    return parts
+
+
+class SocketThread:
+    """A thread with a ZeroMQ context of its own, that others can wake and stop without waiting.
+
+    `run(thread)` is called in the thread. It opens, uses and closes its sockets there, polls `thread.alarm` beside
+    them, and returns soon after `thread.stopping` is set. Nothing else touches its sockets, so closing cannot hang.
+
+    Attributes:
+        context: for the sockets of the thread.
+        alarm: readable after `wake` and `close`; for the thread only.
+        failure: what ended the thread other than `close`, None while all is well.
+    """
+
+    def __init__(self, name: str, run: Callable[[SocketThread], None]) -> None:
+        self.context: Context = zmq.Context()
+        self.failure: Exception | None = None
+        self._run = run
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._bell = _pair(self.context)
+        self._bell.bind("inproc://alarm")
+        self._thread = threading.Thread(target=self._guarded_run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the thread should return."""
+        return self._stop.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Wait in the thread, but no longer than until it should stop."""
+        self._stop.wait(seconds)
+
+    def hush(self) -> None:
+        """Take all rings off the alarm, in the thread."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                self.alarm.recv(zmq.NOBLOCK)
+
+    def wake(self) -> None:
+        """Make the thread look around now. Never blocks; harmless after `close`."""
+        with self._lock:
+            if not self._closed:
+                self._ring()
+
+    def close(self) -> None:
+        """Stop the thread and free its sockets; a second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._stop.set()
+            self._ring()
+            self._thread.join(JOIN_TIMEOUT_S)
+            self._bell.close()
+            if self._thread.is_alive():
+                logger.error("%s did not stop within %s s", self._thread.name, JOIN_TIMEOUT_S)
+            else:
+                self.context.term()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(zmq.Again):  # full: an earlier ring is still to be heard
+            self._bell.send(b"", zmq.NOBLOCK)
+
+    def _guarded_run(self) -> None:
+        self.alarm = _pair(self.context)
+        self.alarm.connect("inproc://alarm")
+        try:
+            self._run(self)
+        except Exception as error:  # the edge of the thread
+            self.failure = error
+            logger.exception("%s ended", self._thread.name)
+        finally:
+            self.alarm.close()
+
+
+def _pair(context: Context) -> Socket:
+    socket = context.socket(zmq.PAIR)
+    socket.linger = 0
+    socket.sndhwm = socket.rcvhwm = 1
+    return socket
+
+
+class OncePerSecond:
+    """A warning that a flood cannot turn into a flood of lines: one per second, with the number left out."""
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._logger = log
+        self._clock = clock
+        self._last_ns: int | None = None
+        self._left_out = 0
+
+    def warn(self, text: str) -> None:
+        """Log the text unless something was logged less than a second ago."""
+        now = self._clock()
+        if self._last_ns is not None and now - self._last_ns < 1_000_000_000:
+            self._left_out += 1
+            return
+        more = f" ({self._left_out} more since the last line)" if self._left_out else ""
+        self._logger.warning("%s%s", text, more)
+        self._last_ns, self._left_out = now, 0

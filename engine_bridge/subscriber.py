@@ -1,0 +1,362 @@
+"""The client's side of the frame channel: a thread that always drains, so that the newest wins. Shows nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final
+
+import msgspec
+import numpy as np
+import zmq
+
+from .clock import age_ns, now_ns, unix_offset_ns
+from .endpoints import DEFAULT_FRAMES_ENDPOINT, check_connect
+from .errors import MessageRejected
+from .frame import Frame
+from .liveness import FrameOrder, Liveness
+from .messages import ClientStats, LinkState, LiveStats, Provenance
+from .sockets import (
+    FRAME_QUEUE,
+    MAX_FRAME_BYTES,
+    OncePerSecond,
+    Socket,
+    SocketThread,
+    connect,
+    open_socket,
+    receive_parts,
+)
+from .wire import (
+    MAJOR,
+    MAX_PARTS,
+    TOPIC_FAMILY,
+    TOPIC_PREFIX,
+    Bye,
+    FrameMessage,
+    Heartbeat,
+    Message,
+    decode,
+    split_topic,
+    topic_of,
+)
+
+logger = logging.getLogger(__name__)
+
+LOOK_AROUND_MS: Final = 250
+MESSAGES_AT_ONCE: Final = 32  # drained before the newest of them is handed over
+AGES_KEPT: Final = 1024
+
+
+class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscriber has seen since it was made.
+
+    Attributes:
+        received: frames that were news.
+        shown: frames taken by `latest` or `wait`.
+        skipped: frames overtaken by a newer one before they were taken.
+        late: frames that were no news (sent again for a late joiner, or out of order).
+        missed: frames that never came, counted from gaps in the numbers.
+        bad: rejected messages by code.
+        reconnects: new connections after too many bad messages.
+        age_arrival_ms_p50: median time from publishing to arrival, of the last 1024 frames; None before the first.
+        age_arrival_ms_p99: its 99th percentile.
+        age_take_ms_p50: median time from publishing to being taken; None before the first.
+        age_take_ms_p99: its 99th percentile.
+    """
+
+    received: int
+    shown: int
+    skipped: int
+    late: int
+    missed: int
+    bad: dict[str, int]
+    reconnects: int
+    age_arrival_ms_p50: float | None
+    age_arrival_ms_p99: float | None
+    age_take_ms_p50: float | None
+    age_take_ms_p99: float | None
+
+    def for_producer(self) -> ClientStats:
+        """The part that a producer wants to hear once per second."""
+        return ClientStats(
+            shown=self.shown,
+            dropped=self.skipped + self.missed,
+            age_p50_ms=self.age_take_ms_p50 or 0.0,
+            age_p99_ms=self.age_take_ms_p99 or 0.0,
+        )
+
+
+class Subscriber:
+    """Receives one stream and keeps its newest frame.
+
+    Start it before or after the producer, and restart either at any time. Nothing here raises because of what arrives;
+    look at `state`, `last_error` and `statistics`.
+    """
+
+    def __init__(self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, stream: str | None = None) -> None:
+        """Connect now or whenever the producer appears.
+
+        Args:
+            endpoint: of the producer's frame channel.
+            stream: name of the stream; None takes the first one heard, and another one only when that is gone.
+
+        Raises:
+            WireError: the endpoint or the name is malformed.
+        """
+        self.endpoint = check_connect(endpoint)
+        self._wanted_stream = stream
+        self._topic = TOPIC_PREFIX if stream is None else topic_of(stream)
+        self._probing = False  # whether topics of all major versions are subscribed
+        self._version_is_ours = False  # whether any stream of our version was heard since the wanted one was
+
+        # Everything below is shared with the thread and guarded by the lock inside the condition.
+        self._changed = threading.Condition()
+        self._liveness = Liveness()
+        self._order = FrameOrder()
+        self._stream = stream
+        self._newest: FrameMessage | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._provenance: Provenance | None = None
+        self._producer_offset_ns: int | None = None
+        self._received = self._shown = self._skipped = 0
+        self._bad: Counter[str] = Counter()
+        self._last_error = ""
+        self._ages_at_arrival: deque[int] = deque(maxlen=AGES_KEPT)
+        self._ages_at_take: deque[int] = deque(maxlen=AGES_KEPT)
+
+        self._log = OncePerSecond(logger)
+        self._thread = SocketThread("bunraku-subscriber", self._run)
+
+    def latest(self) -> Frame | None:
+        """The newest frame, or None if there is nothing newer than what was taken before.
+
+        Its pixels are read-only and stay valid for as long as you hold them.
+        """
+        with self._changed:
+            return self._take()
+
+    def wait(self, timeout_s: float) -> Frame | None:
+        """The newest frame, waiting for it if need be; None if none came in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None, timeout_s)
+            return self._take()
+
+    @property
+    def state(self) -> LinkState:
+        """How the link is now."""
+        with self._changed:
+            if self._thread.failure is not None:
+                return LinkState.ERROR
+            return self._liveness.state(now_ns())
+
+    @property
+    def stream(self) -> str | None:
+        """Name of the stream that is received, None until one is heard."""
+        with self._changed:
+            return self._stream
+
+    @property
+    def session(self) -> int | None:
+        """The producer's session, None until it is heard. A new one means that the producer was started anew."""
+        with self._changed:
+            return self._order.session
+
+    @property
+    def stats(self) -> LiveStats | None:
+        """How the producer's live loop does, from its last heartbeat."""
+        with self._changed:
+            return self._heartbeat.stats if self._heartbeat else None
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where the pictures come from, None until the producer has told."""
+        with self._changed:
+            return self._provenance
+
+    @property
+    def control_endpoint(self) -> str | None:
+        """Where the producer takes controls, None if it has not told."""
+        with self._changed:
+            return (self._heartbeat.control_endpoint or None) if self._heartbeat else None
+
+    @property
+    def last_error(self) -> str:
+        """Why the last rejected message was rejected, empty if none was."""
+        with self._changed:
+            return self._last_error
+
+    @property
+    def statistics(self) -> SubscriberStatistics:
+        """Counts and ages since the start."""
+        with self._changed:
+            arrival = _percentiles_ms(self._ages_at_arrival)
+            take = _percentiles_ms(self._ages_at_take)
+            return SubscriberStatistics(
+                received=self._received,
+                shown=self._shown,
+                skipped=self._skipped,
+                late=self._order.late,
+                missed=self._order.missed,
+                bad=dict(self._bad),
+                reconnects=self._liveness.reconnects,
+                age_arrival_ms_p50=arrival[0],
+                age_arrival_ms_p99=arrival[1],
+                age_take_ms_p50=take[0],
+                age_take_ms_p99=take[1],
+            )
+
+    def close(self) -> None:
+        """Stop receiving; takes milliseconds, also when there never was a producer."""
+        self._thread.close()
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take(self) -> Frame | None:
+        message, self._newest = self._newest, None
+        if message is None:
+            return None
+        self._shown += 1
+        self._note_age(self._ages_at_take, message)
+        return message.frame
+
+    def _note_age(self, ages: deque[int], message: FrameMessage) -> None:
+        if message.frame.publish_ns:
+            age = age_ns(
+                message.frame.publish_ns,
+                now_ns=now_ns(),
+                producer_offset_ns=self._producer_offset_ns,
+                own_offset_ns=unix_offset_ns(),
+            )
+            ages.append(age)
+
+    # From here on: the thread.
+
+    def _run(self, thread: SocketThread) -> None:
+        while not thread.stopping:
+            socket = open_socket(thread.context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
+            try:
+                pause_s = self._receive(thread, socket)
+            finally:
+                socket.close()
+            thread.rest(pause_s)
+
+    def _receive(self, thread: SocketThread, socket: Socket) -> float:
+        """Receive until the connection is hopeless or the thread should stop; returns seconds to pause."""
+        socket.subscribe(self._topic)
+        connect(socket, self.endpoint)
+        self._probing = False
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(thread.alarm, zmq.POLLIN)
+        while not thread.stopping:
+            self._probe_while_lost(socket)
+            if socket in dict(poller.poll(LOOK_AROUND_MS)):
+                pause_s = self._drain(socket)
+                if pause_s is not None:
+                    return pause_s
+        return 0.0
+
+    def _probe_while_lost(self, socket: Socket) -> None:
+        """While nothing is heard, listen to all major versions, to tell "wrong version" from silence.
+
+        No longer than until anything is heard: the producer takes whoever listens for somebody who watches.
+        """
+        with self._changed:
+            lost = self._liveness.state(now_ns()) is LinkState.LOST
+            if lost:
+                self._stream = self._wanted_stream
+        probe = lost and not self._version_is_ours
+        if probe and not self._probing:
+            socket.subscribe(TOPIC_FAMILY)
+        elif self._probing and not probe:
+            socket.unsubscribe(TOPIC_FAMILY)
+        self._probing = probe
+
+    def _drain(self, socket: Socket) -> float | None:
+        """Read all that waits; keep the newest frame. Returns a pause to make if the connection is hopeless."""
+        newest: FrameMessage | None = None
+        pause_s: float | None = None
+        for _ in range(MESSAGES_AT_ONCE):
+            try:
+                parts = receive_parts(socket, limit=MAX_PARTS)
+            except zmq.Again:
+                break
+            try:
+                message = self._decode([part.buffer for part in parts])
+            except MessageRejected as error:
+                pause_s = self._note_rejected(error)
+                if pause_s is not None:
+                    break
+                continue
+            if message is not None:
+                newest = self._note(message, newest)
+        if newest is not None:
+            with self._changed:
+                self._skipped += self._newest is not None
+                self._newest = newest
+                self._changed.notify_all()
+        return pause_s
+
+    def _decode(self, parts: list[memoryview]) -> Message | None:
+        """Read a message; None if it is of a stream that is not wanted."""
+        if parts:
+            major, stream = split_topic(parts[0])
+            if major == MAJOR and self._stream is not None and stream != self._stream:
+                self._version_is_ours = True
+                return None
+        return decode(parts)
+
+    def _note(self, message: Message, newest: FrameMessage | None) -> FrameMessage | None:
+        """Note what a good message tells; returns the newest frame so far."""
+        self._version_is_ours = False
+        with self._changed:
+            if isinstance(message, Bye):
+                if message.session == self._order.session:
+                    self._liveness.bye()
+                return newest
+            if isinstance(message, Heartbeat):
+                self._stream = message.stream
+                self._order.is_new_session(message.session)
+                self._liveness.heartbeat(now_ns())
+                self._heartbeat = message
+                self._provenance = message.provenance or self._provenance
+                self._producer_offset_ns = message.unix_offset_ns
+                return newest
+            self._stream = message.frame.stream
+            self._liveness.good(now_ns())
+            self._provenance = message.provenance or self._provenance
+            if not self._order.is_news(message.frame.session, message.frame.frame_id):
+                return newest
+            self._received += 1
+            self._skipped += newest is not None
+            self._note_age(self._ages_at_arrival, message)
+            return message
+
+    def _note_rejected(self, error: MessageRejected) -> float | None:
+        with self._changed:
+            self._bad[error.code] += 1
+            self._last_error = str(error)
+            if error.code == "version":
+                self._liveness.incompatible()
+                pause_s = None
+            else:
+                pause_s = self._liveness.bad(now_ns())
+        self._log.warn(f"{self.endpoint}: dropped a message ({error.code}): {error}")
+        return pause_s
+
+
+def _percentiles_ms(ages_ns: Iterable[int]) -> tuple[float | None, float | None]:
+    values = np.fromiter(ages_ns, np.float64)
+    if not values.size:
+        return None, None
+    p50, p99 = np.percentile(values, [50, 99]) / 1e6
+    return round(float(p50), 3), round(float(p99), 3)

@@ -1,0 +1,1 @@
+"""The pygame window that shows a stream and moves its character. Importing this package imports no pygame."""

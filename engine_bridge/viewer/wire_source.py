@@ -1,0 +1,145 @@
+"""A stream that comes over sockets, as a window wants it. Knows the subscriber and the control client, no window."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from statistics import median
+from types import TracebackType
+from typing import Final
+
+from msgspec import structs
+
+from engine_bridge.clock import now_ns
+from engine_bridge.control_client import ControlClient
+from engine_bridge.endpoints import DEFAULT_FRAMES_ENDPOINT
+from engine_bridge.errors import WireError
+from engine_bridge.frame import Frame
+from engine_bridge.messages import ControlState, LinkState, LiveStats, StreamInfo
+from engine_bridge.subscriber import Subscriber
+
+logger = logging.getLogger(__name__)
+
+_REPORT_NS: Final = 1_000_000_000
+_TIMES_KEPT: Final = 120
+
+
+class WireSource:
+    """Subscribes to somebody's stream and moves its character, if the producer takes controls.
+
+    Producer and window may start in any order and be restarted. What the window itself can measure (motion to photon,
+    age of the frames) replaces the producer's figures, which are of other clients.
+    """
+
+    def __init__(
+        self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, control: str | None = None, stream: str | None = None
+    ) -> None:
+        """Connect now or whenever the producer appears.
+
+        Args:
+            endpoint: of the producer's frame channel.
+            control: of its control channel; None takes what the producer's heartbeat says.
+            stream: name of the stream; None takes the first one heard.
+
+        Raises:
+            WireError: an endpoint or the name is malformed.
+        """
+        self._subscriber = Subscriber(endpoint, stream=stream)
+        self._client: ControlClient | None = None
+        self._client_endpoint: str | None = None
+        self._fixed_control = control
+        self._frame: Frame | None = None
+        self._motion_to_photon_ms: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self._next_report_ns = 0
+        if control is not None:
+            try:
+                self._client = ControlClient(control, name="window")
+            except WireError:
+                self._subscriber.close()
+                raise
+
+    def __enter__(self) -> WireSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def info(self) -> StreamInfo | None:
+        """What the producer takes; without a control channel, what can be seen from its frames."""
+        self._meet_control()
+        if self._client is not None:
+            return self._client.info
+        if self._frame is None or self._subscriber.stats is None:
+            return None
+        height, width = self._frame.pixels.shape[:2]
+        return StreamInfo(
+            session=self._frame.session,
+            stream=self._frame.stream,
+            character=self._frame.stream,
+            width=width,
+            height=height,
+            fps=self._subscriber.stats.target_fps,
+            controls=[],
+            provider=self._frame.provider,
+        )
+
+    @property
+    def stats(self) -> LiveStats | None:
+        """The producer's statistics, with this window's own measurements where it has them."""
+        stats = self._subscriber.stats
+        if stats is None:
+            return None
+        times = self._motion_to_photon_ms
+        return structs.replace(
+            stats,
+            motion_to_photon_ms=median(times) if times else stats.motion_to_photon_ms,
+            frame_age_ms_p50=self._subscriber.statistics.age_take_ms_p50,
+        )
+
+    @property
+    def link(self) -> LinkState:
+        """How the frame channel is."""
+        return self._subscriber.state
+
+    def latest(self) -> Frame | None:
+        """Hand out the newest frame, or None; its pixels stay valid for as long as they are held."""
+        frame = self._subscriber.latest()
+        if frame is None:
+            return None
+        if self._client is not None:
+            news = self._frame is None or frame.control_id != self._frame.control_id
+            time_ms = self._client.motion_to_photon_ms(frame) if news else None
+            if time_ms is not None:
+                self._motion_to_photon_ms.append(time_ms)
+            if now_ns() >= self._next_report_ns:
+                self._next_report_ns = now_ns() + _REPORT_NS
+                self._client.report(self._subscriber.statistics.for_producer())
+        self._frame = frame
+        return frame
+
+    def send(self, state: ControlState) -> None:
+        """Send what the user wants, if the producer takes controls. The client numbers it: it also sends on its own."""
+        if self._client is not None:
+            self._client.send(structs.replace(state, control_id=0))
+
+    def close(self) -> None:
+        """Disconnect; takes milliseconds."""
+        if self._client is not None:
+            self._client.close()
+        self._subscriber.close()
+
+    def _meet_control(self) -> None:
+        """Follow the control endpoint that the heartbeat names: it may change when the producer starts again."""
+        endpoint = self._subscriber.control_endpoint
+        if self._fixed_control is not None or endpoint in (None, self._client_endpoint):
+            return
+        if self._client is not None:
+            self._client.close()
+        self._client, self._client_endpoint = None, endpoint
+        try:
+            self._client = ControlClient(endpoint, name="window") if endpoint else None
+        except WireError as error:
+            logger.warning("The producer's control channel cannot be used: %s", error)

@@ -1,0 +1,356 @@
+"""The frame channel of `avf/1`: how a frame, a heartbeat and a bye become message parts and come back.
+
+Knows bytes and records. Knows no socket, thread or clock. `docs/protocol.md` says the same for other languages.
+
+A message is `[topic][header][planes...]`: the topic `avf1/<stream>` carries the major version, so that a client never
+even receives what it cannot read; the header is a msgpack map; this release carries one raw plane.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+
+from .errors import MessageRejected, WireError
+from .frame import Frame
+from .messages import LiveStats, Provenance
+from .packing import MAX_KEYS, pack, to_record, unpack
+from .pixels import ALPHA_MODES, BYTES_PER_PIXEL, COLOUR_SPACES, ORIGINS, to_rgba_top_straight
+from .sockets import MAX_FRAME_BYTES
+
+PROTOCOL: Final = "avf/1"
+MAJOR: Final = 1
+MINOR: Final = 0
+TOPIC_FAMILY: Final = b"avf"  # what topics of every major version begin with
+TOPIC_PREFIX: Final = b"avf1/"
+MAX_TOPIC_BYTES: Final = 64
+MAX_PARTS: Final = 8
+MAX_SIDE_PX: Final = 8192
+
+_TOPIC = re.compile(rb"avf(?P<major>[0-9]{1,5})/(?P<stream>[A-Za-z0-9._-]+)")
+_STREAM = re.compile(r"[A-Za-z0-9._-]{1,59}")
+_PLANE_ROLES: Final = {"rgba8": "rgba", "bgra8": "rgba", "rgb8": "rgb", "a8": "a"}
+_LATER_ENCODINGS: Final = ("lz4", "jpeg", "h264", "shm")
+
+Unsigned = Annotated[int, msgspec.Meta(ge=0)]
+Signed64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
+Part: TypeAlias = "bytes | memoryview"
+
+
+class Plane(msgspec.Struct, frozen=True):
+    """One payload part: encoding, role, bytes decoded and bytes on the wire."""
+
+    e: str
+    r: str
+    n: Unsigned
+    z: Unsigned
+
+
+class _Common(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys that every kind of message has."""
+
+    v: Byte
+    ses: Unsigned
+    id: Unsigned  # of this frame; of the last frame sent, in a heartbeat or a bye
+    off: Signed64 | None = None
+    prov: Provenance | None = None
+
+
+class FrameHeader(_Common, frozen=True, kw_only=True):
+    """Keys of a frame's header, under the names they have on the wire."""
+
+    w: Side
+    h: Side
+    f: str
+    pl: list[Plane]
+    st: Unsigned | None = None
+    cs: str = "srgb"
+    am: str = "straight"
+    org: str = "top"
+    tc: Signed64 = 0
+    tr: Signed64 = 0
+    tp: Signed64 = 0
+    ca: Unsigned = 0
+    ct: Signed64 = 0
+    eng: str = ""
+    key: bool = True
+    roi: list[Unsigned] | None = None
+    crc: Unsigned | None = None
+
+
+class HeartbeatHeader(_Common, frozen=True, kw_only=True):
+    """Keys of a heartbeat's header."""
+
+    n: Unsigned = 0
+    ctl: str = ""
+    stats: LiveStats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMessage:
+    """A frame as it arrived.
+
+    Attributes:
+        frame: its pixels are read-only and lie in the message itself, which lives as long as they do.
+        provenance: only with the first frame of a session.
+        unix_offset_ns: the producer's monotonic-to-Unix offset, None if it told none.
+    """
+
+    frame: Frame
+    provenance: Provenance | None = None
+    unix_offset_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A producer is there.
+
+    Attributes:
+        stream: name of the stream.
+        session: the producer's session.
+        frame_id: the last frame sent, 0 if none.
+        sent: frames sent in this session.
+        stats: how the live loop does, None if it does not tell.
+        control_endpoint: where the control channel is, empty if there is none.
+        provenance: where the pictures come from.
+        unix_offset_ns: the producer's monotonic-to-Unix offset, None if it told none.
+    """
+
+    stream: str
+    session: int
+    frame_id: int
+    sent: int = 0
+    stats: LiveStats | None = None
+    control_endpoint: str = ""
+    provenance: Provenance | None = None
+    unix_offset_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """A producer has ended its session on purpose."""
+
+    stream: str
+    session: int
+    frame_id: int
+
+
+Message: TypeAlias = "FrameMessage | Heartbeat | Bye"
+Header = TypeVar("Header", bound=_Common)
+
+
+def new_session() -> int:
+    """Draw a session: 63 random bits, so that languages without an unsigned 64-bit number are at ease too."""
+    return secrets.randbits(63)
+
+
+def topic_of(stream: str) -> bytes:
+    """The topic of a stream.
+
+    Raises:
+        WireError: the name cannot be a stream's.
+    """
+    if not _STREAM.fullmatch(stream):
+        raise WireError(f"{stream!r} cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -")
+    return TOPIC_PREFIX + stream.encode("ascii")
+
+
+def split_topic(topic: Part) -> tuple[int, str]:
+    """Major version and stream of a topic of any version.
+
+    Raises:
+        MessageRejected: `topic`.
+    """
+    match = _TOPIC.fullmatch(bytes(topic[: MAX_TOPIC_BYTES + 1]))
+    if match is None or len(topic) > MAX_TOPIC_BYTES:
+        raise MessageRejected("topic", f"the topic is not avf<major>/<stream>: {bytes(topic[:32])!r}")
+    return int(match["major"]), match["stream"].decode("ascii")
+
+
+def encode_frame(
+    frame: Frame, *, stream: str, session: int, publish_ns: int, provenance: Provenance | None = None
+) -> tuple[bytes, bytes, memoryview]:
+    """Make the parts of a frame.
+
+    Args:
+        frame: what to send. Its own `stream`, `session` and `publish_ns` are not looked at.
+        stream: name of the stream.
+        session: the publisher's session.
+        publish_ns: when it is sent, the producer's monotonic clock.
+        provenance: given with the first frame of a session.
+
+    Returns:
+        topic, header, and the pixels as flat bytes, without a copy if they were contiguous.
+
+    Raises:
+        WireError: the pixels are no uint8 [H, W, 4] of a size that the wire carries.
+    """
+    pixels = frame.pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 4:
+        raise WireError(f"frame {frame.frame_id} holds {pixels.dtype} {list(pixels.shape)}; give uint8 [H, W, 4], RGBA")
+    height, width = pixels.shape[:2]
+    if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX and pixels.nbytes <= MAX_FRAME_BYTES):
+        raise WireError(
+            f"frame {frame.frame_id} is {width}x{height}; the wire carries 1 to {MAX_SIDE_PX} pixels a side "
+            f"and {MAX_FRAME_BYTES // 2**20} MiB. Render smaller."
+        )
+    header: dict[str, Any] = {
+        "k": "f",
+        "v": MINOR,
+        "ses": session,
+        "id": frame.frame_id,
+        "w": width,
+        "h": height,
+        "f": "rgba8",
+        "pl": [{"e": "raw", "r": "rgba", "n": pixels.nbytes, "z": pixels.nbytes}],
+        "tc": frame.capture_ns,
+        "tr": frame.render_start_ns,
+        "tp": publish_ns,
+        "ca": frame.control_id,
+        "ct": frame.control_timestamp_ns,
+        "eng": frame.provider,
+    }
+    if provenance is not None:
+        header["prov"] = msgspec.to_builtins(provenance)
+    return topic_of(stream), pack(header), np.ascontiguousarray(pixels).reshape(-1).data
+
+
+def encode_heartbeat(heartbeat: Heartbeat) -> tuple[bytes, bytes]:
+    """Make the parts of a heartbeat."""
+    header: dict[str, Any] = {
+        "k": "h",
+        "v": MINOR,
+        "ses": heartbeat.session,
+        "id": heartbeat.frame_id,
+        "n": heartbeat.sent,
+    }
+    if heartbeat.control_endpoint:
+        header["ctl"] = heartbeat.control_endpoint
+    if heartbeat.unix_offset_ns is not None:
+        header["off"] = heartbeat.unix_offset_ns
+    if heartbeat.provenance is not None:
+        header["prov"] = msgspec.to_builtins(heartbeat.provenance)
+    if heartbeat.stats is not None:
+        header["stats"] = msgspec.to_builtins(heartbeat.stats)
+    return topic_of(heartbeat.stream), pack(header)
+
+
+def encode_bye(bye: Bye) -> tuple[bytes, bytes]:
+    """Make the parts of a bye."""
+    return topic_of(bye.stream), pack({"k": "b", "v": MINOR, "ses": bye.session, "id": bye.frame_id})
+
+
+def decode(parts: Sequence[Part]) -> Message:
+    """Read one message of the frame channel.
+
+    Args:
+        parts: as received. A frame's pixels refer to the memory of the last one.
+
+    Raises:
+        MessageRejected: with one of the codes of `docs/protocol.md`; nothing else is raised, whatever the bytes.
+    """
+    if not 2 <= len(parts) <= MAX_PARTS:
+        raise MessageRejected("parts", f"a message of {len(parts)} parts; 2 to {MAX_PARTS} are possible")
+    major, stream = split_topic(parts[0])
+    if major != MAJOR:
+        raise MessageRejected("version", f"the producer speaks avf/{major}, this client {PROTOCOL}")
+    message = unpack(parts[1], max_keys=MAX_KEYS)
+    kind = message.get("k")
+    if kind == "f":
+        return _decode_frame(stream, message, parts[2:])
+    if kind == "h":
+        return _decode_heartbeat(stream, message, parts[2:])
+    if kind == "b":
+        header = _header(message, _Common, parts[2:])
+        return Bye(stream, header.ses, header.id)
+    raise MessageRejected("kind", f"unknown kind of message: {repr(kind)[:32]}")
+
+
+def _decode_frame(stream: str, message: dict[str, Any], payload: Sequence[Part]) -> FrameMessage:
+    header = to_record(message, FrameHeader)
+    for value, known in (
+        (header.f, tuple(BYTES_PER_PIXEL)),
+        (header.cs, COLOUR_SPACES),
+        (header.am, ALPHA_MODES),
+        (header.org, ORIGINS),
+    ):
+        if value not in known:
+            raise MessageRejected("format", f"{value[:32]!r} is none of {', '.join(known)}")
+    rows = _raw_rows(header, payload)
+    pixels = to_rgba_top_straight(rows, header.f, header.cs, header.am, header.org)
+    pixels.flags.writeable = False
+    frame = Frame(
+        pixels=pixels,
+        frame_id=header.id,
+        session=header.ses,
+        stream=stream,
+        capture_ns=header.tc,
+        render_start_ns=header.tr,
+        publish_ns=header.tp,
+        control_id=header.ca,
+        control_timestamp_ns=header.ct,
+        provider=header.eng,
+    )
+    return FrameMessage(frame, header.prov, header.off)
+
+
+def _raw_rows(header: FrameHeader, payload: Sequence[Part]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    for plane in header.pl:
+        if plane.e != "raw":
+            later = "; this release reads only raw planes" if plane.e in _LATER_ENCODINGS else ""
+            raise MessageRejected("encoding", f"unknown plane encoding {plane.e[:32]!r}{later}")
+    if [plane.r for plane in header.pl] != [_PLANE_ROLES[header.f]]:
+        raise MessageRejected("planes", f"raw {header.f} needs exactly one plane {_PLANE_ROLES[header.f]}")
+    if len(payload) != 1:
+        raise MessageRejected("parts", f"{len(payload)} payload parts for one plane")
+    plane, part = header.pl[0], payload[0]
+    width_bytes = header.w * BYTES_PER_PIXEL[header.f]
+    stride = width_bytes if header.st is None else header.st
+    if stride < width_bytes or not stride * header.h == plane.n == plane.z == len(part):
+        raise MessageRejected(
+            "size",
+            f"{header.w}x{header.h} {header.f} with {stride} bytes a row needs {stride * header.h} bytes; "
+            f"announced are {plane.n}, on the wire {plane.z}, arrived {len(part)}",
+        )
+    if len(part) > MAX_FRAME_BYTES:
+        raise MessageRejected("size", f"{len(part)} bytes, the limit is {MAX_FRAME_BYTES}")
+    if header.crc is not None and zlib.crc32(part) != header.crc:
+        raise MessageRejected("crc", f"frame {header.id}: the pixels do not match their checksum")
+    rows = np.frombuffer(part, np.uint8).reshape(header.h, stride)[:, :width_bytes]
+    return rows.reshape(header.h, header.w, BYTES_PER_PIXEL[header.f])
+
+
+def _decode_heartbeat(stream: str, message: dict[str, Any], payload: Sequence[Part]) -> Heartbeat:
+    header = _header(message, HeartbeatHeader, payload)
+    if header.stats is not None and not _all_finite(msgspec.to_builtins(header.stats)):
+        raise MessageRejected("number", "a heartbeat with a number that is not finite")
+    return Heartbeat(
+        stream=stream,
+        session=header.ses,
+        frame_id=header.id,
+        sent=header.n,
+        stats=header.stats,
+        control_endpoint=header.ctl,
+        provenance=header.prov,
+        unix_offset_ns=header.off,
+    )
+
+
+def _header(message: dict[str, Any], kind: type[Header], payload: Sequence[Part]) -> Header:
+    if payload:
+        raise MessageRejected("parts", f"{len(payload)} payload parts where none belong")
+    return to_record(message, kind)
+
+
+def _all_finite(values: dict[str, Any]) -> bool:
+    return all(math.isfinite(value) for value in values.values() if isinstance(value, float))
