@@ -1,0 +1,100 @@
+"""Files that appear whole or not at all. Knows paths and disks, not what is written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from engine_bridge.errors import SinkError
+
+
+def part_path(path: Path) -> Path:
+    """The name under which this process writes `path` until it is complete: hidden, same folder, same suffix."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+
+
+def remove_stale_parts(path: Path) -> None:
+    """Delete what killed processes left half-written for `path`."""
+    for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+        pid = part.name.removeprefix(f".{path.stem}.").split(".", 1)[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            with contextlib.suppress(OSError):
+                remove(part)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, whichever it is; nothing happens if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Make the file's bytes reach the disk, so that a rename cannot come before them."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; it becomes `path` only if the block succeeds, otherwise it is deleted.
+
+    Raises:
+        SinkError: the folder does not exist, or the disk is full or refuses.
+    """
+    if not path.parent.is_dir():
+        raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
+    if path.is_dir():
+        raise SinkError(f'"{path}" is a folder. Choose the name of a file.')
+    remove_stale_parts(path)
+    part = part_path(path)
+    try:
+        yield part
+        sync(part)
+        part.replace(path)
+    except OSError as error:
+        raise SinkError(f"Could not write {path}: {error.strerror or error}. {advice(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            remove(part)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder to fill; it becomes `path` only if the block succeeds, otherwise it is deleted.
+
+    Raises:
+        SinkError: something is there already, or the disk is full or refuses.
+    """
+    if not path.parent.is_dir():
+        raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise SinkError(f'"{path}" exists and is not an empty folder. Choose another name, or delete it.')
+    remove_stale_parts(path)
+    part = part_path(path)
+    try:
+        part.mkdir()
+        yield part
+        if path.is_dir():
+            path.rmdir()
+        part.replace(path)
+    except OSError as error:
+        raise SinkError(f"Could not write {path}: {error.strerror or error}. {advice(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            remove(part)
+
+
+def advice(error: OSError) -> str:
+    """What to do about a failed write."""
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC):
+        return "There is no room left; free some or write somewhere else. What was there before is untouched."
+    return "Check that the folder may be written to. What was there before is untouched."

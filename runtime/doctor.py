@@ -1,0 +1,155 @@
+"""What this machine has, what will be used, what is missing and how to get it. Knows how to look, not how to print."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+
+from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
+from engine_bridge.errors import BunrakuError
+
+from . import machine
+from .character import Character, shipped_folder
+from .engines import BACKENDS, availability, choose, shared_threads, usable_cores
+from .sinks import ffmpeg_path, film_encoder_name
+
+GOOD: Final = "ok"
+LIMITED: Final = "limited"
+MISSING: Final = "missing"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        state: `ok`, `limited` (works without it) or `missing` (something will not work).
+        found: what is there.
+        advice: what to do, empty if nothing.
+    """
+
+    name: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything that Bunraku uses; never raises."""
+    return [_safely(name, look) for name, look in _CHECKS]
+
+
+def _safely(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except Exception as error:  # the edge: a broken library must not keep the others from being examined
+        return Finding(name, MISSING, f"could not be examined: {error!r}", "Install Bunraku again: python run.py demo")
+
+
+def _python() -> Finding:
+    about = machine.describe()
+    fits = (3, 10) <= sys.version_info < (3, 14)
+    advice = "" if fits else "Use Python 3.10 to 3.13."
+    return Finding("python", GOOD if fits else LIMITED, f"{about['python']} on {about['system']}", advice)
+
+
+def _processor() -> Finding:
+    cores = usable_cores()
+    found = f"{machine.processor()}, {cores} cores, {shared_threads()} for inference beside a game"
+    few = cores < 2
+    return Finding("processor", LIMITED if few else GOOD, found, "One core must share with the game." if few else "")
+
+
+def _memory() -> Finding:
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**30
+    low = free < 0.5
+    return Finding("memory", LIMITED if low else GOOD, f"{free:.1f} GiB free", "Close something." if low else "")
+
+
+def _engine() -> Finding:
+    try:
+        chosen, passed_over = choose("auto")
+    except BunrakuError as error:
+        return Finding("engine", MISSING, str(error), "pip install onnxruntime")
+    others = "; ".join(f"{name}: {reason}" for name, reason in passed_over)
+    return Finding("engine", GOOD, f"auto uses {chosen}" + (f" ({others})" if others else ""))
+
+
+def _backend(name: str) -> Callable[[], Finding]:
+    def look() -> Finding:
+        reason = availability()[name]
+        if reason:
+            return Finding(name, LIMITED, reason)
+        return Finding(name, GOOD, version(name))
+
+    return look
+
+
+def _window() -> Finding:
+    try:
+        import pygame  # noqa: F401
+    except ImportError as error:
+        return Finding("window", MISSING, f"pygame cannot be imported: {error}", "pip install pygame-ce pygame_gui")
+    reason = machine.missing_display()
+    if reason:
+        return Finding("window", LIMITED, reason, "bunraku live --no-window publishes without a window.")
+    return Finding("window", GOOD, f"pygame-ce {version('pygame-ce')}")
+
+
+def _ffmpeg() -> Finding:
+    encoder = film_encoder_name()
+    good = encoder != "mpeg4"
+    advice = "" if good else "Films are larger than they need to be; pip install --upgrade imageio-ffmpeg"
+    return Finding("films", GOOD if good else LIMITED, f"{encoder}, {ffmpeg_path()}", advice)
+
+
+def _ports() -> Finding:
+    taken = []
+    for endpoint in (DEFAULT_FRAMES_ENDPOINT, DEFAULT_CONTROL_ENDPOINT):
+        port = int(endpoint.rpartition(":")[2])
+        with socket.socket() as probe:
+            if sys.platform != "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                taken.append(str(port))
+    if taken:
+        said = f"port {' and '.join(taken)} of 127.0.0.1 is taken"
+        return Finding(
+            "ports", LIMITED, said, "Another Bunraku may be running; choose others with --publish and --control."
+        )
+    return Finding("ports", GOOD, f"{DEFAULT_FRAMES_ENDPOINT} and {DEFAULT_CONTROL_ENDPOINT} are free")
+
+
+def _characters() -> Finding:
+    files = sorted(shipped_folder().glob("*.bunraku"))
+    if not files:
+        said = f"none in {shipped_folder()}"
+        return Finding("characters", LIMITED, said, "bunraku live --engine synthetic plays a test card.")
+    names = []
+    for file in files:
+        with Character.open(file) as character:
+            frame = character.manifest.frame
+            names.append(f"{file.stem} ({frame.width}x{frame.height}, {file.stat().st_size / 2**20:.1f} MiB)")
+    return Finding("characters", GOOD, ", ".join(names))
+
+
+_CHECKS: Final[tuple[tuple[str, Callable[[], Finding]], ...]] = (
+    ("python", _python),
+    ("processor", _processor),
+    ("memory", _memory),
+    ("engine", _engine),
+    *((name, _backend(name)) for name in BACKENDS),
+    ("window", _window),
+    ("films", _ffmpeg),
+    ("ports", _ports),
+    ("characters", _characters),
+)

@@ -1,0 +1,373 @@
+"""Recordings of controls: Live Link Face CSV, and our own JSONL. Knows files and their habits, not the stage.
+
+A Live Link Face file holds one row per frame: a timecode `HH:MM:SS:FF.fff`, 52 ARKit shapes, head and eye rotations in
+radians. Its eyes turn positive to the performer's right and down (measured against the eyeLook shapes: 33 to 36
+degrees per unit, of opposite sign to ours), so both gaze angles change sign here. Its head turns positive to the left
+and up (read off a capture in which the eyes counter the head); roll is taken as positive to the right shoulder.
+Another tracker may differ: `invert=headRoll` turns a control round.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from engine_bridge.errors import ControlError, RecordingError
+from runtime.controls import ARKIT_BLENDSHAPES, VOCABULARY, check_controls
+
+MAX_BYTES: Final = 512 << 20
+MAX_COLUMNS: Final = 256
+TIMECODE_RATES: Final = (24, 25, 30, 48, 50, 60, 120)
+_SEAM_S: Final = 0.3
+_DEGREES: Final = 180.0 / math.pi
+
+# (our control, column, factor) for everything in a Live Link Face file that is no ARKit shape.
+_POSE_COLUMNS: Final = (
+    ("headYaw", ("HeadYaw",), _DEGREES),
+    ("headPitch", ("HeadPitch",), _DEGREES),
+    ("headRoll", ("HeadRoll",), -_DEGREES),
+    ("gazeYaw", ("LeftEyeYaw", "RightEyeYaw"), -_DEGREES),
+    ("gazePitch", ("LeftEyePitch", "RightEyePitch"), -_DEGREES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Controls over time.
+
+    Attributes:
+        names: the controls.
+        times_s: float64 [n], rising, the first is 0.
+        values: float32 [n, len(names)], finite, natural units.
+        warnings: what was left out while reading, for people.
+    """
+
+    names: tuple[str, ...]
+    times_s: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float32]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """From the first row to the last."""
+        return float(self.times_s[-1])
+
+    def at(self, t_s: float) -> npt.NDArray[np.float32]:
+        """Values at a time, straight lines between rows, held before the first and after the last."""
+        times = self.times_s
+        after = int(np.searchsorted(times, t_s, side="right"))
+        if after in (0, len(times)):
+            edge: npt.NDArray[np.float32] = self.values[0 if after == 0 else -1]
+            return edge
+        share = np.float32((t_s - times[after - 1]) / (times[after] - times[after - 1]))
+        low, high = self.values[after - 1], self.values[after]
+        between: npt.NDArray[np.float32] = low + share * (high - low)
+        return between
+
+
+class RecordingDriver:
+    """Plays a recording from the first frame on."""
+
+    name = "recording"
+    rank = 1
+    attack_s = 0.25
+    tracks = True
+
+    def __init__(
+        self, recording: Recording, *, speed: float = 1.0, loop: bool = True, smooth: bool = False, start_s: float = 0.0
+    ) -> None:
+        """Make a player.
+
+        Args:
+            recording: what to play.
+            speed: 2 plays twice as fast.
+            loop: begin again at the end, over a short cross-fade; otherwise the character falls back to idle.
+            smooth: pass the values through a One-Euro filter.
+            start_s: where in the recording to begin.
+        """
+        self.smooth = smooth
+        self._recording = recording
+        self._speed = speed
+        self._loop = loop
+        self._offset_s = start_s
+        self._start_ns: int | None = None
+
+    def sample(self, now_ns: int) -> Mapping[str, float] | None:
+        """Controls at this time; None after the end of a recording that does not loop."""
+        if self._start_ns is None:
+            self._start_ns = now_ns
+        recording = self._recording
+        t_s = self._offset_s + self._speed * (now_ns - self._start_ns) / 1e9
+        length = recording.duration_s
+        if t_s <= length or length <= 0.0:
+            values = recording.at(t_s)
+        elif not self._loop:
+            return None
+        else:
+            # The end fades into the beginning, so a loop is as long as the recording less the seam.
+            seam = min(_SEAM_S, 0.5 * length)
+            t_s = seam + (t_s - seam) % (length - seam)
+            values = recording.at(t_s)
+        if self._loop and length > 0.0:
+            seam = min(_SEAM_S, 0.5 * length)
+            left = length - t_s
+            if 0.0 <= left < seam:
+                share = np.float32(1.0 - left / seam)
+                values = values + share * (recording.at(seam - left) - values)
+        return dict(zip(recording.names, values.tolist(), strict=True))
+
+
+def read_recording(path: str | Path, *, invert: tuple[str, ...] = ()) -> Recording:
+    """Read a recording; the form is told from its contents.
+
+    Args:
+        path: a Live Link Face CSV, or JSONL with one `{"t_s": seconds, "controls": {name: value}}` per line.
+        invert: controls whose sign is turned round.
+
+    Raises:
+        RecordingError: the file is missing, of another kind, or wrong; with the line.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RecordingError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB. Cut it into shorter recordings.")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise RecordingError(f'There is no recording "{path}". Check the path.') from None
+    except (OSError, ValueError) as error:
+        raise RecordingError(f"Could not read the recording {path}: {error}.") from error
+    recording = parse_recording(data, path.name)
+    for name in invert:
+        if name not in recording.names:
+            raise RecordingError(f"{path.name} has no {name} to invert. It has: {', '.join(recording.names)}.")
+    if not invert:
+        return recording
+    signs = np.array([-1.0 if name in invert else 1.0 for name in recording.names], np.float32)
+    return Recording(recording.names, recording.times_s, recording.values * signs, recording.warnings)
+
+
+def from_neutral(recording: Recording, neutral: str) -> Recording:
+    """Count every control from a neutral pose, so that a face that rests with half-closed eyes does not stay sleepy.
+
+    Args:
+        recording: what was read.
+        neutral: `median` for the pose that the performer had most of the time, or a time in seconds.
+
+    Raises:
+        RecordingError: it is neither, or the recording is shorter.
+    """
+    if neutral == "median":
+        pose = np.median(recording.values, axis=0)
+    else:
+        try:
+            t_s = float(neutral)
+        except ValueError:
+            t_s = math.nan
+        if not 0.0 <= t_s <= recording.duration_s:
+            raise RecordingError(
+                f'neutral is "{neutral[:40]}"; write median, or a time from 0 to {recording.duration_s:.2f} seconds.'
+            )
+        pose = recording.at(t_s)
+    signed = np.array([VOCABULARY[name].minimum < 0.0 for name in recording.names])
+    # Nobody's neutral face is at the end of a shape; without this limit, noise there would become full motion.
+    pose = np.where(signed, pose, np.minimum(pose, 0.6)).astype(np.float32)
+    values = recording.values - pose
+    values = np.where(signed, values, np.clip(values / (1.0 - np.where(signed, 0.0, pose)), 0.0, 1.0))
+    return Recording(recording.names, recording.times_s, values.astype(np.float32), recording.warnings)
+
+
+def parse_recording(data: bytes, name: str) -> Recording:
+    """Read a recording from its bytes.
+
+    Raises:
+        RecordingError: names the file and the line.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecordingError(
+            f"{name} is not text (byte {error.start} is not UTF-8). Give a Live Link Face .csv or a Bunraku .jsonl."
+        ) from None
+    if text.lstrip()[:1] == "{":
+        return _parse_jsonl(text, name)
+    return _parse_live_link_face(text, name)
+
+
+def _parse_live_link_face(text: str, name: str) -> Recording:
+    lines = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = [column.strip() for column in next(lines, [])]
+        rows = list(lines)
+    except csv.Error as error:
+        raise RecordingError(f"{name}, line {lines.line_num}: {error}. Record it again with Live Link Face.") from None
+    if "Timecode" not in header or len(header) > MAX_COLUMNS:
+        raise RecordingError(
+            f"{name} has no Timecode column in its first line, so it is no Live Link Face recording. "
+            "Give a Live Link Face .csv or a Bunraku .jsonl."
+        )
+    if len(set(header)) != len(header):
+        twice = next(column for column in header if header.count(column) > 1)
+        raise RecordingError(f'{name}, line 1: the column "{twice[:40]}" is there twice.')
+    clock = header.index("Timecode")
+    shapes = {shape.lower(): shape for shape in ARKIT_BLENDSHAPES}
+    columns = [(index, shapes[column.lower()]) for index, column in enumerate(header) if column.lower() in shapes]
+    poses = [
+        (control, tuple(header.index(column) for column in sources), factor)
+        for control, sources, factor in _POSE_COLUMNS
+        if all(column in header for column in sources)
+    ]
+    if not columns and not poses:
+        raise RecordingError(f"{name} has none of the ARKit shapes among its columns. Record in ARKit mode.")
+
+    warnings: list[str] = []
+    while rows and not any(cell.strip() for cell in rows[-1]):
+        rows.pop()
+    stamps: list[tuple[int, float]] = []
+    table: list[list[float]] = []
+    needed = sorted({index for index, _ in columns} | {index for _, indices, _ in poses for index in indices})
+    for number, row in enumerate(rows, start=2):
+        try:
+            if len(row) != len(header):
+                raise RecordingError(f"has {len(row)} values where the first line names {len(header)}")
+            stamps.append(_timecode(row[clock]))
+            table.append([_number(row[index], header[index]) for index in needed])
+        except RecordingError as error:
+            if number == len(rows) + 1 and table:
+                del stamps[len(table) :]
+                warnings.append(f"{name}: the last line was torn ({error}) and is left out")
+                break
+            raise RecordingError(f"{name}, line {number}: {error}. Mend the line or cut the file before it.") from None
+    if not table:
+        raise RecordingError(f"{name} holds no rows. Record it again.")
+
+    times_s = _seconds(stamps, name, warnings)
+    numbers = np.array(table, np.float64)
+    where = {index: column for column, index in enumerate(needed)}
+    out: dict[str, npt.NDArray[np.float64]] = {
+        shape: np.clip(numbers[:, where[index]], 0.0, 1.0) for index, shape in columns
+    }
+    for control, indices, factor in poses:
+        sources = numbers[:, [where[index] for index in indices]]
+        # All zeros means that the head was not tracked (a head-mounted rig), not that it stood still.
+        if sources.any():
+            out[control] = factor * sources.mean(axis=1)
+    lacking = [shape for shape in ARKIT_BLENDSHAPES if shape not in out]
+    if lacking:
+        some = ", ".join(lacking[:4]) + (", …" if len(lacking) > 4 else "")
+        warnings.append(f"{name} has no column for {len(lacking)} of the 52 ARKit shapes ({some})")
+    return _recording(tuple(out), times_s, np.column_stack(list(out.values())), warnings)
+
+
+def _number(cell: str, column: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        raise RecordingError(f'{column} is "{cell[:40]}", which is not a number') from None
+    if not math.isfinite(value) or abs(value) > 1e6:
+        raise RecordingError(f"{column} is {cell.strip()[:40]}, which no tracker means")
+    return value
+
+
+def _timecode(cell: str) -> tuple[int, float]:
+    """`HH:MM:SS:FF.fff` as (whole seconds, frames)."""
+    parts = cell.strip().split(":")
+    try:
+        hours, minutes, seconds = (int(part) for part in parts[:3])
+        (frames,) = (float(part) for part in parts[3:])
+    except ValueError:
+        raise RecordingError(f'the timecode "{cell[:40]}" is not HH:MM:SS:FF.fff') from None
+    if not (0 <= hours < 100 and 0 <= minutes < 60 and 0 <= seconds < 60 and 0.0 <= frames < 240.0):
+        raise RecordingError(f'the timecode "{cell[:40]}" is out of range')
+    return hours * 3600 + minutes * 60 + seconds, frames
+
+
+def _seconds(stamps: list[tuple[int, float]], name: str, warnings: list[str]) -> npt.NDArray[np.float64]:
+    """Seconds from the first row on.
+
+    The file does not say how many timecode frames make a second, and it need not be the frame rate of the rows (60 to
+    the second for rows at 30 is usual). The right number is the one that makes the steps most even.
+    """
+    seconds = np.array([stamp[0] for stamp in stamps], np.float64)
+    frames = np.array([stamp[1] for stamp in stamps], np.float64)
+    # Past midnight the clock begins again.
+    seconds += 86_400.0 * np.concatenate(([0], np.cumsum(np.diff(seconds) < -43_200.0)))
+    rates = [rate for rate in TIMECODE_RATES if rate > frames.max()] or [240]
+    if seconds[-1] > seconds[0] and len(rates) > 1:
+        rates.sort(key=lambda rate: _unevenness(seconds + frames / rate))
+        rate = rates[0]
+    else:
+        rate = 60 if 60 in rates else rates[0]
+    times_s: npt.NDArray[np.float64] = seconds + frames / rate
+    times_s -= times_s[0]
+    backwards = np.flatnonzero(np.diff(times_s) <= 0.0)
+    if len(backwards):
+        warnings.append(
+            f"{name}: {len(backwards)} rows do not come after the one before, first in line {backwards[0] + 3}"
+        )
+        times_s = np.maximum.accumulate(times_s)
+    return times_s
+
+
+def _unevenness(times_s: npt.NDArray[np.float64]) -> float:
+    steps = np.diff(times_s)
+    return float(np.mean(np.abs(steps - np.median(steps))))
+
+
+class _Line(msgspec.Struct, frozen=True):
+    t_s: float
+    controls: dict[str, float]
+
+
+def _parse_jsonl(text: str, name: str) -> Recording:
+    decoder = msgspec.json.Decoder(_Line)
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    rows: list[_Line] = []
+    warnings: list[str] = []
+    for number, line in lines:
+        try:
+            row = decoder.decode(line)
+            if not math.isfinite(row.t_s) or abs(row.t_s) > 1e7:
+                raise RecordingError(f"t_s is {row.t_s}")
+            check_controls(row.controls)
+        except (msgspec.DecodeError, RecordingError, ControlError, RecursionError, UnicodeEncodeError) as error:
+            if number == lines[-1][0] and rows and isinstance(error, msgspec.DecodeError):
+                warnings.append(f"{name}: the last line was torn and is left out")
+                break
+            raise RecordingError(f"{name}, line {number}: {error}") from None
+        if rows and row.t_s < rows[-1].t_s:
+            raise RecordingError(
+                f"{name}, line {number}: t_s goes back from {rows[-1].t_s} to {row.t_s}. Sort the lines."
+            )
+        rows.append(row)
+    names = tuple(dict.fromkeys(control for row in rows for control in row.controls))
+    if not names:
+        raise RecordingError(f'{name} moves no control. Each line is {{"t_s": 0.0, "controls": {{"jawOpen": 0.5}}}}.')
+    # A control that a line leaves out keeps its last value; before its first mention it has its first one.
+    values = np.empty((len(rows), len(names)), np.float64)
+    held = {control: next(row.controls[control] for row in rows if control in row.controls) for control in names}
+    for index, row in enumerate(rows):
+        held.update(row.controls)
+        values[index] = [held[control] for control in names]
+    times_s = np.array([row.t_s for row in rows], np.float64)
+    return _recording(names, times_s - times_s[0], values, warnings)
+
+
+def _recording(
+    names: tuple[str, ...], times_s: npt.NDArray[np.float64], values: npt.NDArray[np.float64], warnings: list[str]
+) -> Recording:
+    """Keep the last of several rows with one time, so that times strictly rise."""
+    last = np.append(np.diff(times_s) > 0.0, True)
+    with np.errstate(over="ignore"):
+        kept = values[last].astype(np.float32)
+    if not np.isfinite(kept).all():
+        raise RecordingError("A control has a value beyond float32. Send numbers in natural units.")
+    return Recording(names, times_s[last], kept, tuple(warnings))

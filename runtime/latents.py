@@ -1,0 +1,217 @@
+"""Identities: named ones, drawn ones, mixtures, and the way from one to the next.
+
+Knows z, w, truncation and easing. Knows no controls and no pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine_bridge.errors import CharacterError
+
+Floats = npt.NDArray[np.float32]
+
+MAX_SEED: Final = (1 << 63) - 1
+_CACHED_SEEDS: Final = 64
+
+
+class MappingNetwork(Protocol):
+    """The mapping network."""
+
+    @property
+    def z_dim(self) -> int:
+        """How many numbers are drawn for one identity."""
+
+    def __call__(self, z: Floats) -> Floats:
+        """float32 [1, z_dim] to float32 [1, w_dim]."""
+
+
+class Latents:
+    """The identities of one character.
+
+    Attributes:
+        names: named identities, in the order of the file.
+        w_avg: float32 [w_dim], the average of drawn identities.
+        directions: name to float32 [w_dim], ways in which all identities can be changed alike.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, int],
+        identities: Floats,
+        w_avg: Floats,
+        directions: Mapping[str, Floats],
+        *,
+        mapping: MappingNetwork | None = None,
+    ) -> None:
+        """Keep the tables.
+
+        Args:
+            rows: name to row of `identities`.
+            identities: float32 [k, w_dim].
+            w_avg: float32 [w_dim].
+            directions: name to float32 [w_dim].
+            mapping: draws new identities; None if the character has only named ones.
+        """
+        self._identities: dict[str, Floats] = {name: identities[row] for name, row in rows.items()}
+        self._mapping = mapping
+        self._drawn: OrderedDict[int, Floats] = OrderedDict()
+        self.w_avg = w_avg
+        self.directions = dict(directions)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The named identities; the first one is shown when nobody chooses."""
+        return tuple(self._identities)
+
+    @property
+    def has_mapping(self) -> bool:
+        """Whether seeds are accepted."""
+        return self._mapping is not None
+
+    @property
+    def w_dim(self) -> int:
+        """How many numbers make an identity."""
+        return int(self.w_avg.shape[0])
+
+    def identity(self, key: str | int, *, truncation_psi: float = 1.0) -> Floats:
+        """The `w` of a name or a seed.
+
+        Args:
+            key: the name of an identity, or a seed.
+            truncation_psi: how far from the average a drawn identity may be; named ones are shown as they were saved.
+
+        Returns:
+            float32 [w_dim]; do not write to it.
+
+        Raises:
+            CharacterError: the name is unknown, the seed out of range, or the character draws no new identities.
+        """
+        if isinstance(key, str):
+            if key in self._identities:
+                return self._identities[key]
+            if not key.isdecimal():
+                some = ", ".join(self.names[:12]) + (", …" if len(self.names) > 12 else "")
+                raise CharacterError(
+                    f'There is no identity "{key[:80]}". Choose one of: {some}; or a whole number as a seed.'
+                )
+            key = int(key)
+        # Truncation trick, Karras 2019 (arXiv:1812.04948), appendix B.
+        if truncation_psi == 1.0:
+            return self._draw(key)
+        drawn: Floats = self.w_avg + np.float32(truncation_psi) * (self._draw(key) - self.w_avg)
+        return drawn
+
+    def mixture(self, first: Floats, second: Floats, amount: float) -> Floats:
+        """`first` with `amount` (0..1) of `second`: a straight line in `w`, where the space is flat enough for it."""
+        mixed: Floats = first + np.float32(amount) * (second - first)
+        return mixed
+
+    def warm_up(self) -> None:
+        """Load the mapping network before the first seed needs it; may run in a thread of its own."""
+        if self._mapping is not None:
+            self._mapping(np.zeros((1, self._mapping.z_dim), np.float32))
+
+    def _draw(self, seed: int) -> Floats:
+        if self._mapping is None:
+            raise CharacterError("This character has no mapping network, so it takes names and no seeds.")
+        if not 0 <= seed <= MAX_SEED:
+            raise CharacterError(f"The seed {seed} is outside 0..{MAX_SEED}. Choose another whole number.")
+        if seed in self._drawn:
+            self._drawn.move_to_end(seed)
+            return self._drawn[seed]
+        # Philox is counter-based and the same on every machine, so a seed is the same person everywhere.
+        noise = np.random.Generator(np.random.Philox(seed))
+        w: Floats = self._mapping(noise.standard_normal((1, self._mapping.z_dim), np.float32))[0].copy()
+        self._drawn[seed] = w
+        if len(self._drawn) > _CACHED_SEEDS:
+            self._drawn.popitem(last=False)
+        return w
+
+
+class OnnxMapping:
+    """`mapping.onnx` on ONNX Runtime, one thread, loaded when the first seed is asked for."""
+
+    def __init__(self, model: bytes, *, z_dim: int) -> None:
+        self._model: bytes | None = model
+        self._session: Any = None
+        self._lock = threading.Lock()
+        self._z_dim = z_dim
+
+    @property
+    def z_dim(self) -> int:
+        """How many numbers are drawn for one identity."""
+        return self._z_dim
+
+    def __call__(self, z: Floats) -> Floats:
+        """Float32 [1, z_dim] to float32 [1, w_dim].
+
+        Raises:
+            CharacterError: ONNX Runtime cannot load or run the network.
+        """
+        try:
+            with self._lock:
+                if self._session is None:
+                    self._session = self._load()
+                    self._model = None
+            w: Floats = self._session.run(None, {"z": z})[0]
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            raise CharacterError(
+                f"mapping.onnx cannot be run: {error}. Export it again: bunraku-train export"
+            ) from error
+        if w.dtype != np.float32 or w.ndim != 2 or not np.isfinite(w).all():
+            raise CharacterError(
+                "mapping.onnx gives no finite float32 [N, w_dim]. Export it again: bunraku-train export"
+            )
+        return w
+
+    def _load(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
+
+
+class IdentityFade:
+    """The identity that is shown now, on its way to the one that was chosen last.
+
+    Eased with a smoothstep, so that a face neither jumps nor starts with a jerk; a new choice starts from wherever
+    the face is at that moment.
+    """
+
+    def __init__(self, w: Floats, *, duration_s: float = 0.5) -> None:
+        self._from: Floats = w.astype(np.float32)
+        self._to: Floats = self._from.copy()
+        self._now: Floats = self._from.copy()
+        self._start_ns = 0
+        self._duration_ns = max(1, int(duration_s * 1e9))
+        self._done = True
+
+    def go_to(self, w: Floats, now_ns: int) -> None:
+        """Choose another identity; float32 [w_dim], copied."""
+        if np.array_equal(w, self._to):
+            return
+        np.copyto(self._from, self.value(now_ns))
+        np.copyto(self._to, w)
+        self._start_ns = now_ns
+        self._done = False
+
+    def value(self, now_ns: int) -> Floats:
+        """Float32 [w_dim] at this time; the fade owns it and overwrites it on the next call."""
+        if not self._done:
+            x = min(1.0, max(0.0, (now_ns - self._start_ns) / self._duration_ns))
+            np.subtract(self._to, self._from, out=self._now)
+            self._now *= np.float32(x * x * (3.0 - 2.0 * x))
+            self._now += self._from
+            if x >= 1.0:
+                np.copyto(self._now, self._to)
+                self._done = True
+        return self._now

@@ -1,0 +1,268 @@
+"""Films and pictures on disk: `.mp4`, animated `.webp`, a folder of `.png`. Knows pixels, not where they come from.
+
+Every sink takes an iterator of pictures and writes a file that appears whole or not at all. What is written says that
+it was made by a neural network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine_bridge.errors import SinkError
+
+from . import atomic
+
+Pixels = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+SUFFIXES: Final = (".mp4", ".webp")
+DEFAULT_BACKGROUND: Final = "#202428"
+_NAMED: Final = {"green": "#00ff00", "black": "#000000", "white": "#ffffff", "checkerboard": DEFAULT_BACKGROUND}
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What all pictures of a film have in common.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        fps: pictures per second.
+        background: what shows through where the picture is transparent; only `.mp4` needs it.
+        note: a sentence on where the pictures come from, written into the file.
+    """
+
+    width: int
+    height: int
+    fps: float
+    background: Colour
+    note: str
+
+
+def parse_colour(text: str) -> Colour:
+    """`#rrggbb`, or one of the names that the window offers, as three numbers; a film has a plain colour for a pattern.
+
+    Raises:
+        SinkError: it is no such thing.
+    """
+    match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", _NAMED.get(text, text))
+    if match is None:
+        raise SinkError(f'"{text[:40]}" is no colour. Write #rrggbb, for example {DEFAULT_BACKGROUND}.')
+    red, green, blue = (int(part, 16) for part in match.groups())
+    return red, green, blue
+
+
+def check_film_path(path: Path) -> None:
+    """Refuse a path that no sink can write, before any work is done.
+
+    Raises:
+        SinkError: the suffix is unknown, or the place cannot take it.
+    """
+    if path.suffix and path.suffix.lower() not in SUFFIXES:
+        raise SinkError(
+            f'Cannot write "{path.name}". Choose a name that ends in .mp4 or .webp, or a folder for pictures.'
+        )
+    if not path.parent.is_dir():
+        raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
+
+
+def write_film(path: Path, frames: Iterable[Pixels], film: Film) -> int:
+    """Write all frames.
+
+    Args:
+        path: ends in `.mp4` or `.webp`, or is a folder that is not there yet or empty.
+        frames: uint8 [H, W, 4], RGBA, straight alpha; each is done with before the next is asked for.
+        film: what they have in common.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        SinkError: the place cannot be written to, or the encoder failed. Nothing half-written is left.
+    """
+    check_film_path(path)
+    writer = {".mp4": _write_mp4, ".webp": _write_webp}.get(path.suffix.lower(), _write_pictures)
+    count = 0
+
+    def counted() -> Iterator[Pixels]:
+        nonlocal count
+        for pixels in frames:
+            count += 1
+            yield pixels
+
+    writer(path, counted(), film)
+    return count
+
+
+def flatten(pixels: Pixels, background: Colour, out: Pixels, scratch: npt.NDArray[np.uint16]) -> Pixels:
+    """Lay a picture over a colour, in the encoded values as screens and engines do.
+
+    Args:
+        pixels: uint8 [H, W, 4], straight alpha.
+        background: the colour.
+        out: uint8 [H, W, 3], filled and returned.
+        scratch: uint16 [H, W], overwritten.
+    """
+    alpha = pixels[..., 3].astype(np.uint16)
+    inverse = 255 - alpha
+    for channel in range(3):
+        np.multiply(pixels[..., channel], alpha, out=scratch)
+        scratch += inverse * np.uint16(background[channel])
+        scratch += 127
+        np.floor_divide(scratch, 255, out=scratch)
+        out[..., channel] = scratch
+    return out
+
+
+def _write_mp4(path: Path, frames: Iterator[Pixels], film: Film) -> None:
+    flat = np.empty((film.height, film.width, 3), np.uint8)
+    scratch = np.empty((film.height, film.width), np.uint16)
+    even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
+    options = ["-vf", f"{even},scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", *_film_encoder()]
+    options += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-threads", "2"]
+    options += ["-movflags", "+faststart", "-metadata", f"comment={film.note}"]
+    with atomic.replacing(path) as part:
+        pictures = (flatten(pixels, film.background, flat, scratch) for pixels in frames)
+        _encode(part, path.name, pictures, film, pixel_format="rgb24", options=options)
+
+
+def _write_webp(path: Path, frames: Iterator[Pixels], film: Film) -> None:
+    if " libwebp_anim " not in _encoders():
+        raise SinkError(f"This ffmpeg writes no animated WebP ({ffmpeg_path()}). Write .mp4 or a folder of pictures.")
+    options = ["-c:v", "libwebp_anim", "-pix_fmt", "bgra", "-quality", "90", "-compression_level", "3", "-loop", "0"]
+    with atomic.replacing(path) as part:
+        _encode(part, path.name, frames, film, pixel_format="rgba", options=options)
+        _add_note(part, film.note)
+
+
+def _encode(
+    part: Path, name: str, pictures: Iterable[Pixels], film: Film, *, pixel_format: str, options: list[str]
+) -> None:
+    """Feed pictures to ffmpeg, one by one, and wait for its file."""
+    command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-f", "rawvideo"]
+    command += ["-pix_fmt", pixel_format, "-s", f"{film.width}x{film.height}", "-r", f"{film.fps:g}", "-i", "pipe:0"]
+    command += ["-an", *options, str(part)]
+    with tempfile.TemporaryFile() as said:
+        # Its own process group: a Ctrl-C in the terminal is ours to handle, not the encoder's.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=sys.platform != "win32",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        pipe = process.stdin
+        assert pipe is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):  # the encoder gave up; its own words say why
+                for pixels in pictures:
+                    pipe.write(pixels.data)
+                pipe.close()
+            code = process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            raise SinkError(f"The encoder did not finish {name} within two minutes. Try a shorter film.") from None
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            with contextlib.suppress(OSError):
+                pipe.close()
+        if code != 0:
+            said.seek(0)
+            words = said.read(4000).decode("utf-8", "replace").strip().splitlines()
+            last = words[-1] if words else f"it ended with code {code}"
+            raise SinkError(
+                f"The encoder could not write {name}: {last}. If the disk is full, free some room or write "
+                "somewhere else; nothing half-written is left."
+            )
+
+
+def ffmpeg_path() -> str:
+    """The encoder's program.
+
+    Raises:
+        SinkError: there is none.
+    """
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise SinkError(
+            f"No ffmpeg was found ({error}). Install one with `pip install --force-reinstall imageio-ffmpeg`, "
+            "or write .webp or a folder of pictures."
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _encoders() -> str:
+    listed = subprocess.run([ffmpeg_path(), "-hide_banner", "-encoders"], capture_output=True, check=False, timeout=60)
+    return listed.stdout.decode("utf-8", "replace")
+
+
+def film_encoder_name() -> str:
+    """The best film encoder that this ffmpeg has."""
+    return next((name for name in ("libx264", "libopenh264") if f" {name} " in _encoders()), "mpeg4")
+
+
+def _film_encoder() -> list[str]:
+    name = film_encoder_name()
+    options = {
+        "libx264": ["-preset", "veryfast", "-crf", "18"],
+        "libopenh264": ["-b:v", "4M"],
+        "mpeg4": ["-q:v", "3"],
+    }
+    return ["-c:v", name, *options[name]]
+
+
+def _add_note(part: Path, note: str) -> None:
+    """Append an XMP chunk to an animated WebP, which the encoder has no option for (RIFF container, VP8X flag 0x04)."""
+    with part.open("rb+") as file:
+        head = file.read(21)
+        if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X":
+            return  # a single picture in the simple form has no room for notes
+        body = _xmp(note)
+        chunk = b"XMP " + len(body).to_bytes(4, "little") + body + b"\0" * (len(body) % 2)
+        file.seek(20)
+        file.write(bytes([head[20] | 0x04]))
+        file.seek(0, io.SEEK_END)
+        file.write(chunk)
+        size = file.tell() - 8
+        file.seek(4)
+        file.write(size.to_bytes(4, "little"))
+
+
+def _xmp(note: str) -> bytes:
+    from xml.sax.saxutils import escape
+
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>'
+        f'<rdf:li xml:lang="x-default">{escape(note)}</rdf:li>'
+        "</rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
+def _write_pictures(path: Path, frames: Iterator[Pixels], film: Film) -> None:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    about = PngInfo()
+    about.add_itxt("Description", film.note)
+    with atomic.replacing_folder(path) as part:
+        for index, pixels in enumerate(frames):
+            Image.fromarray(pixels).save(part / f"{index:06d}.png", compress_level=4, pnginfo=about)

@@ -1,0 +1,200 @@
+"""What every engine promises, asked of each one that is installed."""
+
+from __future__ import annotations
+
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
+from runtime.character import Character
+from runtime.engine import Engine
+from runtime.engines import NAMES, availability, choose, choose_engine
+from tests.tiny_character import W_DIM, write_tiny
+
+CONTROLS = 38
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("engines") / "tiny.bunraku")
+
+
+def make(name: str, tiny: Path) -> Engine:
+    if name != "synthetic" and find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    with Character.open(tiny) as character:
+        return choose_engine(name, character, threads=1).engine
+
+
+@pytest.fixture(params=["synthetic", "onnxruntime", "openvino"])
+def engine(request: pytest.FixtureRequest, tiny: Path) -> Engine:
+    return make(request.param, tiny)
+
+
+def inputs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.Generator(np.random.Philox(seed))
+    w = random.standard_normal((count, W_DIM)).astype(np.float32)
+    controls = random.uniform(0, 1, (count, CONTROLS)).astype(np.float32)
+    return w, controls, np.zeros((count, 32, 32, 4), np.uint8)
+
+
+def test_it_says_what_it_is_before_it_is_active(engine: Engine) -> None:
+    about = engine.description
+    assert about.label == f"{about.backend}/{about.provider}"
+    assert (about.w_dim, about.num_controls, about.width, about.height) == (W_DIM, CONTROLS, 32, 32)
+    assert about.version
+    assert about.precision == "fp32"
+
+
+def test_it_fills_the_callers_buffer_and_is_deterministic(engine: Engine) -> None:
+    with engine:
+        w, controls, out = inputs(1)
+        engine.infer(w, controls, out)
+        first = out.copy()
+        assert len(np.unique(first)) > 2
+        again = np.full_like(out, 7)
+        engine.infer(w, controls, again)
+        assert np.array_equal(again, first)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_a_batch_equals_its_pictures_one_by_one(engine: Engine, count: int) -> None:
+    with engine:
+        w, controls, out = inputs(count)
+        engine.infer(w, controls, out)
+        single = np.empty((1, 32, 32, 4), np.uint8)
+        for index in range(count):
+            engine.infer(w[index : index + 1], controls[index : index + 1], single)
+            # Another batch size may sum in another order: one step of 255 at most.
+            assert np.abs(single[0].astype(int) - out[index]).max() <= 1
+
+
+def test_inputs_changed_in_place_are_seen(engine: Engine) -> None:
+    with engine:
+        w, controls, out = inputs(1)
+        engine.infer(w, controls, out)
+        before = out.copy()
+        w += 0.7
+        controls[:] = 0.9
+        engine.infer(w, controls, out)
+        assert not np.array_equal(out, before)
+
+
+def test_many_buffers_in_turn(engine: Engine) -> None:
+    with engine:
+        w, controls, _ = inputs(1)
+        buffers = [np.zeros((1, 32, 32, 4), np.uint8) for _ in range(12)]
+        for buffer in buffers * 2:
+            engine.infer(w, controls, buffer)
+        assert all(np.array_equal(buffer, buffers[0]) for buffer in buffers)
+
+
+def test_wrong_inputs_are_refused_and_it_plays_on(engine: Engine) -> None:
+    with engine:
+        w, controls, out = inputs(2)
+        engine.infer(w, controls, out)
+        good = out.copy()
+        read_only = out.copy()
+        read_only.flags.writeable = False
+        for bad in (
+            (w[:, :-1].copy(), controls, out),
+            (w, controls[:1], out),
+            (w, controls, out[:, :-1].copy()),
+            (w.astype(np.float64), controls, out),
+            (w, controls.astype(np.float16), out),
+            (w, controls, out.astype(np.float32)),
+            (w[:0], controls[:0], out[:0]),
+            (w[0], controls[0], out[0]),
+            (np.asfortranarray(w), controls, out),
+            (w, controls, read_only),
+        ):
+            with pytest.raises(EngineError, match=rf"w float32 \[N, {W_DIM}\]"):
+                engine.infer(*bad)
+        engine.infer(w, controls, out)
+        assert np.array_equal(out, good)
+
+
+def test_it_must_be_active_and_may_be_closed_twice(engine: Engine) -> None:
+    with pytest.raises(EngineError, match="not active"):
+        engine.infer(*inputs(1))
+    engine.activate()
+    engine.activate()
+    engine.infer(*inputs(1))
+    engine.deactivate()
+    engine.deactivate()
+    with pytest.raises(EngineError, match="not active"):
+        engine.infer(*inputs(1))
+    with engine:
+        engine.infer(*inputs(1))
+
+
+def test_two_at_once_in_two_threads(engine: Engine, tiny: Path) -> None:
+    other = make(engine.description.backend, tiny)
+    w, controls, out = inputs(1)
+    with engine, other:
+        engine.infer(w, controls, out)
+        wrong: list[str] = []
+
+        def work(mine: Engine) -> None:
+            local = np.zeros_like(out)
+            for _ in range(20):
+                mine.infer(w, controls, local)
+                if not np.array_equal(local, out):
+                    wrong.append(mine.description.backend)
+
+        threads = [threading.Thread(target=work, args=(mine,)) for mine in (engine, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert wrong == []
+
+
+def test_backends_agree(tiny: Path) -> None:
+    pictures = {}
+    for name in ("onnxruntime", "openvino"):
+        with make(name, tiny) as engine:
+            w, controls, out = inputs(2)
+            engine.infer(w, controls, out)
+            pictures[name] = out
+    difference = np.abs(pictures["onnxruntime"].astype(int) - pictures["openvino"])
+    assert difference.max() <= 1
+
+
+def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> None:
+    from runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    engine = OnnxRuntimeEngine(b"\x08\x0a", w_dim=1, num_controls=1, width=1, height=1, threads=1, precision="fp32")
+    with pytest.raises(EngineError, match="refuses the generator"):
+        engine.activate()
+
+
+def test_auto_takes_the_first_that_is_there_and_says_what_it_passed_over() -> None:
+    name, passed_over = choose("auto")
+    reasons = availability()
+    assert reasons[name] == ""
+    assert dict(passed_over)["tensorrt"] == "not in this release"
+    assert name == ("openvino" if find_spec("openvino") else "onnxruntime")
+    assert "auto" in NAMES
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_a_named_engine_that_cannot_be_used_is_an_error(name: str, tiny: Path) -> None:
+    with Character.open(tiny) as character, pytest.raises(EngineUnavailable, match="not in this release"):
+        choose_engine(name, character)
+
+
+def test_what_the_character_or_machine_lacks_is_told(tiny: Path) -> None:
+    with Character.open(tiny) as character:
+        with pytest.raises(CharacterError, match="no int8 generator"):
+            choose_engine("onnxruntime", character, precision="int8")
+        with pytest.raises(EngineUnavailable, match="fp16"):
+            choose_engine("onnxruntime", character, precision="fp16")
+    with pytest.raises(CharacterError, match="needs a character"):
+        choose_engine("onnxruntime", None)
+    with pytest.raises(EngineUnavailable, match="There is no engine"):
+        choose("cuda")

@@ -1,0 +1,255 @@
+"""What stands between the stage and the world: the window's handover, the recorder, films, whole files, the loop."""
+
+from __future__ import annotations
+
+import json
+import threading
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine_bridge.clock import now_ns
+from engine_bridge.errors import SinkError
+from engine_bridge.frame import Frame
+from engine_bridge.messages import ControlState
+from runtime import atomic, cli
+from runtime.character import SHIPPED
+from runtime.drivers import ControlPort, open_drivers
+from runtime.engines.synthetic import SyntheticEngine, synthetic_role
+from runtime.live import LiveLoop, LiveSettings, stream_info
+from runtime.recorder import Recorder
+from runtime.sinks import Film, check_film_path, flatten, parse_colour, write_film
+from runtime.stage import Performer, Stage
+from runtime.window_source import WindowSource
+
+ROLE = synthetic_role(width=64, height=48)
+
+
+def frame(number: int, *, at_ns: int = 0, control_id: int = 0, control_ns: int = 0) -> Frame:
+    pixels = np.full((48, 64, 4), number % 256, np.uint8)
+    return Frame(pixels, number, 1, "test", at_ns, at_ns, at_ns, control_id, control_ns, "test/test")
+
+
+def source(port: ControlPort | None = None) -> WindowSource:
+    info = stream_info(ROLE, session=1, stream="test", fps=60.0, provider="test", derived=False)
+    return WindowSource(info, port or ControlPort("window", 3))
+
+
+def test_the_window_gets_the_newest_frame_once() -> None:
+    window = source()
+    assert window.latest() is None
+    for number in (1, 2, 3):
+        window.put(frame(number))
+    newest = window.latest()
+    assert newest is not None
+    assert (newest.frame_id, int(newest.pixels[0, 0, 0])) == (3, 3)
+    assert window.latest() is None
+
+
+def test_a_taken_frame_is_not_touched_until_the_next_is_taken() -> None:
+    window = source()
+    window.put(frame(1))
+    held = window.latest()
+    assert held is not None
+    for number in range(2, 9):
+        window.put(frame(number))
+        assert (held.pixels == 1).all()
+    again = window.latest()
+    assert again is not None
+    assert (again.pixels == 8).all()
+
+
+def test_handing_over_from_another_thread_never_tears_a_frame() -> None:
+    window = source()
+    done = threading.Event()
+
+    def feed() -> None:
+        for number in range(2000):
+            window.put(frame(number))
+        done.set()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    last = -1
+    while not done.is_set() or last < 1999:
+        taken = window.latest()
+        if taken is not None:
+            assert taken.frame_id > last
+            assert len(np.unique(taken.pixels)) == 1
+            last = taken.frame_id
+    thread.join()
+
+
+def test_states_from_the_window_get_number_and_time_and_come_back_as_motion_to_photon() -> None:
+    port = ControlPort("window", 3)
+    window = source(port)
+    window.send(ControlState(controls={"jawOpen": 0.5}))
+    window.send(ControlState(controls={"jawOpen": 0.6}))
+    state = port.take(0)
+    assert state is not None
+    assert state.control_id == 2
+    assert 0 < state.timestamp_ns <= now_ns()
+    for number in (1, 2):
+        window.put(frame(number, control_id=state.control_id, control_ns=state.timestamp_ns))
+        window.latest()
+    assert len(window.motion_to_photon) == 1
+
+
+def test_no_pixels_are_allocated_per_frame() -> None:
+    role = synthetic_role(width=256, height=256)
+    window = WindowSource(
+        stream_info(role, session=1, stream="t", fps=60.0, provider="t", derived=False), ControlPort("w", 3)
+    )
+    with SyntheticEngine(role.controls, width=256, height=256) as engine:
+        stage = Stage([Performer(role, engine, open_drivers([], role.idle))])
+        for index in range(5):
+            window.put(stage.tick(index * 16_000_000)[0])
+        tracemalloc.start()
+        try:
+            for index in range(5, 60):
+                window.put(stage.tick(index * 16_000_000)[0])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 256 * 256 * 4 // 4
+
+
+def film(fps: float = 10.0, background: str = "#000000") -> Film:
+    return Film(64, 48, fps, parse_colour(background), "AI-generated: a test <&>")
+
+
+def test_a_recording_keeps_time_when_frames_are_missing(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "frames", film(), ("jawOpen",))
+    pose = np.zeros(1, np.float32)
+    for number, tenth in ((10, 0), (20, 1), (50, 4), (60, 5)):
+        recorder.offer(frame(number, at_ns=tenth * 100_000_000), pose)
+    recorder.close()
+    shades = []
+    for picture in sorted((tmp_path / "frames").iterdir()):
+        with Image.open(picture) as opened:
+            shades.append(opened.getpixel((0, 0))[0])  # type: ignore[index]
+    assert shades == [10, 20, 20, 20, 50, 60]
+    assert recorder.written == 6
+
+
+def test_controls_are_recorded_as_lines(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "take.jsonl", film(), ("jawOpen", "headYaw"))
+    for number in range(3):
+        recorder.offer(frame(number, at_ns=number * 50_000_000), np.array([0.25, number], np.float32))
+    recorder.close()
+    lines = [json.loads(line) for line in (tmp_path / "take.jsonl").read_text().splitlines()]
+    assert lines[2] == {"t_s": 0.1, "controls": {"jawOpen": 0.25, "headYaw": 2.0}}
+
+
+def test_a_recorder_that_cannot_write_says_so_at_the_end_and_never_blocks(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"\.mp4 or \.webp"):
+        Recorder(tmp_path / "take.avi", film(), ())
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "here").touch()
+    recorder = Recorder(tmp_path / "taken", film(), ())
+    for number in range(100):
+        recorder.offer(frame(number, at_ns=number * 1_000_000), np.zeros(0, np.float32))
+    with pytest.raises(SinkError, match="not an empty folder"):
+        recorder.close()
+
+
+def test_a_picture_is_laid_over_a_colour() -> None:
+    pixels = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 128]]], np.uint8)
+    flat = flatten(pixels, (0, 50, 250), np.empty((1, 3, 3), np.uint8), np.empty((1, 3), np.uint16))
+    assert flat.tolist() == [[[200, 100, 0], [0, 50, 250], [100, 75, 125]]]
+
+
+@pytest.mark.parametrize("name", ["film.webp", "frames"])
+def test_alpha_and_origin_survive(tmp_path: Path, name: str) -> None:
+    pixels = np.zeros((48, 64, 4), np.uint8)
+    pixels[10:30, 10:50] = (250, 10, 20, 255)
+
+    def frames() -> list[np.ndarray]:
+        return [np.roll(pixels, shift, axis=1) for shift in range(5)]
+
+    assert write_film(tmp_path / name, frames(), film()) == 5
+    path = tmp_path / name if name != "frames" else tmp_path / name / "000004.png"
+    with Image.open(path) as opened:
+        words = opened.info.get("xmp", b"").decode() + opened.info.get("Description", "")
+        assert "AI-generated: a test" in words
+        opened.seek(getattr(opened, "n_frames", 1) - 1)
+        last = np.asarray(opened.convert("RGBA")).astype(int)
+    assert last[0, 0, 3] == 0
+    assert last[20, 30, 3] == 255
+    assert abs(last[20, 30, :3] - (250, 10, 20)).max() < 30
+    if name == "film.webp":
+        with Image.open(path) as opened:
+            assert opened.n_frames == 5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["red!", "#12345", "", "#gg0000"])
+def test_a_wrong_colour_is_explained(text: str) -> None:
+    with pytest.raises(SinkError, match="#rrggbb"):
+        parse_colour(text)
+
+
+def test_places_are_checked_before_work_begins(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere" / "film.mp4", tmp_path / "film.gif"):
+        with pytest.raises(SinkError):
+            check_film_path(path)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def fail_halfway() -> None:
+        with atomic.replacing(path) as part:
+            part.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert path.read_text() == "before"
+    with atomic.replacing(path) as part:
+        part.write_text("after")
+    assert path.read_text() == "after"
+    stale = tmp_path / ".file.999999999.part.txt"
+    stale.write_text("killed")
+    with atomic.replacing(path) as part:
+        part.write_text("again")
+    assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+
+
+def live(tmp_path: Path, **settings: object) -> LiveLoop:
+    engine = SyntheticEngine(ROLE.controls, width=64, height=48)
+    engine.activate()
+    performer = Performer(ROLE, engine, open_drivers([], ROLE.idle), session=5)
+    return LiveLoop(performer, LiveSettings(**settings), session=5, window=False)  # type: ignore[arg-type]
+
+
+def test_nobody_watching_means_nothing_is_drawn(tmp_path: Path) -> None:
+    with live(tmp_path, seconds=0.3) as loop:
+        loop.run()
+    assert loop.error is None
+    assert loop.report().frames == 0
+    assert loop.report().first_frame_s is None
+
+
+def test_a_loop_that_measures_draws_and_reports(tmp_path: Path) -> None:
+    with live(tmp_path, seconds=0.3, measure=True, record=tmp_path / "take.jsonl") as loop:
+        loop.run()
+    report = loop.report()
+    assert loop.error is None
+    assert report.frames > 1
+    assert report.recorded == len((tmp_path / "take.jsonl").read_text().splitlines()) > 1
+    assert report.provider == "synthetic/numpy"
+
+
+def test_an_engine_that_fails_ends_the_loop_with_its_error(tmp_path: Path) -> None:
+    with live(tmp_path, seconds=5.0, measure=True) as loop:
+        loop._performer.engine.deactivate()
+        loop.run()
+    assert "not active" in str(loop.error)
+
+
+def test_the_command_line_and_the_runtime_name_the_same_character() -> None:
+    assert cli._SHIPPED == SHIPPED
