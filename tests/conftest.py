@@ -1,0 +1,101 @@
+"""What every test may use: a free endpoint, the shared data, real programs with a time limit, and no real screen.
+
+Knows nothing of what is tested.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Before anything imports pygame, and for every program that a test starts: draw into memory, make no sound.
+os.environ["SDL_VIDEODRIVER"] = "dummy"
+os.environ["SDL_AUDIODRIVER"] = "dummy"
+os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
+
+
+class RunProgram(Protocol):
+    """Starts a program and waits for its end; see the fixture `run_program`."""
+
+    def __call__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        timeout_s: float = 150,
+        cwd: Path | None = None,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command; see the fixture `run_program`."""
+
+
+@pytest.fixture
+def tcp_endpoint() -> str:
+    """A loopback endpoint whose port was free a moment ago, for programs that want to be told one.
+
+    Who can bind port 0 and read the port back should do that instead: nobody can take it in between.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The top folder of this checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The data folder beside the checkout, for tests that need real pictures; skips where it is missing."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no shared data beside this checkout ({folder.parent.name}/{folder.name})")
+    return folder
+
+
+@pytest.fixture
+def run_program() -> RunProgram:
+    """Run a real program to its end, output captured as text, stdin closed, killed at the time limit.
+
+    `environment` is laid over the present one; a value of None takes a variable away. Terminal width and colour are
+    fixed so that output can be compared.
+    """
+
+    def run(
+        command: Sequence[str | Path],
+        *,
+        timeout_s: float = 150,
+        cwd: Path | None = None,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        laid_over = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1", **(environment or {})}
+        merged = {**os.environ, **laid_over}
+        return subprocess.run(
+            [os.fspath(word) for word in command],
+            cwd=cwd,
+            env={name: value for name, value in merged.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def scripts() -> Path:
+    """The folder of this Python's console scripts, where `bunraku` and `bunraku-train` lie."""
+    return Path(sys.executable).parent
