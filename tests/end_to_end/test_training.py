@@ -1,0 +1,139 @@
+"""The trainer as a program: data to character file, killed and resumed, interrupted, out of room."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from runtime.character import Character
+from tests.conftest import RunProgram
+
+TRAIN = [sys.executable, "-m", "training.cli"]
+# One thread: these networks are too small to share, and the machine may be busy.
+ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a small drawn data set."""
+    folder = tmp_path_factory.mktemp("training")
+    size = ["--size", "64", "--identities", "12", "--frames", "4", "--named-frames", "6", "--workers", "1"]
+    command = [*TRAIN, "data", "cast", "--out", "datasets/tiny", *size]
+    subprocess.run(command, cwd=folder, env={**os.environ, **ENVIRONMENT}, check=True, timeout=120, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(place: Path) -> Path:
+    """A finished run."""
+    command = [*TRAIN, "fit", "tiny", "--out", "whole", "--threads", "1"]
+    subprocess.run(command, cwd=place, env={**os.environ, **ENVIRONMENT}, check=True, timeout=150, capture_output=True)
+    return place / "whole"
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    networks = torch.load(path, weights_only=True)["networks"]
+    return {f"{net}.{name}": tensor for net, state in networks.items() for name, tensor in state.items()}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(place: Path, trained: Path) -> None:
+    command = [*TRAIN, "fit", "tiny", "--out", "killed", "--threads", "1", "--set", "checkpoint_steps=3"]
+    for kill_at_step in (7, 31, 45):
+        process = subprocess.Popen(command, cwd=place, env={**os.environ, **ENVIRONMENT}, stderr=subprocess.DEVNULL)
+        checkpoint = place / "killed" / "checkpoint.pt"
+        while process.poll() is None:
+            if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["position"]["step"] >= kill_at_step:
+                break
+            time.sleep(0.02)
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.kill()
+        process.wait()
+    subprocess.run(command, cwd=place, env={**os.environ, **ENVIRONMENT}, check=True, timeout=150, capture_output=True)
+    whole, resumed = _weights(trained / "final.pt"), _weights(place / "killed" / "final.pt")
+    assert whole.keys() == resumed.keys()
+    different = [name for name in whole if not torch.equal(whole[name], resumed[name])]
+    assert different == []
+
+
+def test_evaluate_sample_and_export_make_a_character_that_opens(
+    place: Path, trained: Path, run_program: RunProgram
+) -> None:
+    run = run_program([*TRAIN, "evaluate", "whole", "--frames", "8", "--json"], cwd=place, environment=ENVIRONMENT)
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout.splitlines()[-1])
+    assert report["seen_identities"]["ours"]["psnr_median_db"] > 3
+    assert report["unseen_identities"]["frames"] > 0
+    assert (trained / "evaluation" / "seen_identities.png").is_file()
+
+    run = run_program([*TRAIN, "sample", "whole", "--out", "sheets", "--json"], cwd=place, environment=ENVIRONMENT)
+    assert run.returncode == 0, run.stderr
+    sheets = json.loads(run.stdout.splitlines()[-1])["sheets"]
+    assert {Path(sheet).name for sheet in sheets} >= {"identities.png", "sweep.png", "interpolation.png", "blink.png"}
+
+    command = [*TRAIN, "export", "whole", "--out", "tiny.bunraku", "--no-refine"]
+    run = run_program(command, cwd=place, environment=ENVIRONMENT)
+    assert run.returncode == 0, run.stderr
+    with Character.open(place / "tiny.bunraku") as character:
+        assert next(iter(character.manifest.identities)) == "Aki"
+        assert character.manifest.frame.width == 64
+        assert {"generator.onnx", "mapping.onnx", "encoder.onnx", "report.json"} <= set(character.members)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(place: Path) -> None:
+    command = [*TRAIN, "fit", "tiny", "--out", "interrupted", "--threads", "1", "--set", "stage.0.kimg=100"]
+    process = subprocess.Popen(
+        command, cwd=place, env={**os.environ, **ENVIRONMENT}, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (place / "interrupted" / "checkpoint.pt").exists() and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert torch.load(place / "interrupted" / "checkpoint.pt", weights_only=True)["position"]["step"] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
+def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(place: Path, run_program: RunProgram) -> None:
+    command = [*TRAIN, "fit", "tiny", "--out", "full", "--threads", "1", "--set", "checkpoint_steps=5"]
+    short = [*command, "--set", "stage.0.kimg=0.02"]
+    limited = f"ulimit -f 64; exec {' '.join(short)}"
+    run = run_program(["bash", "-c", limited], cwd=place, environment=ENVIRONMENT)
+    assert run.returncode == 1, run.stderr
+    assert "checkpoint.pt" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not list((place / "full").glob(".*.part*"))
+
+
+def test_wrong_use_is_told_in_one_line(place: Path, trained: Path, run_program: RunProgram) -> None:
+    for arguments, code, words in (
+        (["fit", "nobody"], 1, "no recipe nobody"),
+        (["fit", "tiny", "--set", "data.path=nowhere"], 1, "nowhere is no data set"),
+        (["fit", "tiny", "--out", "whole", "--set", "seed=2"], 1, "another recipe"),
+        (["evaluate", "nowhere"], 1, "no checkpoint"),
+        (["export", "whole/recipe.json", "--out", "x.bunraku"], 1, "no readable checkpoint"),
+        (["fit"], 2, "RECIPE"),
+    ):
+        run = run_program([*TRAIN, *arguments], cwd=place, environment=ENVIRONMENT)
+        assert run.returncode == code, (arguments, run.stderr)
+        assert words in " ".join(run.stderr.split()), (arguments, run.stderr)
+        assert "Traceback" not in run.stderr
+    assert (trained / "final.pt").is_file()
+
+
+def test_dry_run_prints_the_resolved_recipe_without_torch(run_program: RunProgram, tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "training.cli", "fit", "aki", "--dry-run", "--set", "seed=3"]
+    run = run_program(command, cwd=tmp_path, environment=ENVIRONMENT)
+    assert json.loads(run.stdout)["seed"] == 3
+    assert " torch\n" not in run.stderr

@@ -1,0 +1,215 @@
+"""Data sets: what is read is what was written, and broken ones are refused with the place named."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine_bridge.errors import DatasetError
+from training.cast import write_dataset
+from training.dataset import PairSampler, open_dataset, read_labels, shrink_premultiplied, split_frames
+from training.folder import FolderMapping, import_folder, read_mapping
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cast data set: 18 named characters with 4 pictures, 10 invented ones with 3, 64 px."""
+    out = tmp_path_factory.mktemp("data") / "cast"
+    write_dataset(out, identities=10, frames_per_identity=3, named_frames=4, size_px=64, seed=5, workers=1)
+    return out
+
+
+@pytest.fixture
+def copy(drawn: Path, tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    shutil.copytree(drawn, tmp_path / "copy", ignore=shutil.ignore_patterns(".cache"))
+    return tmp_path / "copy"
+
+
+def test_pictures_come_back_premultiplied_at_both_sizes(drawn: Path) -> None:
+    full, half = open_dataset(drawn, 64, workers=1), open_dataset(drawn, 32, workers=1)
+    assert full.pictures.shape == (18 * 4 + 30, 64, 64, 4)
+    assert half.pictures.shape == (102, 32, 32, 4)
+    assert (full.pictures[..., :3] <= full.pictures[..., 3:]).all()
+    mean = full.pictures[7].reshape(32, 2, 32, 2, 4).mean((1, 3))
+    assert np.abs(mean - half.pictures[7]).max() <= 1
+    assert full.regions.min() >= 0
+    assert full.regions.max() <= 1
+    assert next(iter(full.named)) == "Aki"
+
+
+def test_shrinking_does_not_stain_edges_with_hidden_colour() -> None:
+    straight = np.zeros((2, 2, 4), np.uint8)
+    straight[0, 0] = (200, 100, 50, 255)
+    straight[1, 1] = (0, 255, 0, 0)
+    assert shrink_premultiplied(straight, 1)[0, 0].tolist() == [50, 25, 13, 64]
+
+
+def test_the_split_keeps_named_people_and_never_overlaps(drawn: Path) -> None:
+    data = open_dataset(drawn, 32, workers=1)
+    split = split_frames(data, holdout_identities=0.5, holdout_frames=0.3)
+    parts = [split.train, split.unseen_controls, split.unseen_identities]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(data.pictures)))
+    held = set(data.identity[split.unseen_identities].tolist())
+    assert held
+    assert held.isdisjoint(data.identity[split.train].tolist())
+    assert held.isdisjoint(data.named.values())
+    assert min(np.bincount(data.identity[split.train])[list(data.named.values())]) >= 2
+
+
+def test_a_batch_depends_on_seed_and_step_alone_and_pairs_identities(drawn: Path) -> None:
+    data = open_dataset(drawn, 32, workers=1)
+    sampler = PairSampler(data, np.arange(len(data.pictures)), named_share=0.5)
+    batch = sampler.batch(16, seed=1, step=9)
+    assert batch.tolist() == sampler.batch(16, seed=1, step=9).tolist()
+    assert batch.tolist() != sampler.batch(16, seed=1, step=10).tolist()
+    assert batch.tolist() != sampler.batch(16, seed=1, step=9, rank=1).tolist()
+    assert (data.identity[batch[0::2]] == data.identity[batch[1::2]]).all()
+    assert (batch[0::2] != batch[1::2]).all()
+
+
+def _edit_line(path: Path, number: int, change: dict[str, object]) -> None:
+    lines = path.read_text().splitlines()
+    lines[number] = json.dumps({**json.loads(lines[number]), **change})
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_broken_labels_are_refused_with_their_line(copy: Path) -> None:
+    frames = copy / "frames.jsonl"
+    whole = frames.read_text()
+    first = json.loads(whole.splitlines()[0])
+    for change, names in (
+        ({"controls": [1.0]}, "line 4: needs"),
+        ({"controls": ["x"]}, "line 4"),
+        ({"identity": 999}, "line 4: identity 999"),
+        ({"shard": "other.zip"}, "line 4: the shard other.zip"),
+        ({"shard": first["shard"], "file": first["file"]}, "line 4.*twice"),
+    ):
+        _edit_line(frames, 3, change)
+        with pytest.raises(DatasetError, match=names):
+            read_labels(copy)
+        frames.write_text(whole)
+    frames.write_text(whole + '{"shard": "sha')
+    with pytest.raises(DatasetError, match="line 103"):
+        read_labels(copy)
+    frames.write_text("")
+    with pytest.raises(DatasetError, match="no pictures"):
+        read_labels(copy)
+
+
+def test_other_formats_and_empty_folders_are_refused(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"no dataset\.json"):
+        read_labels(tmp_path / "empty")
+    manifest = json.loads((copy / "dataset.json").read_text())
+    (copy / "dataset.json").write_text(json.dumps({**manifest, "format": 2}))
+    with pytest.raises(DatasetError, match="format 2"):
+        read_labels(copy)
+    (copy / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match="cannot become 48 px"):
+        open_dataset(copy, 48, workers=1)
+
+
+@pytest.mark.parametrize("torn", [True, False], ids=["torn", "of another size"])
+def test_a_bad_picture_is_named(copy: Path, torn: bool) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (32, 32), "red").save(buffer, "PNG")
+    shard = copy / "shard-00000.zip"
+    with zipfile.ZipFile(shard) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members[sorted(members)[5]] = b"no picture" if torn else buffer.getvalue()
+    with zipfile.ZipFile(shard, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(DatasetError, match="0000005.*cannot be used" if torn else "0000005.*32x32"):
+        open_dataset(copy, 64, workers=1)
+    assert not list((copy / ".cache").glob("*.u8"))
+
+
+def _frames(folder: Path, rows: list[dict[str, object]], *, mode: str = "RGBA", sizes: tuple[int, ...] = (32,)) -> Path:
+    folder.mkdir()
+    for index, row in enumerate(rows):
+        Image.new(mode, (sizes[index % len(sizes)],) * 2, "red").save(folder / str(row["picture"]))
+    (folder / "table.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return folder
+
+
+def _mapping(folder: Path) -> FolderMapping:
+    path = folder.parent / "mapping.toml"
+    path.write_text(
+        'name = "t"\nlicence = "CC0-1.0"\nauthor = "me"\ntable = "table.jsonl"\npicture = "picture"\nidentity = "who"\n'
+        "[controls]\n"
+        'headYaw = { column = "turn", scale = -10, minimum = -30, maximum = 30 }\n'
+        "[regions]\nmouth = [0.25, 0.5, 0.75, 1.0]\n"
+    )
+    return read_mapping(path)
+
+
+ROWS: list[dict[str, object]] = [
+    {"picture": "a.png", "turn": 1.5, "who": "ann"},
+    {"picture": "b.png", "turn": -9, "who": "bob"},
+    {"picture": "c.png", "turn": 0, "who": "ann"},
+]
+
+
+def test_a_folder_with_parameters_becomes_a_data_set(tmp_path: Path) -> None:
+    source = _frames(tmp_path / "in", ROWS)
+    import_folder(source, _mapping(source), tmp_path / "out")
+    data = open_dataset(tmp_path / "out", 32, workers=1)
+    assert data.controls[:, 0].tolist() == [-15, 30, 0]
+    assert data.identity.tolist() == [0, 1, 0]
+    assert data.regions[0, 2].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert data.pictures[0, 0, 0].tolist() == [255, 0, 0, 255]
+
+
+def test_a_bad_folder_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    cases: list[tuple[list[dict[str, object]], dict[str, object], str]] = [
+        (ROWS, {"mode": "RGB"}, "no alpha"),
+        (ROWS, {"sizes": (32, 64)}, "64 px wide, the ones before it 32 px"),
+        ([*ROWS, ROWS[0]], {}, "line 4: a.png appears already on line 1"),
+        ([{**ROWS[0], "turn": "left"}], {}, "'left', which is no number"),
+        ([{**ROWS[0], "turn": float("nan")}], {}, "line 1"),
+        ([{"picture": "a.png", "who": "ann"}], {}, "no column turn"),
+    ]
+    for number, (rows, options, names) in enumerate(cases):
+        source = _frames(tmp_path / f"in{number}", rows, **options)  # type: ignore[arg-type]
+        out = tmp_path / f"out{number}"
+        with pytest.raises(DatasetError, match=names):
+            import_folder(source, _mapping(source), out)
+        assert not out.exists()
+        assert not list(tmp_path.glob(".out*"))
+    source = _frames(tmp_path / "gone", ROWS)
+    (source / "b.png").unlink()
+    with pytest.raises(DatasetError, match=r"b\.png is in the table but not in the folder"):
+        import_folder(source, _mapping(source), tmp_path / "out")
+    (source / "b.png").write_bytes(b"torn")
+    with pytest.raises(DatasetError, match=r"b\.png cannot be read"):
+        import_folder(source, _mapping(source), tmp_path / "out")
+    (source / "table.jsonl").write_text("")
+    with pytest.raises(DatasetError, match="no rows"):
+        import_folder(source, _mapping(source), tmp_path / "out")
+    (source / "table.jsonl").write_text(json.dumps({**ROWS[0], "picture": "../a.png"}))
+    with pytest.raises(DatasetError, match="outside the folder"):
+        import_folder(source, _mapping(source), tmp_path / "out")
+
+
+def test_pictures_without_alpha_are_taken_when_asked_for(tmp_path: Path) -> None:
+    source = _frames(tmp_path / "in", ROWS, mode="RGB")
+    import_folder(source, _mapping(source), tmp_path / "out", opaque=True)
+    assert open_dataset(tmp_path / "out", 32, workers=1).pictures[..., 3].min() == 255
+
+
+def test_the_shipped_mappings_fit_the_shared_frames(shared_data: Path) -> None:
+    from training.folder import _read_table  # the mapping alone, without copying thousands of pictures
+    from training.recipe import RECIPES
+
+    mapping = read_mapping(RECIPES / "mappings" / "godette.toml")
+    _, row = next(iter(_read_table(shared_data / "godette_vrm" / "iid_4000" / mapping.table)))
+    assert {column.column for column in mapping.controls.values()} <= set(row)

@@ -1,0 +1,184 @@
+"""Networks, losses, metrics, the optimiser and the exported graphs, each by what it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+
+from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
+from training import losses, metrics
+from training.graphs import encoder_graph, generator_graph, mapping_graph
+from training.muon import Muon, orthogonalise
+from training.networks import Encoder, Generator, Mapping
+from training.pictures import draw, sweep_controls, unpremultiply
+from training.prior import fit_mapping
+
+RANGES = [(-30.0, 30.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    """Random weights everywhere, also where training starts from zero."""
+    torch.manual_seed(0)
+    net = Generator(
+        w_dim=8,
+        controls=RANGES,
+        channels=(16, 16, 16),
+        blocks=(1, 1, 1),
+        modulate_to=16,
+        head=2,
+        sizes_px=[32, 64],
+        code_dim=16,
+    )
+    for parameter in net.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return net.eval().requires_grad_(False)
+
+
+def test_the_generator_draws_at_each_of_its_sizes(generator: Generator) -> None:
+    w, controls = torch.randn(3, 8), torch.zeros(3, 3)
+    assert generator(w, controls).shape == (3, 4, 64, 64)
+    assert generator(w, controls, 32).shape == (3, 4, 32, 32)
+
+
+def test_controls_count_in_natural_units_and_only_the_direction_of_w_counts(generator: Generator) -> None:
+    w, controls = torch.randn(1, 8), torch.tensor([[30.0, 1.0, 1.0]])
+    assert not torch.allclose(generator(w, controls), generator(w, -controls), atol=1e-3)
+    assert torch.allclose(generator(w, controls), generator(3 * w, controls), atol=1e-4)
+
+
+def test_the_exported_generator_draws_the_same_bytes(generator: Generator) -> None:
+    graph = generator_graph(generator, len(RANGES))
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    w, controls = torch.randn(3, 8), sweep_controls(RANGES, 1).astype(np.float32)
+    found = session.run(None, {"w": w.numpy(), "controls": controls})[0]
+    expected = draw(generator, w, controls)
+    assert found.dtype == np.uint8
+    assert found.shape == (3, 64, 64, 4)
+    assert np.abs(found.astype(int) - expected).max() <= 2
+    assert session.run(None, {"w": w[:1].numpy(), "controls": controls[:1]})[0].shape == (1, 64, 64, 4)
+
+
+def test_the_graphs_have_the_promised_interfaces_and_operators(generator: Generator) -> None:
+    graphs = {
+        "generator": generator_graph(generator, 3),
+        "mapping": mapping_graph(Mapping(w_dim=8, width=16, steps=2)),
+        "encoder": encoder_graph(Encoder(w_dim=8).eval(), 64),
+    }
+    for name, graph in graphs.items():
+        assert set(summarise(graph).operators) <= ALLOWED_OPERATORS, name
+    found = {
+        name: [(t.name, t.element_type, t.shape) for part in (s.inputs, s.outputs) for t in part]
+        for name, s in ((name, summarise(graph)) for name, graph in graphs.items())
+    }
+    assert found["generator"] == [("w", 1, (None, 8)), ("controls", 1, (None, 3)), ("rgba", 2, (None, 64, 64, 4))]
+    assert found["mapping"] == [("z", 1, (None, 8)), ("w", 1, (None, 8))]
+    assert found["encoder"] == [("rgba", 2, (None, 64, 64, 4)), ("w", 1, (None, 8))]
+
+
+def test_the_encoder_looks_at_premultiplied_pictures_of_any_size() -> None:
+    encoder = Encoder(w_dim=8).eval()
+    small = torch.rand(2, 4, 64, 64)
+    large = F.interpolate(small, scale_factor=4.0, mode="nearest")
+    assert torch.allclose(encoder(small), encoder(large), atol=1e-5)
+    assert torch.allclose(encoder(small).square().mean(1), torch.ones(2), atol=1e-3)
+
+
+def test_region_weights_mark_the_boxes_and_nothing_else() -> None:
+    boxes = torch.zeros(1, 3, 4)
+    boxes[0, 0] = torch.tensor([0.0, 0.0, 0.5, 0.25])
+    boxes[0, 2] = torch.tensor([0.5, 0.5, 1.0, 1.0])
+    weight = losses.region_weights(boxes, 8, eyes=6, mouth=4)[0, 0]
+    assert weight[0, 0] == 7
+    assert weight[2, 0] == 1
+    assert weight[7, 7] == 5
+    assert weight.sum() == 64 + 6 * 8 + 4 * 16
+
+
+def test_losses_are_zero_for_the_target_itself_and_grow_with_damage() -> None:
+    torch.manual_seed(1)
+    straight = torch.rand(2, 4, 32, 32)
+    target = losses.premultiply(straight)
+    weight = torch.ones(2, 1, 32, 32)
+    for loss in (losses.pixel_loss, losses.gradient_loss):
+        assert loss(losses.premultiply_by(straight, target[:, 3:]), target, weight) == 0
+        noisy = straight + 0.1 * torch.randn_like(straight)
+        noisier = straight + 0.3 * torch.randn_like(straight)
+        values = [loss(losses.premultiply_by(s, target[:, 3:]), target, weight) for s in (noisy, noisier)]
+        assert 0 < values[0] < values[1]
+
+
+def test_bleed_wants_the_colour_of_the_silhouette_just_outside_it() -> None:
+    target = torch.zeros(1, 4, 32, 32)
+    target[:, :, 8:24, 8:24] = 1.0
+    target[:, 1:3] = 0.0
+    red = torch.zeros(1, 4, 32, 32)
+    red[:, 0] = 1.0
+    assert losses.bleed_loss(red, target) < 1e-6
+    assert losses.bleed_loss(torch.zeros_like(red), target) > 0.01
+
+
+def test_metrics_know_damage() -> None:
+    torch.manual_seed(2)
+    sharp = F.interpolate(torch.rand(4, 4, 16, 16), scale_factor=4.0, mode="nearest")
+    target = losses.premultiply(sharp)
+    blurred = F.avg_pool2d(target, 5, 1, 2)
+    assert metrics.psnr(target, target).min() > 90
+    assert torch.allclose(metrics.ssim(target, target), torch.ones(4), atol=1e-4)
+    assert metrics.psnr(blurred, target).max() < 30
+    assert metrics.ssim(blurred, target).max() < 0.95
+    assert (metrics.detail(blurred) < 0.5 * metrics.detail(target)).all()
+    assert metrics.alpha_edge_error(target, target).max() == 0
+    assert metrics.alpha_edge_error(blurred, target).min() > 0.01
+    half = torch.tensor([[0.0, 0.0, 0.5, 1.0]]).expand(4, 4)
+    damaged = target.clone()
+    damaged[..., 32:] = 0
+    assert metrics.region_error(damaged, target, half).max() == 0
+    assert metrics.region_error(damaged, target, 1 - half[:, [2, 3, 0, 1]] * 0).isnan().all()
+
+
+def test_psnr_of_a_known_error() -> None:
+    assert metrics.psnr(torch.full((1, 4, 8, 8), 0.6), torch.full((1, 4, 8, 8), 0.5)).item() == pytest.approx(20, 1e-4)
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (24, 96)])
+def test_orthogonalised_updates_have_equal_singular_values(shape: tuple[int, int]) -> None:
+    torch.manual_seed(3)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+
+
+def test_muon_finds_a_matrix() -> None:
+    torch.manual_seed(4)
+    wanted, weight = torch.randn(8, 4, 3, 3), torch.nn.Parameter(torch.zeros(8, 4, 3, 3))
+    optimizer = Muon([weight], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (weight - wanted).square().sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert (weight - wanted).abs().max() < 0.15
+
+
+def test_the_prior_samples_where_the_latents_are() -> None:
+    torch.manual_seed(5)
+    side = torch.randint(0, 2, (600, 1)) * 2.0 - 1
+    latents = torch.cat([side, side + 0.05 * torch.randn(600, 1), torch.randn(600, 2)], 1)
+    mapping = fit_mapping(latents, 0.05, steps=400, seed=0)
+    with torch.no_grad():
+        sampled = mapping(torch.randn(500, 4))
+    assert (sampled[:, 0] - sampled[:, 1]).abs().median() < 0.25
+    assert (sampled[:, 0].abs() > 0.5).float().mean() > 0.8
+    assert 0.3 < (sampled[:, 0] > 0).float().mean() < 0.7
+
+
+def test_unpremultiply_undoes_premultiply_where_something_shows() -> None:
+    straight = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 4), np.uint8)
+    straight[..., 3] |= 128
+    premultiplied = ((straight[..., :3].astype(int) * straight[..., 3:] + 127) // 255).astype(np.uint8)
+    back = unpremultiply(np.concatenate([premultiplied, straight[..., 3:]], -1))
+    assert np.abs(back.astype(int) - straight).max() <= 2

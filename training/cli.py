@@ -1,0 +1,264 @@
+"""`bunraku-train`: make data, train, evaluate, look, export. Knows arguments and terminals; the work is elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from engine_bridge.errors import BunrakuError, RecipeError
+
+app = typer.Typer(
+    help="Train neural characters.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+data_app = typer.Typer(help="Make a data set.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+console = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of stdout.")]
+Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
+Checkpoint = Annotated[Path, typer.Argument(help="A run's folder, or one of its .pt files.")]
+DataFolder = Annotated[Path | None, typer.Option("--data", help="The data set, if it is not where the recipe says.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override the recipe: section.key=value. Repeatable.")]
+
+
+def main() -> None:
+    """Run the command line; errors become one line and exit code 1, Ctrl-C exit code 130."""
+    try:
+        app()
+    except BunrakuError as error:
+        console.print(f"[bold red]error[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        sys.exit(130)
+
+
+@data_app.command("cast")
+def data_cast(
+    out: Out = Path("datasets/cast"),
+    identities: Annotated[int, typer.Option(min=1, help="Invented characters.")] = 7000,
+    frames: Annotated[int, typer.Option(min=1, help="Pictures of each.")] = 4,
+    named_frames: Annotated[int, typer.Option(min=0, help="Pictures of each named character.")] = 300,
+    size: Annotated[int, typer.Option(min=32, max=1024, help="Pixels per side.")] = 256,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+    as_json: Json = False,
+) -> None:
+    """Draw a data set with the cast rig.
+
+    Example: `bunraku-train data cast --out datasets/cast`
+    """
+    from training.cast import write_dataset
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = write_dataset(
+        out,
+        identities=identities,
+        frames_per_identity=frames,
+        named_frames=named_frames,
+        size_px=size,
+        seed=seed,
+        workers=workers,
+        progress=_counter("pictures drawn"),
+    )
+    console.print(f"{out}: {'written' if made else 'was there already, unchanged'}")
+    _finish(as_json, {"data": str(out), "made": made})
+
+
+@data_app.command("folder")
+def data_folder(
+    source: Annotated[Path, typer.Argument(help="Folder with pictures and a table of parameters.")],
+    mapping: Annotated[Path, typer.Option("--mapping", help="TOML file that says what the columns mean.")],
+    out: Out,
+    opaque: Annotated[bool, typer.Option("--opaque", help="Accept pictures without alpha.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn anyone's frames with parameters into a data set.
+
+    Example: `bunraku-train data folder frames/ --mapping mine.toml --out datasets/mine`
+    """
+    from training.folder import import_folder, read_mapping
+
+    progress = _counter("pictures copied")
+    manifest = import_folder(source, read_mapping(mapping), out, opaque=opaque, progress=progress)
+    console.print(f"{out}: {manifest.frames} pictures of {manifest.identities} identities, {manifest.size_px} px")
+    _finish(as_json, {"data": str(out), "frames": manifest.frames, "identities": manifest.identities})
+
+
+@app.command()
+def fit(
+    recipe: Annotated[str, typer.Argument(help="A .toml file, or the name of a shipped recipe.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run [runs/<name>].")] = None,
+    overrides: Set = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes on a CPU.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [all].")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train. The same command again goes on where it stopped.
+
+    Example: `bunraku-train fit aki --set data.path=datasets/cast`
+    """
+    import msgspec
+
+    from training.recipe import load_recipe
+
+    resolved = load_recipe(recipe, tuple(overrides or ()))
+    if dry_run:
+        typer.echo(msgspec.json.format(msgspec.json.encode(resolved), indent=2))
+        return
+    import torch
+
+    from training.loop import fit as run_fit
+
+    if threads:
+        torch.set_num_threads(threads)
+    run = out or Path("runs") / resolved.name
+    console.print(f"recipe {resolved.name}, data {resolved.data.path}, run {run}")
+    final = run_fit(resolved, run, devices=devices, console=console)
+    console.print(f"done: {final}")
+    _finish(as_json, {"checkpoint": str(final)})
+
+
+@app.command()
+def evaluate(
+    checkpoint: Checkpoint,
+    data: DataFolder = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for report.json and sheets [<run>/evaluation].")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Another checkpoint of the same recipe, drawn beside this one.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=8, help="Pictures per question, at most.")] = 240,
+    as_json: Json = False,
+) -> None:
+    """Measure quality on pictures never trained on.
+
+    Example: `bunraku-train evaluate runs/aki`
+    """
+    from training.evaluate import compare_checkpoints, write_report
+    from training.evaluate import evaluate as run_evaluate
+    from training.export import open_trained
+
+    trained = open_trained(checkpoint, data=data)
+    folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
+    networks = trained.networks
+    report = run_evaluate(
+        networks.generator_ema,
+        networks.encoder_ema,
+        trained.dataset,
+        trained.split,
+        frames=frames,
+        sheets=folder,
+        note=_note,
+    )
+    if against is not None:
+        other = open_trained(against, data=data)
+        report["against"] = compare_checkpoints(trained, other, folder / "against.png")
+    write_report(report, folder / "report.json")
+    _print_report(report)
+    console.print(f"report and sheets: {folder}")
+    _finish(as_json, report)
+
+
+@app.command()
+def sample(
+    checkpoint: Checkpoint,
+    out: Out,
+    data: DataFolder = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    psi: Annotated[float, typer.Option("--truncation-psi", min=0.0, max=2.0)] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Draw sheets: new identities, a sweep of every control, a walk between identities, a blink.
+
+    Example: `bunraku-train sample runs/aki --out sheets`
+    """
+    from training.export import open_trained
+    from training.gallery import write_gallery
+
+    files = write_gallery(open_trained(checkpoint, data=data), out, seed=seed, truncation_psi=psi)
+    for file in files:
+        console.print(str(file))
+    _finish(as_json, {"sheets": [str(file) for file in files]})
+
+
+@app.command()
+def export(
+    checkpoint: Checkpoint,
+    out: Out,
+    data: DataFolder = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="report.json of `evaluate` [<run>/evaluation/report.json].")
+    ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine/--no-refine", help="Fit named latents to their own pictures.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Write a character file that the runtime plays.
+
+    Example: `bunraku-train export runs/aki --out aki.bunraku`
+    """
+    from training.export import export_character, open_trained
+
+    trained = open_trained(checkpoint, data=data)
+    path = report or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation" / "report.json"
+    if not path.is_file():
+        raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    manifest = export_character(trained, out, report=figures, refine=refine, note=lambda text: console.print(text))
+    size = out.stat().st_size
+    console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
+    _finish(as_json, {"character": str(out), "bytes": size, "identities": list(manifest.identities)})
+
+
+def _note(text: str) -> None:
+    console.print(text, highlight=False)
+
+
+def _counter(what: str) -> Callable[[int, int], None]:
+    """Progress as one line that is written over on a terminal, and a line every tenth otherwise."""
+    last = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        tenth = done * 10 // max(total, 1)
+        if console.is_terminal:
+            console.print(f"{what}: {done}/{total}", end="\r" if done < total else "\n", highlight=False)
+        elif tenth != last:
+            console.print(f"{what}: {done}/{total}", highlight=False)
+        last = tenth
+
+    return show
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table("", "", "PSNR median", "worst 1 %", "SSIM", "alpha edge", "eyes", "mouth")
+    for question in ("seen_identities", "named_identities", "unseen_identities"):
+        for who in ("ours", "nearest_training_frame"):
+            row = report.get(question, {}).get(who)
+            if row:
+                keys = ("psnr_median_db", "psnr_p1_db", "ssim_mean", "alpha_edge_error", "eye_error", "mouth_error")
+                cells = (f"{row[key]:.4g}" if key in row else "" for key in keys)
+                table.add_row(question.replace("_", " "), who.replace("_", " "), *cells)
+    console.print(table)
+    console.print(f"identity drift under a control sweep: {report['identity_drift']}")
+
+
+def _finish(as_json: bool, result: dict[str, Any]) -> None:
+    if as_json:
+        typer.echo(json.dumps(result))

@@ -1,0 +1,387 @@
+"""Data sets: pictures with an identity and controls, decoded once and then read by index.
+
+Knows files and numpy arrays, not networks. The format is documented in docs/training.md: `dataset.json`,
+`identities.jsonl`, `frames.jsonl` and stored zip files of pictures.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from engine_bridge.errors import DatasetError
+from runtime.controls import Control
+
+REGIONS = ("eyeLeft", "eyeRight", "mouth")
+
+Uint8 = npt.NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+
+
+class ControlRange(msgspec.Struct, frozen=True):
+    """One control as `dataset.json` lists it."""
+
+    name: str
+    minimum: float
+    maximum: float
+    rest: float
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """`dataset.json`. Keys that we do not know are left alone."""
+
+    format: int
+    name: str
+    licence: str
+    author: str
+    source: str
+    size_px: int
+    controls: tuple[ControlRange, ...]
+    identities: int
+    frames: int
+    shards: tuple[str, ...]
+
+
+class IdentityRow(msgspec.Struct, frozen=True):
+    """A line of `identities.jsonl`."""
+
+    identity: int
+    name: str | None = None
+    attributes: dict[str, Any] = {}
+
+
+class FrameRow(msgspec.Struct, frozen=True):
+    """A line of `frames.jsonl`: controls in the order of `dataset.json`, boxes as x0, y0, x1, y1 in pixels."""
+
+    shard: str
+    file: str
+    identity: int
+    controls: tuple[float, ...]
+    regions: dict[str, tuple[int, int, int, int]] = {}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in memory, its pictures mapped from a cache file.
+
+    Attributes:
+        manifest: what `dataset.json` says.
+        identities: one row per identity, by number.
+        identity: int32 [M], identity of each frame.
+        controls: float32 [M, c], natural units.
+        regions: float32 [M, 3, 4], boxes of `REGIONS` in 0..1 of the picture; all zero where there is none.
+        pictures: uint8 [M, size_px, size_px, 4], premultiplied RGBA, mapped read-only.
+        size_px: size of `pictures`.
+        digest: sha256 of the labels, in hex.
+    """
+
+    manifest: Manifest
+    identities: tuple[IdentityRow, ...]
+    identity: npt.NDArray[np.int32]
+    controls: npt.NDArray[np.float32]
+    regions: npt.NDArray[np.float32]
+    pictures: Uint8
+    size_px: int
+    digest: str
+
+    @property
+    def control_ranges(self) -> list[tuple[float, float, float]]:
+        """(minimum, maximum, rest) of each control."""
+        return [(c.minimum, c.maximum, c.rest) for c in self.manifest.controls]
+
+    @property
+    def named(self) -> dict[str, int]:
+        """Identities that have a name."""
+        return {row.name: row.identity for row in self.identities if row.name}
+
+
+def open_dataset(folder: Path, size_px: int, *, workers: int = 2, progress: Progress | None = None) -> Dataset:
+    """Read a data set's labels and map its pictures at one size, decoding them on first use.
+
+    Args:
+        folder: holds `dataset.json`.
+        size_px: wanted size; the stored size or that divided by a power of two.
+        workers: processes that decode.
+        progress: called with (pictures done, pictures in all) while decoding.
+
+    Raises:
+        DatasetError: anything is missing, unreadable, or not as the labels say.
+    """
+    manifest, identities, rows, digest = read_labels(folder)
+    if size_px > manifest.size_px or manifest.size_px % size_px:
+        raise DatasetError(
+            f"{folder} has pictures of {manifest.size_px} px, which cannot become {size_px} px. "
+            f"Use a recipe whose sizes are {manifest.size_px} px divided by 1, 2, 4 …"
+        )
+    pictures = _cached_pictures(folder, manifest, rows, digest, size_px, workers, progress)
+    regions = np.zeros((len(rows), len(REGIONS), 4), np.float32)
+    for index, row in enumerate(rows):
+        for region, box in row.regions.items():
+            if region in REGIONS:
+                regions[index, REGIONS.index(region)] = box
+    return Dataset(
+        manifest,
+        identities,
+        np.array([row.identity for row in rows], np.int32),
+        np.array([row.controls for row in rows], np.float32),
+        regions / np.float32(manifest.size_px),
+        pictures,
+        size_px,
+        digest,
+    )
+
+
+def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[FrameRow], str]:
+    """Read and check the three label files of a data set.
+
+    Raises:
+        DatasetError: a file is missing, a line is broken, or two lines contradict each other.
+    """
+    if not (folder / "dataset.json").is_file():
+        raise DatasetError(f"{folder} is no data set: it has no dataset.json. Make one with bunraku-train data.")
+    try:
+        manifest = msgspec.json.decode((folder / "dataset.json").read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise DatasetError(f"{folder / 'dataset.json'}: {error}. Make the data set again.") from error
+    if manifest.format != 1:
+        raise DatasetError(f"{folder} has data format {manifest.format}; this version reads format 1. Update Bunraku.")
+    identities = tuple(_read_lines(folder / "identities.jsonl", IdentityRow))
+    rows = _read_lines(folder / "frames.jsonl", FrameRow)
+    if not rows:
+        raise DatasetError(f"{folder} has no pictures: frames.jsonl is empty. Make the data set again.")
+    if [row.identity for row in identities] != list(range(len(identities))):
+        raise DatasetError(f"{folder / 'identities.jsonl'} must number its lines 0, 1, 2 …")
+    seen: set[tuple[str, str]] = set()
+    shards = set(manifest.shards)
+    for number, row in enumerate(rows, 1):
+        where = f"{folder / 'frames.jsonl'}, line {number}"
+        if (row.shard, row.file) in seen:
+            raise DatasetError(f"{where}: {row.shard}/{row.file} appears twice. Give every picture its own name.")
+        seen.add((row.shard, row.file))
+        if row.shard not in shards:
+            raise DatasetError(f"{where}: the shard {row.shard} is not listed in dataset.json.")
+        if not 0 <= row.identity < len(identities):
+            raise DatasetError(f"{where}: identity {row.identity} is not in identities.jsonl.")
+        if len(row.controls) != len(manifest.controls) or not np.isfinite(row.controls).all():
+            raise DatasetError(f"{where}: needs {len(manifest.controls)} finite control values.")
+    digest = hashlib.sha256()
+    for name in ("dataset.json", "identities.jsonl", "frames.jsonl"):
+        digest.update((folder / name).read_bytes())
+    return manifest, identities, rows, digest.hexdigest()
+
+
+RowT = Any
+
+
+def _read_lines(path: Path, row_type: RowT) -> list[Any]:
+    decoder = msgspec.json.Decoder(row_type)
+    rows = []
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    rows.append(decoder.decode(line))
+                except msgspec.MsgspecError as error:
+                    raise DatasetError(f"{path}, line {number}: {error}. Mend or remove that line.") from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error}.") from error
+    return rows
+
+
+def _cached_pictures(
+    folder: Path,
+    manifest: Manifest,
+    rows: list[FrameRow],
+    digest: str,
+    size_px: int,
+    workers: int,
+    progress: Progress | None,
+) -> Uint8:
+    """Premultiplied pictures [M, S, S, 4] from `.cache`, made there if absent."""
+    shape = (len(rows), size_px, size_px, 4)
+    path = folder / ".cache" / f"{digest[:16]}-{size_px}.u8"
+    if not path.is_file() or path.stat().st_size != int(np.prod(shape)):
+        partial = path.with_suffix(f".partial-{os.getpid()}")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with partial.open("wb") as file:
+                # Reserve the room now: a full disk shall fail here and not as a crash inside the mapping.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
+                else:
+                    file.truncate(int(np.prod(shape)))
+            _decode_all(folder, manifest, rows, partial, shape, workers, progress)
+            partial.replace(path)
+        except OSError as error:
+            hint = "Free some space or use a smaller size." if error.errno == errno.ENOSPC else "Check the folder."
+            gib = np.prod(shape) / 2**30
+            raise DatasetError(
+                f"{path.parent} cannot take {gib:.1f} GiB of decoded pictures: {error}. {hint}"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+    return np.memmap(path, np.uint8, "r", shape=shape)
+
+
+def _decode_all(
+    folder: Path,
+    manifest: Manifest,
+    rows: list[FrameRow],
+    target: Path,
+    shape: tuple[int, int, int, int],
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    chunks = []
+    for shard in manifest.shards:
+        indices = [index for index, row in enumerate(rows) if row.shard == shard]
+        files = [rows[index].file for index in indices]
+        chunks.append((folder / shard, files, indices, target, shape, manifest.size_px))
+    done = 0
+    with ProcessPoolExecutor(workers) as pool:
+        for count in pool.map(_decode_shard, chunks):
+            done += count
+            if progress:
+                progress(done, len(rows))
+
+
+def _decode_shard(chunk: tuple[Path, list[str], list[int], Path, tuple[int, int, int, int], int]) -> int:
+    shard, files, indices, target, shape, stored_px = chunk
+    out = np.memmap(target, np.uint8, "r+", shape=shape)
+    try:
+        with zipfile.ZipFile(shard) as archive:
+            for file, index in zip(files, indices, strict=True):
+                try:
+                    picture = decode_picture(archive.read(file), stored_px)
+                except (KeyError, OSError, ValueError) as error:
+                    raise DatasetError(f"{shard}: {file} cannot be used: {error}. Make the data set again.") from error
+                out[index] = shrink_premultiplied(picture, shape[1])
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{shard} cannot be read: {error}. Make the data set again.") from error
+    return len(files)
+
+
+def decode_picture(data: bytes, size_px: int) -> Uint8:
+    """Decode one stored picture.
+
+    Returns:
+        uint8 [size_px, size_px, 4], straight RGBA.
+
+    Raises:
+        ValueError: it is not of that size.
+        OSError: it is no picture.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        if image.size != (size_px, size_px):
+            raise ValueError(f"it is {image.width}x{image.height} px instead of {size_px}x{size_px}")
+        # WebP leaves out the alpha of a picture that is opaque all over.
+        return np.asarray(image.convert("RGBA"))
+
+
+def shrink_premultiplied(straight: Uint8, size_px: int) -> Uint8:
+    """Multiply colour by alpha and average blocks of pixels, so that clear pixels do not stain the edges.
+
+    Args:
+        straight: uint8 [S, S, 4].
+        size_px: S divided by a whole number.
+
+    Returns:
+        uint8 [size_px, size_px, 4], premultiplied.
+    """
+    pixels = straight.astype(np.uint16)
+    pixels[..., :3] = (pixels[..., :3] * pixels[..., 3:] + 127) // 255
+    factor = straight.shape[0] // size_px
+    if factor > 1:
+        blocks = pixels.reshape(size_px, factor, size_px, factor, 4).astype(np.uint32)
+        pixels = ((blocks.sum((1, 3)) + factor**2 // 2) // factor**2).astype(np.uint16)
+    return pixels.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Frames by what they are for; indices into the data set.
+
+    Attributes:
+        train: frames trained on.
+        unseen_controls: frames of trained identities, never trained on.
+        unseen_identities: all frames of identities never trained on.
+    """
+
+    train: npt.NDArray[np.int64]
+    unseen_controls: npt.NDArray[np.int64]
+    unseen_identities: npt.NDArray[np.int64]
+
+
+def split_frames(dataset: Dataset, *, holdout_identities: float, holdout_frames: float) -> Split:
+    """Divide frames by the hash of their identity and index, so that the division never depends on a run.
+
+    Named identities are never held out as a whole. Of a trained identity at least two frames stay in training.
+    """
+    named = set(dataset.named.values())
+    train: list[int] = []
+    unseen_controls: list[int] = []
+    unseen_identities: list[int] = []
+    order = np.argsort(dataset.identity, kind="stable")
+    starts = np.searchsorted(dataset.identity[order], np.arange(len(dataset.identities) + 1))
+    for identity in range(len(dataset.identities)):
+        frames = order[starts[identity] : starts[identity + 1]].tolist()
+        if identity not in named and _unit_hash("identity", identity) < holdout_identities:
+            unseen_identities += frames
+            continue
+        held = [frame for frame in frames if _unit_hash("frame", frame) < holdout_frames]
+        held = held[: max(0, len(frames) - 2)]
+        unseen_controls += held
+        train += sorted(set(frames) - set(held))
+    return Split(*(np.array(part, np.int64) for part in (train, unseen_controls, unseen_identities)))
+
+
+def _unit_hash(kind: str, number: int) -> float:
+    digest = hashlib.blake2b(f"{kind} {number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") / 2**64
+
+
+class PairSampler:
+    """Draws batches of pairs: two frames of one identity, side by side.
+
+    A batch is a function of (seed, step, rank) alone, so a resumed run sees what an uninterrupted one would.
+    """
+
+    def __init__(self, dataset: Dataset, frames: npt.NDArray[np.int64], *, named_share: float) -> None:
+        identity = dataset.identity[frames]
+        order = np.argsort(identity, kind="stable")
+        ids, starts, counts = np.unique(identity[order], return_index=True, return_counts=True)
+        self._groups = [frames[order[a : a + n]] for a, n in zip(starts, counts, strict=True)]
+        named = set(dataset.named.values())
+        self._named = np.array([g for g, i in enumerate(ids) if int(i) in named], np.int64)
+        self._named_share = named_share if len(self._named) and len(self._named) < len(ids) else 0.0
+
+    def batch(self, size: int, *, seed: int, step: int, rank: int = 0) -> npt.NDArray[np.int64]:
+        """Frame indices [size]; 2i and 2i + 1 show the same identity (the same frame if it has only one)."""
+        rng = np.random.Generator(np.random.Philox(key=np.array([seed, (step << 8) + rank], np.uint64)))
+        chosen: list[int] = []
+        for _ in range(size // 2):
+            if rng.random() < self._named_share:
+                group = self._groups[int(rng.choice(self._named))]
+            else:
+                group = self._groups[int(rng.integers(len(self._groups)))]
+            pair = rng.choice(group, 2, replace=len(group) < 2)
+            chosen += pair.tolist()
+        return np.array(chosen, np.int64)
+
+
+def runtime_controls(ranges: Sequence[ControlRange], groups: dict[str, str]) -> list[Control]:
+    """The data set's controls as the runtime's records, each with its heading."""
+    return [Control(r.name, r.minimum, r.maximum, r.rest, groups.get(r.name, "other")) for r in ranges]

@@ -1,0 +1,245 @@
+"""Held-out quality: what the networks draw for pictures they never saw, against the pictures themselves.
+
+Three questions, each with a baseline that has seen the answer sheet: of all training pictures (of the same identity,
+where it was trained on) the one that is nearest to the very picture asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from engine_bridge.errors import DatasetError
+from runtime.atomic import replacing
+from training import metrics
+from training.dataset import Dataset, Split
+from training.networks import Encoder, Generator
+from training.pictures import draw, encode, sweep_controls, unpremultiply
+from training.sheets import Uint8, write_sheet
+
+if TYPE_CHECKING:
+    from training.export import Trained
+
+Indices = npt.NDArray[np.int64]
+Report = dict[str, Any]
+
+THUMB_PX = 32
+
+
+def evaluate(
+    generator: Generator,
+    encoder: Encoder,
+    dataset: Dataset,
+    split: Split,
+    *,
+    frames: int = 240,
+    sheets: Path | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Measure everything that `report.json` holds.
+
+    Args:
+        generator: averaged weights, evaluation mode.
+        encoder: averaged weights, evaluation mode.
+        dataset: at the generator's size.
+        split: what was trained on and what was not.
+        frames: at most so many pictures per question.
+        sheets: folder for pictures of the results, worst first.
+        note: told what is being done.
+
+    Raises:
+        DatasetError: nothing was held out.
+    """
+    if not len(split.unseen_controls):
+        raise DatasetError(
+            "No frames were held out of training, so there is nothing to evaluate on. Raise data.holdout_frames."
+        )
+    thumbs = _thumbnails(dataset)
+    report: Report = {"size_px": dataset.size_px, "frames_trained_on": len(split.train)}
+
+    note("trained identities, controls never seen")
+    targets = _pick(split.unseen_controls, frames)
+    w = torch.cat([identity_latent(encoder, dataset, split.train, int(dataset.identity[t])) for t in targets])
+    answers = draw(generator, w, dataset.controls[targets], dataset.size_px)
+    nearest = np.array(
+        [_nearest(thumbs, t, split.train[dataset.identity[split.train] == dataset.identity[t]]) for t in targets]
+    )
+    report["seen_identities"] = _compare(dataset, targets, answers, nearest, sheets and sheets / "seen_identities.png")
+    named = set(dataset.named.values())
+    chosen = np.array([int(dataset.identity[t]) in named for t in targets])
+    if named and chosen.any():
+        report["named_identities"] = _compare(dataset, targets[chosen], answers[chosen], nearest[chosen], None)
+
+    if len(split.unseen_identities):
+        note("identities never seen, through the encoder")
+        sources, targets = _source_and_target(dataset, split.unseen_identities, frames)
+        w = encode(encoder, dataset.pictures[sources])
+        answers = draw(generator, w, dataset.controls[targets], dataset.size_px)
+        nearest = np.array([_nearest(thumbs, t, split.train) for t in targets])
+        report["unseen_identities"] = _compare(
+            dataset, targets, answers, nearest, sheets and sheets / "unseen_identities.png"
+        )
+
+    note("identity under a control sweep")
+    report["identity_drift"] = _drift(generator, encoder, dataset, split.train)
+    return report
+
+
+def compare_checkpoints(ours: Trained, other: Trained, sheet: Path) -> Report:
+    """The same held-out pictures by two checkpoints, side by side: wanted | ours | other.
+
+    Returns:
+        figures of both on these pictures, and how much of the target's fine detail each has.
+    """
+    dataset = ours.dataset
+    targets = _pick(ours.split.unseen_controls, 48)
+    wanted, boxes = _tensor(dataset.pictures[targets]), torch.from_numpy(dataset.regions[targets])
+    columns, figures = [unpremultiply(dataset.pictures[targets])], {}
+    for name, trained in (("ours", ours), ("other", other)):
+        encoder, generator = trained.networks.encoder_ema, trained.networks.generator_ema
+        train = trained.split.train
+        w = torch.cat([identity_latent(encoder, dataset, train, int(dataset.identity[t])) for t in targets])
+        columns.append(draw(generator, w, dataset.controls[targets], dataset.size_px))
+        drawn = _premultiplied(columns[-1])
+        sharpness = float(metrics.detail(drawn).mean() / metrics.detail(wanted).mean())
+        figures[name] = {**_figures(drawn, wanted, boxes), "detail_ratio": round(sharpness, 4)}
+    side = dataset.size_px
+    shown = np.stack([column[:12] for column in columns], 1).reshape(-1, side, side, 4)
+    write_sheet(sheet, shown, columns=6, column_labels=("wanted", "this checkpoint", "the other") * 2)
+    return figures
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write `report.json`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def identity_latent(encoder: Encoder, dataset: Dataset, train: Indices, identity: int, limit: int = 16) -> Tensor:
+    """Mean latent of an identity's training frames, [1, w_dim]."""
+    frames = train[dataset.identity[train] == identity]
+    frames = frames[np.linspace(0, len(frames) - 1, min(limit, len(frames))).astype(int)]
+    return encode(encoder, dataset.pictures[frames]).mean(0, keepdim=True)
+
+
+def _pick(indices: Indices, count: int) -> Indices:
+    """Evenly spread."""
+    chosen: Indices = indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int)]
+    return chosen
+
+
+def _source_and_target(dataset: Dataset, indices: Indices, count: int) -> tuple[Indices, Indices]:
+    """For every held-out picture the one of the same person that shows most: eyes open, head straight.
+
+    That is the picture a user would give; a person with closed eyes keeps the colour of their eyes to themselves.
+    """
+    names = [control.name for control in dataset.manifest.controls]
+    hiding = np.zeros(len(dataset.controls), np.float32)
+    for column, (name, (low, high, rest)) in enumerate(zip(names, dataset.control_ranges, strict=True)):
+        weight = 4.0 if name.startswith("eyeBlink") else 1.0 if name.startswith(("head", "body")) else 0.3
+        hiding += weight * np.abs(dataset.controls[:, column] - rest) / (high - low)
+    sources, targets = [], []
+    for target in _pick(indices, count):
+        own = indices[(dataset.identity[indices] == dataset.identity[target]) & (indices != target)]
+        if len(own):
+            sources.append(own[np.argmin(hiding[own])])
+            targets.append(target)
+    return np.array(sources), np.array(targets)
+
+
+def _thumbnails(dataset: Dataset) -> npt.NDArray[np.float32]:
+    factor = max(1, dataset.size_px // THUMB_PX)
+    side = dataset.size_px // factor
+    out = np.empty((len(dataset.pictures), side * side * 4), np.float32)
+    for index, picture in enumerate(dataset.pictures):
+        out[index] = picture.reshape(side, factor, side, factor, 4).mean((1, 3)).ravel() / 255
+    return out
+
+
+def _nearest(thumbs: npt.NDArray[np.float32], target: int, candidates: Indices) -> int:
+    distance = np.zeros(len(candidates), np.float32)
+    for start in range(0, len(candidates), 2048):
+        rows = slice(start, start + 2048)
+        distance[rows] = np.square(thumbs[candidates[rows]] - thumbs[target]).sum(1)
+    return int(candidates[np.argmin(distance)])
+
+
+def _tensor(premultiplied: Uint8) -> Tensor:
+    return torch.from_numpy(np.array(premultiplied)).permute(0, 3, 1, 2).float() / 255
+
+
+def _premultiplied(straight: Uint8) -> Tensor:
+    picture = _tensor(straight)
+    return torch.cat([picture[:, :3] * picture[:, 3:], picture[:, 3:]], 1)
+
+
+def _compare(dataset: Dataset, targets: Indices, answers: Uint8, nearest: Indices, sheet: Path | None) -> Report:
+    """Ours and the baseline's figures, and a sheet of target | ours | baseline, worst rows first."""
+    wanted, boxes = _tensor(dataset.pictures[targets]), torch.from_numpy(dataset.regions[targets])
+    drawn = _premultiplied(answers)
+    if sheet is not None:
+        order = torch.argsort(metrics.psnr(drawn, wanted)).numpy()
+        order = (
+            np.concatenate([order[:8], order[np.linspace(8, len(order) - 1, 16).astype(int)]])
+            if len(order) > 24
+            else order
+        )
+        columns = [
+            unpremultiply(dataset.pictures[targets[order]]),
+            answers[order],
+            unpremultiply(dataset.pictures[nearest[order]]),
+        ]
+        side = dataset.size_px
+        write_sheet(
+            sheet,
+            np.stack(columns, 1).reshape(-1, side, side, 4),
+            columns=6,
+            column_labels=("wanted", "drawn", "nearest") * 2,
+        )
+    return {
+        "frames": len(targets),
+        "ours": _figures(drawn, wanted, boxes),
+        "nearest_training_frame": _figures(_tensor(dataset.pictures[nearest]), wanted, boxes),
+    }
+
+
+def _figures(drawn: Tensor, wanted: Tensor, boxes: Tensor) -> Report:
+    decibel = metrics.psnr(drawn, wanted)
+    out = {
+        "psnr_median_db": float(decibel.median()),
+        "psnr_p1_db": float(torch.quantile(decibel, 0.01)),
+        "ssim_mean": float(metrics.ssim(drawn, wanted).mean()),
+        "alpha_edge_error": float(metrics.alpha_edge_error(drawn, wanted).mean()),
+    }
+    for name, columns in (("eye", (0, 1)), ("mouth", (2,))):
+        errors = torch.cat([metrics.region_error(drawn, wanted, boxes[:, c]) for c in columns])
+        if not errors.isnan().all():
+            out[f"{name}_error"] = float(errors.nanmean())
+    return {key: round(value, 5) for key, value in out.items()}
+
+
+def _drift(generator: Generator, encoder: Encoder, dataset: Dataset, train: Indices) -> Report:
+    """How far the encoder thinks a person moves while controls sweep, against how far apart people are."""
+    identities = np.unique(dataset.identity[train])
+    identities = identities[np.linspace(0, len(identities) - 1, min(12, len(identities))).astype(int)]
+    latents = torch.cat([identity_latent(encoder, dataset, train, int(i)) for i in identities])
+    sweep = sweep_controls(dataset.control_ranges, 3)
+    moved = []
+    for w in latents:
+        pictures = draw(generator, w[None], sweep, dataset.size_px)
+        premultiplied = (_premultiplied(pictures) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        moved.append((encode(encoder, premultiplied) - w).norm(dim=1))
+    distance = float(torch.cat(moved).mean())
+    out = {"mean_distance": round(distance, 4)}
+    if len(latents) > 1:
+        apart = float(torch.pdist(latents).mean())
+        out |= {"between_identities": round(apart, 4), "ratio": round(distance / max(apart, 1e-9), 4)}
+    return out

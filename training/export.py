@@ -1,0 +1,237 @@
+"""From a checkpoint to a character file: graphs, named latents, parity check, manifest.
+
+Knows what a trained run holds and what `runtime.character` wants.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnxruntime
+import torch
+from PIL import Image
+from safetensors.numpy import save as save_tensors
+from torch import Tensor
+
+from engine_bridge.errors import CharacterError, CheckpointError
+from runtime.character import ControlRange, FrameSize, Manifest, write_character
+from runtime.controls import VOCABULARY, Control
+from runtime.expressions import default_expressions
+from runtime.idle import IdleSettings
+from training import losses
+from training.checkpoint import load_checkpoint
+from training.dataset import Dataset, Split, open_dataset, split_frames
+from training.evaluate import identity_latent
+from training.graphs import encoder_graph, generator_graph, mapping_graph
+from training.loop import Networks, build_networks
+from training.networks import Generator
+from training.pictures import draw
+from training.recipe import Recipe
+
+PARITY_TOLERANCE = 2  # of 255, between the trainer's picture and the exported graph's: weights travel as fp16
+REFINE_STEPS = 60
+REFINE_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint, opened together with the data it came from."""
+
+    recipe: Recipe
+    networks: Networks
+    dataset: Dataset
+    split: Split
+    images: int
+    seconds: float
+
+
+def open_trained(checkpoint: Path, *, data: Path | None = None) -> Trained:
+    """Open a checkpoint and its data.
+
+    Args:
+        checkpoint: a `.pt` file, or the folder of a run (its final or else its last checkpoint).
+        data: where the data set is now, if not where the recipe says.
+
+    Raises:
+        CheckpointError: there is none, or it does not fit.
+        DatasetError: the data is not there any more, or is other data.
+    """
+    if checkpoint.is_dir():
+        run = checkpoint
+        checkpoint = next((p for p in (run / "final.pt", run / "checkpoint.pt") if p.exists()), run / "final.pt")
+    state = load_checkpoint(checkpoint)
+    try:
+        recipe = msgspec.json.decode(state["recipe"], type=Recipe)
+    except (KeyError, msgspec.MsgspecError) as error:
+        raise CheckpointError(f"{checkpoint} holds no recipe that this version reads: {error}. Train again.") from error
+    dataset = open_dataset(data or Path(recipe.data.path), recipe.stage[-1].size_px)
+    if dataset.digest != state["data_digest"]:
+        raise CheckpointError(
+            f"{checkpoint} was trained on other data than {data or recipe.data.path}. Point --data at it."
+        )
+    networks = build_networks(recipe, dataset.control_ranges)
+    networks.load(state["networks"])
+    if networks.mapping is not None:
+        networks.mapping.requires_grad_(False).eval()
+    split = split_frames(
+        dataset, holdout_identities=recipe.data.holdout_identities, holdout_frames=recipe.data.holdout_frames
+    )
+    position = state["position"]
+    return Trained(recipe, networks, dataset, split, position["images"], position["seconds"])
+
+
+def named_latents(trained: Trained, *, refine: bool, note: Callable[[str], None] = lambda _: None) -> dict[str, Tensor]:
+    """The latent of every named identity (or of identity 0, under the recipe's name, if none has one).
+
+    Args:
+        trained: networks and data.
+        refine: improve each by descent on its own training frames; the generator stays as it is.
+        note: told who is being worked on.
+
+    Returns:
+        name to [w_dim].
+    """
+    dataset, train = trained.dataset, trained.split.train
+    people = dataset.named or {trained.recipe.name: int(dataset.identity[train[0]])}
+    out = {}
+    for name, identity in people.items():
+        note(name)
+        w = identity_latent(trained.networks.encoder_ema, dataset, train, identity)[0]
+        out[name] = _refine(trained, w, train[dataset.identity[train] == identity]) if refine else w
+    return out
+
+
+def _refine(trained: Trained, start: Tensor, frames: np.ndarray[Any, Any]) -> Tensor:
+    """Latent optimisation with a frozen generator, the "projection" of Karras 2020 (arXiv:1912.04958)."""
+    generator, dataset, weights = trained.networks.generator_ema, trained.dataset, trained.recipe.loss
+    w = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([w], lr=0.02)
+    rng = np.random.default_rng(trained.recipe.seed)
+    for step in range(REFINE_STEPS):
+        optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / REFINE_STEPS)
+        chosen = rng.choice(frames, min(REFINE_BATCH, len(frames)), replace=False)
+        target = torch.from_numpy(dataset.pictures[chosen]).permute(0, 3, 1, 2).float() / 255
+        regions = torch.from_numpy(dataset.regions[chosen])
+        with torch.autocast("cpu", torch.bfloat16):
+            straight = generator(w.expand(len(chosen), -1), torch.from_numpy(dataset.controls[chosen]))
+        weight = losses.region_weights(regions, dataset.size_px, weights.eyes, weights.mouth)
+        loss = losses.pixel_loss(losses.premultiply_by(straight.float(), target[:, 3:]), target, weight)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return w.detach()
+
+
+def export_character(
+    trained: Trained,
+    out: Path,
+    *,
+    report: dict[str, Any],
+    refine: bool = True,
+    note: Callable[[str], None] = lambda _: None,
+) -> Manifest:
+    """Write a character file.
+
+    Args:
+        trained: what to export; averaged weights are taken.
+        out: the `.bunraku` file.
+        report: quality figures for `report.json`.
+        refine: see `named_latents`.
+        note: told what is being done.
+
+    Raises:
+        CharacterError: the exported graph draws other pictures than the trained network.
+    """
+    networks, dataset = trained.networks, trained.dataset
+    latents = named_latents(trained, refine=refine, note=lambda name: note(f"latent of {name}"))
+    note("graphs")
+    generator = networks.generator_ema
+    graph = generator_graph(generator, len(dataset.manifest.controls))
+    table = torch.stack(list(latents.values()))
+    parity = check_parity(generator, graph, table, dataset)
+    controls = _runtime_controls(dataset)
+    w_avg = networks.mapping.mean.cpu() if networks.mapping is not None else table.mean(0)
+    members: dict[str, bytes | Path] = {
+        "generator.onnx": graph,
+        "encoder.onnx": encoder_graph(networks.encoder_ema, dataset.size_px),
+        "latents.safetensors": save_tensors(
+            {"identities": table.numpy().astype(np.float32), "w_avg": w_avg.numpy().astype(np.float32)}
+        ),
+        "expressions.json": msgspec.json.encode({"expressions": default_expressions(controls)}),
+        "idle.json": msgspec.json.encode(IdleSettings()),
+        "report.json": msgspec.json.format(msgspec.json.encode({**report, "export_parity": parity}), indent=2),
+        "preview.webp": _preview(generator, table, dataset),
+    }
+    if networks.mapping is not None:
+        members["mapping.onnx"] = mapping_graph(networks.mapping)
+    manifest = Manifest(
+        name=trained.recipe.name.capitalize(),
+        licence=dataset.manifest.licence,
+        author=dataset.manifest.author,
+        provenance={
+            "recipe": msgspec.to_builtins(trained.recipe),
+            "data": {
+                "name": dataset.manifest.name,
+                "licence": dataset.manifest.licence,
+                "source": dataset.manifest.source,
+            },
+            "kimg": round(trained.images / 1000, 1),
+            "training_minutes": round(trained.seconds / 60, 1),
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "torch": str(torch.__version__),
+        },
+        frame=FrameSize(dataset.size_px, dataset.size_px),
+        controls=[ControlRange(c.name, c.minimum, c.maximum, c.rest) for c in controls],
+        identities={name: row for row, name in enumerate(latents)},
+    )
+    note("writing")
+    return write_character(out, manifest, members)
+
+
+def check_parity(generator: Generator, graph: bytes, latents: Tensor, dataset: Dataset) -> dict[str, int]:
+    """Draw the same pictures with both.
+
+    Returns:
+        the largest difference in 255ths, and how many pictures were compared.
+
+    Raises:
+        CharacterError: the difference is more than rounding and fp16 weights explain.
+    """
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    controls = dataset.controls[np.linspace(0, len(dataset.controls) - 1, 16).astype(int)]
+    w = latents[torch.arange(16) % len(latents)]
+    expected = draw(generator, w, controls).astype(np.int16)
+    found = session.run(None, {"w": w.numpy(), "controls": controls})[0].astype(np.int16)
+    worst = int(np.abs(found - expected).max())
+    if worst > PARITY_TOLERANCE:
+        raise CharacterError(
+            f"The exported graph differs from the trained network by up to {worst}/255 (allowed: {PARITY_TOLERANCE}). "
+            "Report this with your recipe and versions.json."
+        )
+    return {"max_difference_255": worst, "pictures": len(controls)}
+
+
+def _runtime_controls(dataset: Dataset) -> list[Control]:
+    """The data set's controls with the vocabulary's headings."""
+    for control in dataset.manifest.controls:
+        if control.name not in VOCABULARY:
+            raise CharacterError(
+                f"The data set has a control {control.name}, which no runtime knows. "
+                "Map it to a name that docs/controls.md lists."
+            )
+    return [Control(c.name, c.minimum, c.maximum, c.rest, VOCABULARY[c.name].group) for c in dataset.manifest.controls]
+
+
+def _preview(generator: Generator, latents: Tensor, dataset: Dataset) -> bytes:
+    """The first identity at rest."""
+    rest = np.array([[c.rest for c in dataset.manifest.controls]], np.float32)
+    buffer = io.BytesIO()
+    Image.fromarray(draw(generator, latents[:1], rest)[0]).save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()

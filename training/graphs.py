@@ -1,0 +1,124 @@
+"""The three graphs of a character file, as ONNX bytes. Knows networks and ONNX, not files.
+
+What the runtime feeds and gets is fixed in docs/character-file.md; the operators are the few that ONNX Runtime,
+OpenVINO and TensorRT all run fast.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import math
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from training.networks import Encoder, Generator, Mapping
+
+OPSET = 20
+HALVE_FROM = 1024  # elements
+
+
+class _Pictures(nn.Module):
+    """The generator with its output as bytes.
+
+    The factor 255 and the rounding go into the head's weights, so that all that is left to do at full size is clip,
+    transpose and cast; the cast comes last because TensorRT's parser wants it so.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = copy.deepcopy(generator).eval()
+        head = self.generator.heads[str(self.generator.size_px)]
+        assert isinstance(head, nn.Conv2d)
+        assert head.bias is not None
+        with torch.no_grad():
+            head.weight.mul_(255)
+            head.bias.mul_(255).add_(0.5)
+
+    def forward(self, w: Tensor, controls: Tensor) -> Tensor:
+        straight: Tensor = self.generator(w, controls).clamp(0, 255)
+        return straight.permute(0, 2, 3, 1).to(torch.uint8)
+
+
+class _Identities(nn.Module):
+    """The encoder from straight RGBA bytes to a latent."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder).eval()
+
+    def forward(self, rgba: Tensor) -> Tensor:
+        straight = rgba.permute(0, 3, 1, 2).float() / 255
+        alpha = straight[:, 3:]
+        premultiplied = torch.cat([straight[:, :3] * alpha, alpha], 1)
+        w: Tensor = self.encoder(premultiplied)
+        return w
+
+
+def generator_graph(generator: Generator, controls: int) -> bytes:
+    """`w` float32 [N, w_dim] and `controls` float32 [N, c], natural units -> `rgba` uint8 [N, H, W, 4]."""
+    example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
+    return _export(_Pictures(generator), example, ["w", "controls"], "rgba")
+
+
+def mapping_graph(mapping: Mapping) -> bytes:
+    """`z` float32 [N, w_dim] -> `w` float32 [N, w_dim]."""
+    return _export(copy.deepcopy(mapping).eval(), (torch.zeros(2, mapping.mean.numel()),), ["z"], "w")
+
+
+def encoder_graph(encoder: Encoder, size_px: int) -> bytes:
+    """`rgba` uint8 [N, size_px, size_px, 4], straight -> `w` float32 [N, w_dim]."""
+    example = (torch.zeros(2, size_px, size_px, 4, dtype=torch.uint8),)
+    return _export(_Identities(encoder), example, ["rgba"], "w")
+
+
+def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str) -> bytes:
+    buffer = io.BytesIO()
+    module = module.cpu().float()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            example,
+            buffer,  # type: ignore[arg-type]
+            input_names=inputs,
+            output_names=[output],
+            dynamic_axes={name: {0: "N"} for name in [*inputs, output]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    # The tracer leaves sizes open that it could not follow; only the batch is.
+    with torch.no_grad():
+        sizes = module(*example).shape[1:]
+    for dimension, size in zip(model.graph.output[0].type.tensor_type.shape.dim[1:], sizes, strict=True):
+        dimension.dim_value = size
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    _halve_weights(model)
+    model.producer_name, model.producer_version = "bunraku", ""
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _halve_weights(model: onnx.ModelProto) -> None:
+    """Store large weights as fp16 with a cast back to fp32, which every runtime folds away while loading.
+
+    Halves the file; the rounding is far below what a byte of a picture can show.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < HALVE_FROM:
+            continue
+        name = tensor.name
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}_fp16"))
+        cast = onnx.helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)

@@ -1,0 +1,598 @@
+"""The training loop: recipe in, checkpoint out; the same call again goes on where it stopped.
+
+Every random number of a step comes from (seed, step), so a run that was killed and resumed ends with the weights of
+one that was not, bit for bit, on one machine with fp32.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import platform
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.utils.tensorboard import SummaryWriter
+
+from engine_bridge.errors import CheckpointError, RecipeError
+from training import losses
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.dataset import Dataset, PairSampler, open_dataset, split_frames
+from training.ema import update_average
+from training.muon import Muon
+from training.networks import THUMBNAIL_PX, Discriminator, Encoder, Generator, Mapping, Thumbnail
+from training.pictures import draw_progress_sheets
+from training.prior import fit_mapping
+from training.recipe import Recipe, Stage
+
+LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
+MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two count in different units
+MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the step around it
+ROUGHNESS_EVERY = 4  # lazy regularisation, Karras 2020 (arXiv:1912.04958), section 3.1
+ROUGHNESS_SIGMA = 0.02  # noise of the approximate R1, Lin 2025 (arXiv:2501.08316), section 3.3
+
+
+@dataclass
+class Networks:
+    """All networks of a run, current and averaged. `mapping` appears with the first adversarial stage."""
+
+    generator: Generator
+    encoder: Encoder
+    thumbnail: Thumbnail
+    discriminator: Discriminator
+    generator_ema: Generator
+    encoder_ema: Encoder
+    mapping: Mapping | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Weights by network."""
+        return {name: net.state_dict() for name, net in vars(self).items() if net is not None}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take weights that `state` gave.
+
+        Raises:
+            CheckpointError: they belong to networks of other sizes.
+        """
+        if "mapping" in state:
+            self.mapping = Mapping(w_dim=self.generator.w_dim)
+        try:
+            for name, weights in state.items():
+                getattr(self, name).load_state_dict(weights)
+        except (RuntimeError, AttributeError) as error:
+            raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+
+
+def build_networks(recipe: Recipe, control_ranges: list[tuple[float, float, float]]) -> Networks:
+    """Fresh networks; the weights depend on the recipe's seed alone."""
+    torch.manual_seed(recipe.seed)
+    model = recipe.model
+    generator = Generator(
+        w_dim=model.w_dim,
+        controls=control_ranges,
+        channels=model.channels,
+        blocks=model.blocks,
+        modulate_to=model.modulate_to,
+        head=model.head,
+        sizes_px=sorted({stage.size_px for stage in recipe.stage}),
+        code_dim=model.code_dim,
+    )
+    encoder = Encoder(w_dim=model.w_dim)
+    discriminator = Discriminator(controls=control_ranges, channels=model.discriminator_channels)
+    thumbnail = Thumbnail(w_dim=model.w_dim)
+    networks = Networks(generator, encoder, thumbnail, discriminator, copy.deepcopy(generator), copy.deepcopy(encoder))
+    for net in (networks.generator_ema, networks.encoder_ema):
+        net.requires_grad_(False).eval()
+    return networks
+
+
+@dataclass
+class Position:
+    """Where a run is."""
+
+    stage: int = 0
+    stage_images: int = 0
+    images: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Batch:
+    """Pictures of one step.
+
+    Attributes:
+        target: float32 [N, 4, S, S], premultiplied RGBA.
+        controls: float32 [N, c].
+        regions: float32 [N, 3, 4].
+    """
+
+    target: Tensor
+    controls: Tensor
+    regions: Tensor
+
+
+@dataclass
+class Meter:
+    """Running means of scalars between two log lines."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Add one step's values."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        """Means since the last call."""
+        means = {name: total / max(self.count, 1) for name, total in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
+
+
+def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, console: Console | None = None) -> Path:
+    """Train, or go on training.
+
+    Args:
+        recipe: what to do.
+        run: folder of the run; made if absent.
+        devices: accelerators, or processes on a CPU.
+        workers: processes that decode pictures the first time.
+        console: where progress goes.
+
+    Returns:
+        The final checkpoint.
+
+    Raises:
+        RecipeError: `run` holds a run of another recipe.
+        DatasetError, CheckpointError: as their modules say.
+        KeyboardInterrupt: after Ctrl-C, when the checkpoint is safe.
+    """
+    console = console or Console(stderr=True)
+    _quiet_fabric()
+    fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)  # type: ignore[arg-type]
+    fabric.launch()
+    run.mkdir(parents=True, exist_ok=True)
+    resolved = msgspec.json.format(msgspec.json.encode(recipe), indent=2)
+    _claim_run(run, resolved)
+    folder = Path(recipe.data.path)
+    sizes = sorted({stage.size_px for stage in recipe.stage})
+    with _progress(console) as bar:
+        datasets = {}
+        for size in sizes:
+            task = bar.add_task(f"pictures at {size} px", total=1.0, note="")
+            datasets[size] = open_dataset(
+                folder,
+                size,
+                workers=workers,
+                progress=lambda done, total, t=task: bar.update(t, completed=done / total),  # type: ignore[misc]
+            )
+            bar.remove_task(task)
+    data = datasets[sizes[-1]]
+    split = split_frames(
+        data, holdout_identities=recipe.data.holdout_identities, holdout_frames=recipe.data.holdout_frames
+    )
+    if len(split.train) < 2:
+        raise RecipeError(f"{folder} leaves {len(split.train)} pictures to train on; make more, or hold out fewer.")
+    networks = build_networks(recipe, data.control_ranges)
+    networks.generator = networks.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks.encoder = networks.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks.discriminator = networks.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    position, optimizers_state = Position(), None
+    checkpoint = run / "checkpoint.pt"
+    if checkpoint.exists():
+        state = load_checkpoint(checkpoint)
+        if state["data_digest"] != data.digest:
+            raise CheckpointError(f"{folder} is not the data that {run} was trained on. Give the run another folder.")
+        networks.load(state["networks"])
+        position, optimizers_state = Position(**state["position"]), state["optimizers"]
+        console.print(f"resuming {run} at {position.images / 1000:.1f} kimg")
+    elif fabric.is_global_zero:
+        (run / "recipe.json").write_bytes(resolved)
+        (run / "versions.json").write_bytes(msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
+
+    sampler = PairSampler(data, split.train, named_share=recipe.data.named_share)
+    writer = SummaryWriter(str(run / "tensorboard"), purge_step=position.images) if fabric.is_global_zero else None
+    final = run / "final.pt"
+    while position.stage < len(recipe.stage):
+        stage = recipe.stage[position.stage]
+        trainer = _StageTrainer(fabric, recipe, stage, networks, datasets[stage.size_px], split.train)
+        if position.stage_images == 0:
+            trainer.enter(console)
+        elif optimizers_state is not None:
+            trainer.load_optimizers(optimizers_state)
+        optimizers_state = None
+
+        def save(to: Path = checkpoint, trainer: _StageTrainer = trainer) -> None:
+            if fabric.is_global_zero:
+                state = {
+                    "recipe": resolved.decode(),
+                    "data_digest": data.digest,
+                    "controls": [msgspec.to_builtins(c) for c in data.manifest.controls],
+                    "networks": networks.state(),
+                    "optimizers": trainer.optimizers(),
+                    "position": vars(position),
+                }
+                save_checkpoint(to, state)
+
+        if position.stage_images == 0:
+            save()
+        _run_stage(recipe, stage, position, trainer, sampler, save=save, run=run, console=console, writer=writer)
+        position.stage, position.stage_images = position.stage + 1, 0
+        if position.stage == len(recipe.stage):
+            if networks.mapping is None:
+                networks.mapping = trainer.fit_prior()
+            save()
+        save(run / f"stage-{position.stage}.pt" if position.stage < len(recipe.stage) else final)
+    if writer:
+        writer.close()
+    return final
+
+
+def _run_stage(
+    recipe: Recipe,
+    stage: Stage,
+    position: Position,
+    trainer: _StageTrainer,
+    sampler: PairSampler,
+    *,
+    save: Callable[[], None],
+    run: Path,
+    console: Console,
+    writer: SummaryWriter | None,
+) -> None:
+    """All steps of one stage, with progress, scalars, sheets and checkpoints."""
+    total = int(stage.kimg * 1000)
+    meter, saved_at, logged_at, began = Meter(), time.monotonic(), time.monotonic(), time.monotonic()
+    logged_images = position.images
+    next_sheet = position.images + int(recipe.sheet_kimg * 1000) if recipe.sheet_kimg else None
+    label = f"stage {position.stage + 1}/{len(recipe.stage)} {stage.size_px} px"
+    label += " adversarial" if stage.adversarial else ""
+    with _progress(console) as bar:
+        task = bar.add_task(label, total=total, completed=position.stage_images, note="")
+        try:
+            while position.stage_images < total:
+                indices = sampler.batch(
+                    stage.batch, seed=recipe.seed, step=position.step, rank=trainer.fabric.global_rank
+                )
+                torch.manual_seed((recipe.seed << 32) + (position.step << 8) + trainer.fabric.global_rank)
+                meter.add(trainer.step(trainer.batch(indices), position))
+                shown = stage.batch * trainer.fabric.world_size
+                position.step += 1
+                position.stage_images += shown
+                position.images += shown
+                now = time.monotonic()
+                if now - logged_at > 10 or position.stage_images >= total:
+                    rate = (position.images - logged_images) / (now - logged_at)
+                    position.seconds += now - logged_at
+                    means = meter.take()
+                    if writer:
+                        for name, value in {**means, "images_per_s": rate}.items():
+                            writer.add_scalar(name, value, position.images)
+                    note = " ".join(
+                        f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means
+                    )
+                    bar.update(task, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
+                    if not console.is_terminal:
+                        left = (total - position.stage_images) / max(rate, 1e-9)
+                        shown_kimg = f"{position.images / 1000:.1f} kimg"
+                        console.print(f"{label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
+                    logged_at, logged_images = now, position.images
+                if next_sheet is not None and position.images >= next_sheet and trainer.fabric.is_global_zero:
+                    draw_progress_sheets(
+                        run / "sheets", trainer.networks, trainer.dataset, trainer.frames, position.images
+                    )
+                    next_sheet += int(recipe.sheet_kimg * 1000)
+                due_steps = recipe.checkpoint_steps and position.step % recipe.checkpoint_steps == 0
+                due_time = not recipe.checkpoint_steps and now - saved_at > recipe.checkpoint_minutes * 60
+                if due_steps or due_time:
+                    save()
+                    saved_at = time.monotonic()
+        except KeyboardInterrupt:
+            save()
+            console.print(f"stopped at {position.images / 1000:.1f} kimg; the same command goes on from here")
+            raise
+    console.print(f"{label}: done after {time.monotonic() - began:.0f} s")
+    if recipe.sheet_kimg and trainer.fabric.is_global_zero:
+        draw_progress_sheets(run / "sheets", trainer.networks, trainer.dataset, trainer.frames, position.images)
+
+
+class _StageTrainer:
+    """One stage's networks, optimisers and losses."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recipe: Recipe,
+        stage: Stage,
+        networks: Networks,
+        dataset: Dataset,
+        frames: np.ndarray[Any, Any],
+    ) -> None:
+        self.fabric, self.recipe, self.stage, self.networks = fabric, recipe, stage, networks
+        self.dataset, self.frames = dataset, frames
+        networks.encoder.requires_grad_(not stage.adversarial)
+        modules: list[nn.Module] = [networks.generator]
+        if not stage.adversarial:
+            modules += [networks.encoder, networks.thumbnail]
+        matrices, others = _matrices_and_others(modules)
+        self._trained = matrices + others
+        self._muon = Muon(matrices, lr=stage.lr * MUON_LR_FACTOR)
+        self._adam = Adam(others, lr=stage.lr, betas=(stage.beta1, 0.99), fused=True)
+        self._adam_d = Adam(
+            networks.discriminator.parameters(), lr=stage.discriminator_lr, betas=(0.0, 0.99), fused=True
+        )
+        self._generator = fabric.setup_module(networks.generator)
+        self._encoder = fabric.setup_module(networks.encoder) if not stage.adversarial else networks.encoder_ema
+        self._discriminator = fabric.setup_module(networks.discriminator)
+        self._thumbnail = fabric.setup_module(networks.thumbnail)
+        self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
+        self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
+        self._step_adam_d = cast(Optimizer, fabric.setup_optimizers(self._adam_d))
+        networks.generator_ema.to(fabric.device)
+        networks.encoder_ema.to(fabric.device)
+        if networks.mapping is not None:
+            networks.mapping.to(fabric.device)
+
+    def optimizers(self) -> dict[str, Any]:
+        """State of all optimisers."""
+        inner = {"muon": self._muon, "adam": self._adam, "adam_d": self._adam_d}
+        return {name: optimizer.state_dict() for name, optimizer in inner.items()}
+
+    def load_optimizers(self, state: dict[str, Any]) -> None:
+        """Take what `optimizers` gave."""
+        self._muon.load_state_dict(state["muon"])
+        self._adam.load_state_dict(state["adam"])
+        self._adam_d.load_state_dict(state["adam_d"])
+
+    def enter(self, console: Console) -> None:
+        """What happens once, when a stage begins."""
+        if not self.stage.adversarial:
+            return
+        # Frozen from here on: the latents must stay put while the prior and the discriminator lean on them.
+        self.networks.encoder.load_state_dict(self.networks.encoder_ema.state_dict())
+        self.networks.generator.load_state_dict(self.networks.generator_ema.state_dict())
+        console.print("fitting the latent prior")
+        self.networks.mapping = self.fit_prior()
+
+    def fit_prior(self) -> Mapping:
+        """Encode the training pictures and fit the mapping to their latents, one per identity."""
+        latents = encode_identities(
+            self.networks.encoder_ema, self.dataset, self.frames, per_identity=8, device=self.fabric.device
+        )
+        mapping = fit_mapping(latents, LATENT_NOISE, steps=self.recipe.mapping_steps, seed=self.recipe.seed)
+        return mapping.to(self.fabric.device)
+
+    def batch(self, indices: np.ndarray[Any, Any]) -> Batch:
+        """Read pictures and labels."""
+        device = self.fabric.device
+        pictures = torch.from_numpy(self.dataset.pictures[indices])
+        # [N, S, S, 4] -> channels_last [N, 4, S, S], without moving a byte.
+        target = pictures.to(device).permute(0, 3, 1, 2).float().div_(255)
+        controls = torch.from_numpy(self.dataset.controls[indices]).to(device)
+        return Batch(target, controls, torch.from_numpy(self.dataset.regions[indices]).to(device))
+
+    def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """One step of every optimiser that this stage has."""
+        learning_rate = _learning_rate(self.stage, position.stage_images)
+        for optimizer, factor in ((self._muon, MUON_LR_FACTOR), (self._adam, 1.0)):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * factor
+        values = self._adversarial_step(batch, position) if self.stage.adversarial else self._reconstruction_step(batch)
+        nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
+        self._step_muon.step()
+        self._step_adam.step()
+        networks, shown = self.networks, self.stage.batch * self.fabric.world_size
+        images, half_life = position.images + shown, self.recipe.ema_kimg * 1000
+        update_average(networks.generator_ema, networks.generator, images=images, batch=shown, half_life=half_life)
+        if not self.stage.adversarial:
+            update_average(networks.encoder_ema, networks.encoder, images=images, batch=shown, half_life=half_life)
+        return {**values, "learning_rate": torch.tensor(learning_rate)}
+
+    def _reconstruction_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Draw each picture from the latent of its partner: what the controls say must come from the controls."""
+        weights = self.recipe.loss
+        self._forget_gradients()
+        encoded = self._encoder(batch.target).float()
+        latent = encoded + torch.randn_like(encoded) * LATENT_NOISE
+        straight = self._generator(_partner(latent), batch.controls, self.stage.size_px).float()
+        terms = self._reconstruction_terms(straight, batch)
+        terms["consistency"] = losses.consistency_loss(encoded)
+        small = F.adaptive_avg_pool2d(batch.target, THUMBNAIL_PX)
+        terms["thumbnail"] = (self._thumbnail(_partner(latent)).float() - small).abs().mean()
+        loss = _weighted(terms, weights)
+        self.fabric.backward(loss)
+        return {**terms, "loss": loss}
+
+    def _reconstruction_terms(self, straight: Tensor, batch: Batch) -> dict[str, Tensor]:
+        weights = self.recipe.loss
+        pixel_weight = losses.region_weights(batch.regions, self.stage.size_px, weights.eyes, weights.mouth)
+        premultiplied = losses.premultiply_by(straight, batch.target[:, 3:])
+        return {
+            "pixel": losses.pixel_loss(premultiplied, batch.target, pixel_weight),
+            "gradient": losses.gradient_loss(premultiplied, batch.target, pixel_weight),
+            "bleed": losses.bleed_loss(straight, batch.target),
+        }
+
+    def _adversarial_step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """Reconstruct as before, draw people who do not exist, and have both judged against real pictures."""
+        size, half = self.stage.size_px, len(batch.target) // 2
+        with torch.no_grad(), self.fabric.autocast():
+            latent = _partner(self.networks.encoder_ema(batch.target).float())
+            sampled = self._sample_latents(latent, half)
+        controls = torch.cat([batch.controls, batch.controls[:half]])
+        straight = self._generator(torch.cat([latent, sampled]), controls, size).float()
+        fake = losses.premultiply(straight)
+        real = torch.cat([batch.target, batch.target[:half]])
+
+        self._adam_d.zero_grad(set_to_none=True)
+        judged_real, _ = self._discriminator(batch.target, batch.controls)
+        judged_fake, _ = self._discriminator(fake.detach(), controls)
+        judged_real = judged_real.float()
+        loss_d = losses.relativistic_loss(torch.cat([judged_real, judged_real[:half]]), judged_fake.float())
+        values = {"discriminator": loss_d}
+        if position.step % ROUGHNESS_EVERY == 0:
+            rough = self._roughness(batch.target, batch.controls, judged_real)
+            rough = rough + self._roughness(
+                fake.detach()[: len(batch.target)], batch.controls, judged_fake.float()[: len(batch.target)]
+            )
+            loss_d = loss_d + self.recipe.loss.roughness * ROUGHNESS_EVERY * rough
+            values["roughness"] = rough
+        self.fabric.backward(loss_d)
+        self._step_adam_d.step()
+
+        self._forget_gradients()
+        self.networks.discriminator.requires_grad_(False)
+        with torch.no_grad():
+            judged_real, features_real = self._discriminator(batch.target, batch.controls)
+        judged_fake, features_fake = self._discriminator(fake, controls)
+        terms = self._reconstruction_terms(straight[: len(batch.target)], batch)
+        judged_real = judged_real.float()
+        terms["adversarial"] = losses.relativistic_loss(
+            judged_fake.float(), torch.cat([judged_real, judged_real[:half]])
+        )
+        terms["feature"] = losses.feature_loss(
+            [f[: len(real) - half].float() for f in features_fake], [f.float() for f in features_real]
+        )
+        loss = _weighted(terms, self.recipe.loss)
+        self.fabric.backward(loss)
+        self.networks.discriminator.requires_grad_(True)
+        return {**terms, **values, "loss": loss}
+
+    def _forget_gradients(self) -> None:
+        for parameter in self._trained:
+            parameter.grad = None
+
+    def _sample_latents(self, latent: Tensor, count: int) -> Tensor:
+        """Half from the prior, half between two people of the batch: [count, w_dim]."""
+        assert self.networks.mapping is not None
+        from_prior = self.networks.mapping(torch.randn_like(latent[: count // 2]))
+        others = latent[torch.randperm(len(latent), device=latent.device)[: count - count // 2]]
+        between = torch.lerp(latent[: len(others)], others, torch.rand(len(others), 1, device=latent.device))
+        return torch.cat([from_prior, between])
+
+    def _roughness(self, pictures: Tensor, controls: Tensor, judged: Tensor) -> Tensor:
+        """Squared change of the judgement under a little noise: R1 and R2 without second derivatives."""
+        noisy, _ = self._discriminator(pictures + torch.randn_like(pictures) * ROUGHNESS_SIGMA, controls)
+        change: Tensor = (noisy.float() - judged).square().mean()
+        return change
+
+
+def _weighted(terms: dict[str, Tensor], weights: Any) -> Tensor:
+    return torch.stack([term * getattr(weights, name, 1.0) for name, term in terms.items()]).sum()
+
+
+def _partner(latent: Tensor) -> Tensor:
+    """Swap the two rows of every pair."""
+    return latent.view(-1, 2, latent.shape[1]).flip(1).reshape(latent.shape)
+
+
+def _matrices_and_others(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Hidden weight matrices, which Muon moves, and the rest: biases, heads, and layers too large to orthogonalise."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            hidden = parameter.dim() in (2, 4) and not name.startswith(("heads.", "const", "out."))
+            (matrices if hidden and max(parameter.flatten(1).shape) < MUON_LARGEST else others).append(parameter)
+    return matrices, others
+
+
+def _learning_rate(stage: Stage, images: int) -> float:
+    """Linear rise, then cosine."""
+    total, rise = stage.kimg * 1000, stage.warmup_kimg * 1000
+    if images < rise:
+        return stage.lr * (images + stage.batch) / (rise + stage.batch)
+    done = (images - rise) / max(total - rise, 1)
+    return stage.lr_end + 0.5 * (stage.lr - stage.lr_end) * (1 + math.cos(math.pi * min(done, 1)))
+
+
+@torch.no_grad()
+def encode_identities(
+    encoder: Encoder,
+    dataset: Dataset,
+    frames: np.ndarray[Any, Any],
+    *,
+    per_identity: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Mean latent of every identity that has frames, over at most `per_identity` of them.
+
+    Returns:
+        [K, w_dim] in order of identity, on the CPU.
+    """
+    identity = dataset.identity[frames]
+    order = np.argsort(identity, kind="stable")
+    groups = np.split(frames[order], np.flatnonzero(np.diff(identity[order])) + 1)
+    chosen = np.concatenate([group[:per_identity] for group in groups])
+    parts = []
+    for start in range(0, len(chosen), 64):
+        pictures = torch.from_numpy(dataset.pictures[chosen[start : start + 64]]).to(device)
+        parts.append(encoder(pictures.permute(0, 3, 1, 2).float().div_(255)).float().cpu())
+    encoded = torch.cat(parts)
+    sizes = [min(len(group), per_identity) for group in groups]
+    return torch.stack([part.mean(0) for part in torch.split(encoded, sizes)])
+
+
+def _claim_run(run: Path, resolved: bytes) -> None:
+    path = run / "recipe.json"
+    if path.exists() and path.read_bytes() != resolved:
+        before, now = msgspec.json.decode(path.read_bytes()), msgspec.json.decode(resolved)
+        changed = ", ".join(sorted(key for key in now if before.get(key) != now[key])) or "its fields"
+        raise RecipeError(
+            f"{run} was begun with another recipe (different: {changed}). "
+            "Use the old recipe, or another folder with --out."
+        )
+
+
+def _versions() -> dict[str, str]:
+    """What made this run, for whoever wants to make it again."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+        "processor": platform.machine(),
+        "commit": commit,
+    }
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _quiet_fabric() -> None:
+    """Fabric greets with hints that do not concern our users."""
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning_fabric")
+    warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)

@@ -1,0 +1,93 @@
+"""Losses. Knows tensors only; every function returns a scalar tensor.
+
+Pictures are float32 [N, 4, S, S] in 0..1. Predictions are straight RGBA and unclamped, targets premultiplied.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def premultiply(straight: Tensor) -> Tensor:
+    """Straight RGBA, clamped to 0..1 -> premultiplied RGBA, as a viewer would see it."""
+    straight = straight.clamp(0, 1)
+    alpha = straight[:, 3:]
+    return torch.cat([straight[:, :3] * alpha, alpha], 1)
+
+
+def premultiply_by(straight: Tensor, alpha: Tensor) -> Tensor:
+    """Colour times the target's alpha, own alpha: linear in the prediction.
+
+    With the predicted alpha the product of two unclamped outputs can run away early in training.
+    """
+    return torch.cat([straight[:, :3] * alpha, straight[:, 3:]], 1)
+
+
+def region_weights(regions: Tensor, size_px: int, eyes: float, mouth: float) -> Tensor:
+    """Weight of every pixel.
+
+    Args:
+        regions: [N, 3, 4] boxes of left eye, right eye, mouth: x0, y0, x1, y1 in 0..1; a zero box counts nowhere.
+        size_px: S.
+        eyes: added inside either eye box.
+        mouth: added inside the mouth box.
+
+    Returns:
+        [N, 1, S, S], 1 outside all boxes.
+    """
+    centre = (torch.arange(size_px, device=regions.device) + 0.5) / size_px
+    inside_x = (centre >= regions[..., 0:1]) & (centre < regions[..., 2:3])
+    inside_y = (centre >= regions[..., 1:2]) & (centre < regions[..., 3:4])
+    inside = (inside_y[..., :, None] & inside_x[..., None, :]).float()
+    extra = eyes * inside[:, :2].amax(1, keepdim=True) + mouth * inside[:, 2:3]
+    return 1 + extra
+
+
+def pixel_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean absolute error, both premultiplied."""
+    return ((predicted - target).abs() * weight).mean()
+
+
+def gradient_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute error of neighbouring differences at full and half size: keeps lines sharp."""
+    error = predicted - target
+    total = _differences(error, weight)
+    half = F.avg_pool2d(error, 2)
+    return total + _differences(half, F.avg_pool2d(weight, 2))
+
+
+def _differences(error: Tensor, weight: Tensor) -> Tensor:
+    horizontal = (error[..., :, 1:] - error[..., :, :-1]).abs() * weight[..., :, 1:]
+    vertical = (error[..., 1:, :] - error[..., :-1, :]).abs() * weight[..., 1:, :]
+    return horizontal.mean() + vertical.mean()
+
+
+def bleed_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Straight colour of clear pixels next to the silhouette against the colour inside.
+
+    A texture filter mixes those pixels into the edge, so they must not be black or random.
+    """
+    # Spread at a quarter of the size: a wide pooling window at full size costs as much as the generator.
+    spread = F.avg_pool2d(F.avg_pool2d(target, 4), 3, stride=1, padding=1)
+    spread = F.interpolate(spread, scale_factor=4.0, mode="nearest")
+    near = (spread[:, 3:] > 0.02) & (target[:, 3:] < 0.02)
+    colour = spread[:, :3] / spread[:, 3:].clamp_min(0.02)
+    return ((predicted[:, :3] - colour).abs() * near).mean()
+
+
+def consistency_loss(latent: Tensor) -> Tensor:
+    """Mean squared difference of the two latents of each pair, rows 2i and 2i + 1."""
+    return (latent[0::2] - latent[1::2]).square().mean()
+
+
+def relativistic_loss(better: Tensor, worse: Tensor) -> Tensor:
+    """softplus(worse - better): each is judged against its partner (RpGAN, Huang 2024, arXiv:2501.05441)."""
+    return F.softplus(worse - better).mean()
+
+
+def feature_loss(predicted: list[Tensor], target: list[Tensor]) -> Tensor:
+    """Mean absolute error of discriminator features; no gradient reaches the target's."""
+    terms = [(a - b.detach()).abs().mean() for a, b in zip(predicted, target, strict=True)]
+    return torch.stack(terms).mean()

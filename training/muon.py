@@ -1,0 +1,60 @@
+"""Muon: momentum whose update of every weight matrix is made orthogonal. Knows tensors, not networks.
+
+Jordan 2024 (https://kellerjordan.github.io/posts/muon). PyTorch's own takes matrices only; convolutions are matrices
+too, one row per output channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Coefficients of the quintic Newton-Schulz iteration, from the same source.
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_ITERATIONS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, orthogonalised.
+
+    Args:
+        params: weights of two or four dimensions.
+        lr: spectral norm of one update, before the factor for tall matrices.
+        momentum: of the average of gradients.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient; `closure` is not supported."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state: dict[str, Any] = self.state[parameter]
+                if not state:
+                    state["average"] = torch.zeros_like(parameter)
+                average: Tensor = state["average"]
+                average.lerp_(parameter.grad, 1 - group["momentum"])
+                ahead = parameter.grad.lerp(average, group["momentum"])
+                update = orthogonalise(ahead.flatten(1))
+                tall = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
+                parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * tall)
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """The nearest matrix with all singular values about 1: [m, n] -> [m, n]."""
+    x = matrix.bfloat16()
+    wide = x.shape[0] <= x.shape[1]
+    x = x if wide else x.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(_ITERATIONS):
+        gram = x @ x.T
+        x = torch.addmm(_A * x, torch.addmm(_B * gram, gram, gram, alpha=_C), x)
+    return (x if wide else x.T).to(matrix.dtype)

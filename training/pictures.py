@@ -1,0 +1,119 @@
+"""Pictures drawn by trained networks: batches, control sweeps, interpolations, progress sheets.
+
+Knows networks and data sets; writes through `sheets`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from training.networks import Encoder, Generator
+from training.sheets import Uint8, write_sheet
+
+if TYPE_CHECKING:
+    from training.dataset import Dataset
+    from training.loop import Networks
+
+Float32 = npt.NDArray[np.float32]
+
+DRAW_BATCH = 16
+
+
+@torch.no_grad()
+def draw(generator: Generator, w: Tensor, controls: Float32, size_px: int | None = None) -> Uint8:
+    """Draw any number of pictures as the exported graph would.
+
+    Args:
+        generator: in evaluation mode.
+        w: float [N, w_dim], or [1, w_dim] for one identity throughout.
+        controls: float32 [N, c], natural units.
+        size_px: a size the generator has a head for.
+
+    Returns:
+        uint8 [N, S, S, 4], straight RGBA.
+    """
+    device = next(generator.parameters()).device
+    w = w.to(device).expand(len(controls), -1)
+    parts = []
+    for start in range(0, len(controls), DRAW_BATCH):
+        rows = slice(start, start + DRAW_BATCH)
+        straight = generator(w[rows], torch.from_numpy(controls[rows]).to(device), size_px)
+        parts.append((straight.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def encode(encoder: Encoder, premultiplied: Uint8) -> Tensor:
+    """uint8 [N, S, S, 4] premultiplied -> latent [N, w_dim] on the CPU."""
+    device = next(encoder.parameters()).device
+    parts = []
+    for start in range(0, len(premultiplied), 64):
+        pictures = torch.from_numpy(np.array(premultiplied[start : start + 64])).to(device)
+        parts.append(encoder(pictures.permute(0, 3, 1, 2).float().div_(255)).float().cpu())
+    return torch.cat(parts)
+
+
+def unpremultiply(premultiplied: Uint8) -> Uint8:
+    """uint8 [..., 4] premultiplied -> straight; colour under alpha 0 becomes 0."""
+    alpha = np.maximum(premultiplied[..., 3:].astype(np.float32), 1)
+    colour = np.minimum(premultiplied[..., :3].astype(np.float32) * 255 / alpha + 0.5, 255)
+    return np.concatenate([colour.astype(np.uint8), premultiplied[..., 3:]], -1)
+
+
+def sweep_controls(ranges: list[tuple[float, float, float]], steps: int) -> Float32:
+    """Every control from its minimum to its maximum, the others at rest: [c * steps, c]."""
+    rest = np.array([r[2] for r in ranges], np.float32)
+    rows = []
+    for index, (low, high, _) in enumerate(ranges):
+        for value in np.linspace(low, high, steps):
+            row = rest.copy()
+            row[index] = value
+            rows.append(row)
+    return np.stack(rows)
+
+
+def draw_progress_sheets(
+    folder: Path, networks: Networks, dataset: Dataset, frames: npt.NDArray[np.int64], images: int
+) -> None:
+    """Reconstructions, a control sweep and, once there is a prior, new identities, with the averaged weights.
+
+    Args:
+        folder: gets `<kimg>-<what>.png`.
+        networks: of the run.
+        dataset: at the current size.
+        frames: training frames, index pairs of which are redrawn.
+        images: pictures shown so far.
+    """
+    size, stamp = dataset.size_px, f"{images // 1000:05d}"
+    generator, encoder = networks.generator_ema, networks.encoder_ema
+    chosen = frames[np.linspace(0, len(frames) - 1, 16).astype(int)]
+    identity = dataset.identity[frames]
+    sources = np.array([frames[identity == dataset.identity[f]][0] for f in chosen])
+    redrawn = draw(generator, encode(encoder, dataset.pictures[sources]), dataset.controls[chosen], size)
+    shown = np.stack([unpremultiply(dataset.pictures[chosen]), redrawn], 1).reshape(-1, size, size, 4)
+    write_sheet(folder / f"{stamp}-reconstruction.png", shown, columns=8)
+
+    first = encode(encoder, dataset.pictures[frames[:1]])
+    sweep = draw(generator, first, sweep_controls(dataset.control_ranges, 5), size)
+    names = [control.name for control in dataset.manifest.controls]
+    write_sheet(folder / f"{stamp}-sweep.png", _small(sweep), columns=10, row_labels=names[::2])
+
+    if networks.mapping is not None:
+        rng = torch.Generator().manual_seed(0)
+        device = next(networks.mapping.parameters()).device
+        with torch.no_grad():
+            w = networks.mapping(torch.randn(32, generator.w_dim, generator=rng).to(device))
+        rest = np.array([[r[2] for r in dataset.control_ranges]] * 32, np.float32)
+        write_sheet(folder / f"{stamp}-samples.png", _small(draw(generator, w, rest, size)), columns=8)
+
+
+def _small(pictures: Uint8, limit_px: int = 128) -> Uint8:
+    """Every n-th pixel, so that big sheets stay quick to open."""
+    step = max(1, pictures.shape[1] // limit_px)
+    return pictures[:, ::step, ::step]
