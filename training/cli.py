@@ -218,7 +218,7 @@ def export(
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    manifest = export_character(trained, out, report=figures, refine=refine, note=lambda text: console.print(text))
+    manifest = export_character(trained, out, report=figures, refine=refine, note=_note)
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
     _finish(as_json, {"character": str(out), "bytes": size, "identities": list(manifest.identities)})
@@ -262,3 +262,7 @@ def _print_report(report: dict[str, Any]) -> None:
 def _finish(as_json: bool, result: dict[str, Any]) -> None:
     if as_json:
         typer.echo(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

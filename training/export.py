@@ -36,8 +36,8 @@ from training.pictures import draw
 from training.recipe import Recipe
 
 PARITY_TOLERANCE = 2  # of 255, between the trainer's picture and the exported graph's: weights travel as fp16
-REFINE_STEPS = 60
-REFINE_BATCH = 16
+REFINE_STEPS = 40
+REFINE_BATCH = 12
 
 
 @dataclass(frozen=True)
