@@ -60,7 +60,9 @@ EngineOption = Annotated[EngineName, typer.Option("--engine", help="What draws t
 PrecisionOption = Annotated[Precision, typer.Option("--precision", help="int8 needs a character that brings it.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=256, help="Threads that compute.  [default: cores - 2, at least 2]", show_default=False),
+    typer.Option(
+        "--threads", min=1, max=256, help="Threads that compute.  [default: cores - 2, at least 2]", show_default=False
+    ),
 ]
 IdentityOption = Annotated[
     str | None, typer.Option("--identity", help="A name from the character, or a whole number as a seed.")

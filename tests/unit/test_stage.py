@@ -409,7 +409,7 @@ def test_a_pause_starts_a_new_grid_and_drops_nothing() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("idel", 'Did you mean "idle"'),
+        ("idlle", 'Did you mean "idle"'),
         ("vmc", "There are: idle, recording, wire"),
         ("idle:seed=x", "seed"),
         ("idle:speed=2", "no option"),
