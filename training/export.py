@@ -176,7 +176,8 @@ def export_character(
         licence=dataset.manifest.licence,
         author=dataset.manifest.author,
         provenance={
-            "recipe": msgspec.to_builtins(trained.recipe),
+            # Where the data lay on the trainer's disk is nobody's business.
+            "recipe": {**msgspec.to_builtins(trained.recipe), "data": Path(trained.recipe.data.path).name},
             "data": {
                 "name": dataset.manifest.name,
                 "licence": dataset.manifest.licence,
