@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine_bridge.errors import DatasetError
-from runtime.controls import Control
 
 REGIONS = ("eyeLeft", "eyeRight", "mouth")
 
@@ -183,10 +182,7 @@ def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[F
     return manifest, identities, rows, digest.hexdigest()
 
 
-RowT = Any
-
-
-def _read_lines(path: Path, row_type: RowT) -> list[Any]:
+def _read_lines(path: Path, row_type: Any) -> list[Any]:
     decoder = msgspec.json.Decoder(row_type)
     rows = []
     try:
@@ -380,8 +376,3 @@ class PairSampler:
             pair = rng.choice(group, 2, replace=len(group) < 2)
             chosen += pair.tolist()
         return np.array(chosen, np.int64)
-
-
-def runtime_controls(ranges: Sequence[ControlRange], groups: dict[str, str]) -> list[Control]:
-    """The data set's controls as the runtime's records, each with its heading."""
-    return [Control(r.name, r.minimum, r.maximum, r.rest, groups.get(r.name, "other")) for r in ranges]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -85,9 +85,6 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_steps: int = 0  # if not 0: after that many steps instead of minutes
     sheet_kimg: float = 20.0  # how often pictures are drawn; 0 for never
     mapping_steps: int = 4000  # of the latent prior
-
-
-SectionT = TypeVar("SectionT")
 
 
 def load_recipe(source: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
