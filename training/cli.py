@@ -153,10 +153,8 @@ def evaluate(
 
     trained = open_trained(checkpoint, data=data)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
-    networks = trained.networks
     report = run_evaluate(
-        networks.generator_ema,
-        networks.encoder_ema,
+        trained.networks,
         trained.dataset,
         trained.split,
         frames=frames,
@@ -256,6 +254,8 @@ def _print_report(report: dict[str, Any]) -> None:
                 cells = (f"{row[key]:.4g}" if key in row else "" for key in keys)
                 table.add_row(question.replace("_", " "), who.replace("_", " "), *cells)
     console.print(table)
+    for question, row in report["obedience"].items():
+        console.print(f"{question.replace('_', ' ')}: {row['right']} of {row['frames']} frames")
     console.print(f"identity drift under a control sweep: {report['identity_drift']}")
 
 

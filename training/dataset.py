@@ -355,21 +355,29 @@ class PairSampler:
     A batch is a function of (seed, step, rank) alone, so a resumed run sees what an uninterrupted one would.
     """
 
-    def __init__(self, dataset: Dataset, frames: npt.NDArray[np.int64], *, named_share: float) -> None:
+    def __init__(self, dataset: Dataset, frames: npt.NDArray[np.int64]) -> None:
         identity = dataset.identity[frames]
         order = np.argsort(identity, kind="stable")
         ids, starts, counts = np.unique(identity[order], return_index=True, return_counts=True)
         self._groups = [frames[order[a : a + n]] for a, n in zip(starts, counts, strict=True)]
         named = set(dataset.named.values())
         self._named = np.array([g for g, i in enumerate(ids) if int(i) in named], np.int64)
-        self._named_share = named_share if len(self._named) and len(self._named) < len(ids) else 0.0
+        self._some_named = 0 < len(self._named) < len(ids)
 
-    def batch(self, size: int, *, seed: int, step: int, rank: int = 0) -> npt.NDArray[np.int64]:
-        """Frame indices [size]; 2i and 2i + 1 show the same identity (the same frame if it has only one)."""
+    def batch(self, size: int, *, named_share: float, seed: int, step: int, rank: int = 0) -> npt.NDArray[np.int64]:
+        """Frame indices [size]; 2i and 2i + 1 show the same identity (the same frame if it has only one).
+
+        Args:
+            size: of the batch, even.
+            named_share: probability that a pair is of an identity that has a name, if some have and some have not.
+            seed: of the run.
+            step: number of the batch.
+            rank: number of the process.
+        """
         rng = np.random.Generator(np.random.Philox(key=np.array([seed, (step << 8) + rank], np.uint64)))
         chosen: list[int] = []
         for _ in range(size // 2):
-            if rng.random() < self._named_share:
+            if self._some_named and rng.random() < named_share:
                 group = self._groups[int(rng.choice(self._named))]
             else:
                 group = self._groups[int(rng.integers(len(self._groups)))]

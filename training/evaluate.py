@@ -20,12 +20,14 @@ from engine_bridge.errors import DatasetError
 from runtime.atomic import replacing
 from training import metrics
 from training.dataset import Dataset, Split
-from training.networks import Encoder, Generator
-from training.pictures import draw, encode, sweep_controls, unpremultiply
+from training.latents import latents_of
+from training.obedience import obedience
+from training.pictures import draw, encode, premultiplied_tensor, sweep_controls, unpremultiply
 from training.sheets import Uint8, write_sheet
 
 if TYPE_CHECKING:
     from training.export import Trained
+    from training.loop import Networks
 
 Indices = npt.NDArray[np.int64]
 Report = dict[str, Any]
@@ -34,8 +36,7 @@ THUMB_PX = 32
 
 
 def evaluate(
-    generator: Generator,
-    encoder: Encoder,
+    networks: Networks,
     dataset: Dataset,
     split: Split,
     *,
@@ -46,8 +47,7 @@ def evaluate(
     """Measure everything that `report.json` holds.
 
     Args:
-        generator: averaged weights, evaluation mode.
-        encoder: averaged weights, evaluation mode.
+        networks: of the run; the averaged weights are measured.
         dataset: at the generator's size.
         split: what was trained on and what was not.
         frames: at most so many pictures per question.
@@ -61,12 +61,13 @@ def evaluate(
         raise DatasetError(
             "No frames were held out of training, so there is nothing to evaluate on. Raise data.holdout_frames."
         )
+    generator, encoder = networks.generator_ema, networks.encoder_ema
     thumbs = _thumbnails(dataset)
     report: Report = {"size_px": dataset.size_px, "frames_trained_on": len(split.train)}
 
     note("trained identities, controls never seen")
     targets = _pick(split.unseen_controls, frames)
-    w = torch.cat([identity_latent(encoder, dataset, split.train, int(dataset.identity[t])) for t in targets])
+    w = latents_of(networks, dataset, split.train, dataset.identity[targets])
     answers = draw(generator, w, dataset.controls[targets], dataset.size_px)
     nearest = np.array(
         [_nearest(thumbs, t, split.train[dataset.identity[split.train] == dataset.identity[t]]) for t in targets]
@@ -87,8 +88,11 @@ def evaluate(
             dataset, targets, answers, nearest, sheets and sheets / "unseen_identities.png"
         )
 
+    note("closed eyes and open mouths")
+    report["obedience"] = obedience(networks, dataset, split, frames=frames)
+
     note("identity under a control sweep")
-    report["identity_drift"] = _drift(generator, encoder, dataset, split.train)
+    report["identity_drift"] = _drift(networks, dataset, split.train)
     return report
 
 
@@ -103,11 +107,9 @@ def compare_checkpoints(ours: Trained, other: Trained, sheet: Path) -> Report:
     wanted, boxes = _tensor(dataset.pictures[targets]), torch.from_numpy(dataset.regions[targets])
     columns, figures = [unpremultiply(dataset.pictures[targets])], {}
     for name, trained in (("ours", ours), ("other", other)):
-        encoder, generator = trained.networks.encoder_ema, trained.networks.generator_ema
-        train = trained.split.train
-        w = torch.cat([identity_latent(encoder, dataset, train, int(dataset.identity[t])) for t in targets])
-        columns.append(draw(generator, w, dataset.controls[targets], dataset.size_px))
-        drawn = _premultiplied(columns[-1])
+        w = latents_of(trained.networks, dataset, trained.split.train, dataset.identity[targets])
+        columns.append(draw(trained.networks.generator_ema, w, dataset.controls[targets], dataset.size_px))
+        drawn = premultiplied_tensor(columns[-1])
         sharpness = float(metrics.detail(drawn).mean() / metrics.detail(wanted).mean())
         figures[name] = {**_figures(drawn, wanted, boxes), "detail_ratio": round(sharpness, 4)}
     side = dataset.size_px
@@ -121,13 +123,6 @@ def write_report(report: Report, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def identity_latent(encoder: Encoder, dataset: Dataset, train: Indices, identity: int, limit: int = 16) -> Tensor:
-    """Mean latent of an identity's training frames, [1, w_dim]."""
-    frames = train[dataset.identity[train] == identity]
-    frames = frames[np.linspace(0, len(frames) - 1, min(limit, len(frames))).astype(int)]
-    return encode(encoder, dataset.pictures[frames]).mean(0, keepdim=True)
 
 
 def _pick(indices: Indices, count: int) -> Indices:
@@ -176,15 +171,10 @@ def _tensor(premultiplied: Uint8) -> Tensor:
     return torch.from_numpy(np.array(premultiplied)).permute(0, 3, 1, 2).float() / 255
 
 
-def _premultiplied(straight: Uint8) -> Tensor:
-    picture = _tensor(straight)
-    return torch.cat([picture[:, :3] * picture[:, 3:], picture[:, 3:]], 1)
-
-
 def _compare(dataset: Dataset, targets: Indices, answers: Uint8, nearest: Indices, sheet: Path | None) -> Report:
     """Ours and the baseline's figures, and a sheet of target | ours | baseline, worst rows first."""
     wanted, boxes = _tensor(dataset.pictures[targets]), torch.from_numpy(dataset.regions[targets])
-    drawn = _premultiplied(answers)
+    drawn = premultiplied_tensor(answers)
     if sheet is not None:
         order = torch.argsort(metrics.psnr(drawn, wanted)).numpy()
         order = (
@@ -226,17 +216,17 @@ def _figures(drawn: Tensor, wanted: Tensor, boxes: Tensor) -> Report:
     return {key: round(value, 5) for key, value in out.items()}
 
 
-def _drift(generator: Generator, encoder: Encoder, dataset: Dataset, train: Indices) -> Report:
+def _drift(networks: Networks, dataset: Dataset, train: Indices) -> Report:
     """How far the encoder thinks a person moves while controls sweep, against how far apart people are."""
     identities = np.unique(dataset.identity[train])
     identities = identities[np.linspace(0, len(identities) - 1, min(12, len(identities))).astype(int)]
-    latents = torch.cat([identity_latent(encoder, dataset, train, int(i)) for i in identities])
+    latents = latents_of(networks, dataset, train, identities)
     sweep = sweep_controls(dataset.control_ranges, 3)
     moved = []
     for w in latents:
-        pictures = draw(generator, w[None], sweep, dataset.size_px)
-        premultiplied = (_premultiplied(pictures) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        moved.append((encode(encoder, premultiplied) - w).norm(dim=1))
+        pictures = draw(networks.generator_ema, w[None], sweep, dataset.size_px)
+        premultiplied = (premultiplied_tensor(pictures) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        moved.append((encode(networks.encoder_ema, premultiplied) - w).norm(dim=1))
     distance = float(torch.cat(moved).mean())
     out = {"mean_distance": round(distance, 4)}
     if len(latents) > 1:

@@ -28,8 +28,8 @@ from runtime.idle import IdleSettings
 from training import losses
 from training.checkpoint import load_checkpoint
 from training.dataset import Dataset, Split, open_dataset, split_frames
-from training.evaluate import identity_latent
 from training.graphs import encoder_graph, generator_graph, mapping_graph
+from training.latents import latents_of
 from training.loop import Networks, build_networks
 from training.networks import Generator
 from training.pictures import draw
@@ -103,7 +103,7 @@ def named_latents(trained: Trained, *, refine: bool, note: Callable[[str], None]
     out = {}
     for name, identity in people.items():
         note(name)
-        w = identity_latent(trained.networks.encoder_ema, dataset, train, identity)[0]
+        w = latents_of(trained.networks, dataset, train, np.array([identity]))[0]
         out[name] = _refine(trained, w, train[dataset.identity[train] == identity]) if refine else w
     return out
 

@@ -51,6 +51,7 @@ class FolderMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     table: str = "parameters.jsonl"  # .jsonl or .csv, in the folder
     picture: str = "file"  # column with the picture's path in the folder
     identity: str | None = None  # column that tells who it is; one identity if absent
+    identities: str | None = None  # .json in the folder: a list of people, with that column and their attributes
     regions: dict[str, tuple[float, float, float, float]] = {}  # eyeLeft, eyeRight, mouth: x0, y0, x1, y1 in 0..1
 
 
@@ -95,6 +96,7 @@ def import_folder(
         raise DatasetError(f"{source / mapping.table} has no rows, so there are no pictures to import.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(out) as folder:
+        attributes = _read_attributes(source, mapping)
         size_px, rows, people = _copy_pictures(source, mapping, table, folder, opaque=opaque, progress=progress)
         manifest = Manifest(
             format=1,
@@ -108,7 +110,11 @@ def import_folder(
             frames=len(rows),
             shards=tuple(sorted({row.shard for row in rows})),
         )
-        _write_lines(folder / "identities.jsonl", [IdentityRow(n, None, {"source": key}) for key, n in people.items()])
+        missing = sorted(set(people) - set(attributes)) if mapping.identities else []
+        if missing:
+            raise DatasetError(f"{mapping.identities} says nothing about {missing[0]}. Add that person.")
+        identities = [IdentityRow(n, None, attributes.get(key, {"source": key})) for key, n in people.items()]
+        _write_lines(folder / "identities.jsonl", identities)
         _write_lines(folder / "frames.jsonl", rows)
         (folder / "dataset.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
     return manifest
@@ -149,6 +155,20 @@ def _copy_pictures(
             if progress:
                 progress(index + 1, len(table))
     return size_px, rows, people
+
+
+def _read_attributes(source: Path, mapping: FolderMapping) -> dict[str, dict[str, Any]]:
+    """What is known of each person, by the name that the table uses."""
+    if mapping.identities is None:
+        return {}
+    path = source / mapping.identities
+    if mapping.identity is None:
+        raise DatasetError(f"The mapping names {mapping.identities} but no `identity` column to find people by.")
+    try:
+        people = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
+        return {str(p[mapping.identity]): {k: v for k, v in p.items() if k != mapping.identity} for p in people}
+    except (OSError, msgspec.MsgspecError, KeyError) as error:
+        raise DatasetError(f"{path} must be a JSON list of people, each with {mapping.identity}: {error}.") from error
 
 
 def _read_table(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

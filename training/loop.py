@@ -31,11 +31,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from engine_bridge.errors import CheckpointError, RecipeError
 from training import losses
+from training.attributes import attribute_table
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.dataset import Dataset, PairSampler, open_dataset, split_frames
 from training.ema import update_average
+from training.latents import encode_identities, latents_of
 from training.muon import Muon
-from training.networks import THUMBNAIL_PX, Discriminator, Encoder, Generator, Mapping, Thumbnail
+from training.networks import THUMBNAIL_PX, Discriminator, Encoder, Generator, KnownIdentities, Mapping, Thumbnail
 from training.pictures import draw_progress_sheets
 from training.prior import fit_mapping
 from training.recipe import Recipe, Stage
@@ -49,7 +51,10 @@ ROUGHNESS_SIGMA = 0.02  # noise of the approximate R1, Lin 2025 (arXiv:2501.0831
 
 @dataclass
 class Networks:
-    """All networks of a run, current and averaged. `mapping` appears with the first adversarial stage."""
+    """All networks of a run, current and averaged.
+
+    `known` appears with the first stage that learns from attributes, `mapping` with the first adversarial one.
+    """
 
     generator: Generator
     encoder: Encoder
@@ -57,11 +62,19 @@ class Networks:
     discriminator: Discriminator
     generator_ema: Generator
     encoder_ema: Encoder
+    known: KnownIdentities | None = None
+    known_ema: KnownIdentities | None = None
     mapping: Mapping | None = None
 
     def state(self) -> dict[str, Any]:
         """Weights by network."""
         return {name: net.state_dict() for name, net in vars(self).items() if net is not None}
+
+    def add_known(self, attributes: Tensor) -> KnownIdentities:
+        """Give the people of a data set, [K, a], latents of their own."""
+        self.known = KnownIdentities(attributes=attributes, w_dim=self.generator.w_dim)
+        self.known_ema = copy.deepcopy(self.known).requires_grad_(False).eval()
+        return self.known
 
     def load(self, state: dict[str, Any]) -> None:
         """Take weights that `state` gave.
@@ -69,6 +82,8 @@ class Networks:
         Raises:
             CheckpointError: they belong to networks of other sizes.
         """
+        if "known" in state:
+            self.add_known(state["known"]["attributes"])
         if "mapping" in state:
             self.mapping = Mapping(w_dim=self.generator.w_dim)
         try:
@@ -118,11 +133,13 @@ class Batch:
 
     Attributes:
         target: float32 [N, 4, S, S], premultiplied RGBA.
+        identity: int64 [N].
         controls: float32 [N, c].
         regions: float32 [N, 3, 4].
     """
 
     target: Tensor
+    identity: Tensor
     controls: Tensor
     regions: Tensor
 
@@ -208,11 +225,13 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
         (run / "recipe.json").write_bytes(resolved)
         (run / "versions.json").write_bytes(msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
 
-    sampler = PairSampler(data, split.train, named_share=recipe.data.named_share)
+    sampler = PairSampler(data, split.train)
     writer = SummaryWriter(str(run / "tensorboard"), purge_step=position.images) if fabric.is_global_zero else None
     final = run / "final.pt"
     while position.stage < len(recipe.stage):
         stage = recipe.stage[position.stage]
+        if stage.attributes and networks.known is None:
+            _begin_with_attributes(networks, datasets[stage.size_px], split.train, fabric.device)
         trainer = _StageTrainer(fabric, recipe, stage, networks, datasets[stage.size_px], split.train)
         if position.stage_images == 0:
             trainer.enter(console)
@@ -270,7 +289,11 @@ def _run_stage(
         try:
             while position.stage_images < total:
                 indices = sampler.batch(
-                    stage.batch, seed=recipe.seed, step=position.step, rank=trainer.fabric.global_rank
+                    stage.batch,
+                    named_share=recipe.data.named_share if stage.named_share is None else stage.named_share,
+                    seed=recipe.seed,
+                    step=position.step,
+                    rank=trainer.fabric.global_rank,
                 )
                 torch.manual_seed((recipe.seed << 32) + (position.step << 8) + trainer.fabric.global_rank)
                 meter.add(trainer.step(trainer.batch(indices), position))
@@ -332,6 +355,8 @@ class _StageTrainer:
         modules: list[nn.Module] = [networks.generator]
         if not stage.adversarial:
             modules += [networks.encoder, networks.thumbnail]
+        if stage.attributes and not stage.adversarial and networks.known is not None:
+            modules.append(networks.known)
         matrices, others = _matrices_and_others(modules)
         self._trained = matrices + others
         self._muon = Muon(matrices, lr=stage.lr * MUON_LR_FACTOR)
@@ -348,6 +373,9 @@ class _StageTrainer:
         self._step_adam_d = cast(Optimizer, fabric.setup_optimizers(self._adam_d))
         networks.generator_ema.to(fabric.device)
         networks.encoder_ema.to(fabric.device)
+        if networks.known is not None and networks.known_ema is not None:
+            self._known = fabric.setup_module(networks.known)
+            networks.known_ema.to(fabric.device)
         if networks.mapping is not None:
             networks.mapping.to(fabric.device)
 
@@ -373,10 +401,9 @@ class _StageTrainer:
         self.networks.mapping = self.fit_prior()
 
     def fit_prior(self) -> Mapping:
-        """Encode the training pictures and fit the mapping to their latents, one per identity."""
-        latents = encode_identities(
-            self.networks.encoder_ema, self.dataset, self.frames, per_identity=8, device=self.fabric.device
-        )
+        """Fit the mapping to the latents of all people trained on."""
+        people = np.unique(self.dataset.identity[self.frames])
+        latents = latents_of(self.networks, self.dataset, self.frames, people, per_identity=8)
         mapping = fit_mapping(latents, LATENT_NOISE, steps=self.recipe.mapping_steps, seed=self.recipe.seed)
         return mapping.to(self.fabric.device)
 
@@ -386,8 +413,9 @@ class _StageTrainer:
         pictures = torch.from_numpy(self.dataset.pictures[indices])
         # [N, S, S, 4] -> channels_last [N, 4, S, S], without moving a byte.
         target = pictures.to(device).permute(0, 3, 1, 2).float().div_(255)
+        identity = torch.from_numpy(self.dataset.identity[indices]).long().to(device)
         controls = torch.from_numpy(self.dataset.controls[indices]).to(device)
-        return Batch(target, controls, torch.from_numpy(self.dataset.regions[indices]).to(device))
+        return Batch(target, identity, controls, torch.from_numpy(self.dataset.regions[indices]).to(device))
 
     def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
         """One step of every optimiser that this stage has."""
@@ -404,22 +432,43 @@ class _StageTrainer:
         update_average(networks.generator_ema, networks.generator, images=images, batch=shown, half_life=half_life)
         if not self.stage.adversarial:
             update_average(networks.encoder_ema, networks.encoder, images=images, batch=shown, half_life=half_life)
+            if networks.known is not None and networks.known_ema is not None:
+                update_average(networks.known_ema, networks.known, images=images, batch=shown, half_life=half_life)
         return {**values, "learning_rate": torch.tensor(learning_rate)}
 
     def _reconstruction_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Draw each picture from the latent of its partner: what the controls say must come from the controls."""
-        weights = self.recipe.loss
+        """Draw every picture from the latent of who it shows and its controls."""
         self._forget_gradients()
-        encoded = self._encoder(batch.target).float()
-        latent = encoded + torch.randn_like(encoded) * LATENT_NOISE
-        straight = self._generator(_partner(latent), batch.controls, self.stage.size_px).float()
-        terms = self._reconstruction_terms(straight, batch)
-        terms["consistency"] = losses.consistency_loss(encoded)
-        small = F.adaptive_avg_pool2d(batch.target, THUMBNAIL_PX)
-        terms["thumbnail"] = (self._thumbnail(_partner(latent)).float() - small).abs().mean()
-        loss = _weighted(terms, weights)
+        latent, guides = self._known_latents(batch) if self.stage.attributes else self._latents_of_partners(batch)
+        straight = self._generator(latent, batch.controls, self.stage.size_px).float()
+        terms = {**self._reconstruction_terms(straight, batch), **guides}
+        loss = _weighted(terms, self.recipe.loss)
         self.fabric.backward(loss)
         return {**terms, "loss": loss}
+
+    def _latents_of_partners(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The encoder's view of the pair's other picture: what the controls say must come from the controls."""
+        encoded = self._encoder(batch.target).float()
+        latent = _partner(encoded + torch.randn_like(encoded) * LATENT_NOISE)
+        small = F.adaptive_avg_pool2d(batch.target, THUMBNAIL_PX)
+        guides = {
+            "consistency": losses.consistency_loss(encoded),
+            "thumbnail": (self._thumbnail(latent).float() - small).abs().mean(),
+        }
+        return latent, guides
+
+    def _known_latents(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The attributes' latents, and for some rows what the encoder makes of the pair's other picture.
+
+        The encoder learns to see the attributes' latents; the generator need not wait until it does.
+        """
+        known = self._known(batch.identity).float()
+        seen = len(known) // 4 * 2
+        encoded = self._encoder(batch.target[:seen]).float()
+        drawn = seen // 4 * 2
+        latent = torch.cat([_partner(encoded[:drawn]), known[drawn:]])
+        latent = latent + torch.randn_like(latent) * LATENT_NOISE
+        return latent, {"encoding": (encoded - known[:seen].detach()).square().mean()}
 
     def _reconstruction_terms(self, straight: Tensor, batch: Batch) -> dict[str, Tensor]:
         weights = self.recipe.loss
@@ -435,7 +484,9 @@ class _StageTrainer:
         """Reconstruct as before, draw people who do not exist, and have both judged against real pictures."""
         size, half = self.stage.size_px, len(batch.target) // 2
         with torch.no_grad(), self.fabric.autocast():
-            latent = _partner(self.networks.encoder_ema(batch.target).float())
+            known = self.networks.known_ema
+            latent = known(batch.identity) if known else _partner(self.networks.encoder_ema(batch.target))
+            latent = latent.float()
             sampled = self._sample_latents(latent, half)
         controls = torch.cat([batch.controls, batch.controls[:half]])
         straight = self._generator(torch.cat([latent, sampled]), controls, size).float()
@@ -524,31 +575,16 @@ def _learning_rate(stage: Stage, images: int) -> float:
     return stage.lr_end + 0.5 * (stage.lr - stage.lr_end) * (1 + math.cos(math.pi * min(done, 1)))
 
 
-@torch.no_grad()
-def encode_identities(
-    encoder: Encoder,
-    dataset: Dataset,
-    frames: np.ndarray[Any, Any],
-    *,
-    per_identity: int,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """Mean latent of every identity that has frames, over at most `per_identity` of them.
-
-    Returns:
-        [K, w_dim] in order of identity, on the CPU.
-    """
-    identity = dataset.identity[frames]
-    order = np.argsort(identity, kind="stable")
-    groups = np.split(frames[order], np.flatnonzero(np.diff(identity[order])) + 1)
-    chosen = np.concatenate([group[:per_identity] for group in groups])
-    parts = []
-    for start in range(0, len(chosen), 64):
-        pictures = torch.from_numpy(dataset.pictures[chosen[start : start + 64]]).to(device)
-        parts.append(encoder(pictures.permute(0, 3, 1, 2).float().div_(255)).float().cpu())
-    encoded = torch.cat(parts)
-    sizes = [min(len(group), per_identity) for group in groups]
-    return torch.stack([part.mean(0) for part in torch.split(encoded, sizes)])
+def _begin_with_attributes(
+    networks: Networks, dataset: Dataset, frames: np.ndarray[Any, Any], device: torch.device
+) -> None:
+    """Latents from attributes start where the encoder's are, so that the generator goes on undisturbed."""
+    known = networks.add_known(torch.from_numpy(attribute_table(dataset.identities)))
+    people = np.unique(dataset.identity[frames])
+    latents = encode_identities(networks.encoder_ema.to(device), dataset, frames, people, per_identity=2)
+    known.imitate(torch.from_numpy(people).long(), latents)
+    assert networks.known_ema is not None
+    networks.known_ema.load_state_dict(known.state_dict())
 
 
 def _claim_run(run: Path, resolved: bytes) -> None:

@@ -231,6 +231,7 @@ class Generator(nn.Module):
 
 ENCODER_SIZE_PX = 128
 THUMBNAIL_PX = 16
+LEAST_EFFECT = 0.6  # of an attribute on the latent, whose size is the root of w_dim; training adds noise of 0.1
 
 
 class Encoder(nn.Module):
@@ -263,6 +264,52 @@ class Encoder(nn.Module):
         for layer in self.layers:
             x = lrelu(layer(x))
         return unit_size(self.out(x.flatten(1)))
+
+
+class KnownIdentities(nn.Module):
+    """Identity latents of the people of a data set, from their attributes.
+
+    Linear, so that half-way between two latents lies the latent of the half-way attributes.
+
+    Args:
+        attributes: float [K, a], one row per identity.
+        w_dim: size of the identity latent.
+    """
+
+    attributes: Tensor
+
+    def __init__(self, *, attributes: Tensor, w_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("attributes", attributes)
+        self.out = nn.Linear(attributes.shape[1], w_dim)
+
+    def forward(self, identity: Tensor) -> Tensor:
+        """Numbers of identities, int [N] -> [N, w_dim], mean square 1."""
+        return unit_size(self.out(self.attributes[identity]))
+
+    @torch.no_grad()
+    def imitate(self, identity: Tensor, latents: Tensor) -> None:
+        """Become nearly the least-squares map to given latents, and let every attribute be heard.
+
+        What the latents hardly tell, the colour of eyes for one, would drown in the noise of training. Such
+        attributes are made as loud as `LEAST_EFFECT`, in directions that the latents make least use of.
+
+        Args:
+            identity: int [N].
+            latents: float [N, w_dim], as an encoder gives them.
+        """
+        known = F.pad(self.attributes[identity], (0, 1), value=1.0).double()
+        gram = known.T @ known + len(known) * 1e-3 * torch.eye(known.shape[1], dtype=torch.float64)
+        solution = torch.linalg.solve(gram, known.T @ latents.double()).float()
+        weight, bias = solution[:-1].T, solution[-1]
+        spread = self.attributes.std(0)
+        used = torch.linalg.eigh((weight * spread) @ (weight * spread).T + torch.outer(bias, bias)).eigenvectors
+        idle = used[:, : len(bias) // 2]
+        extra = idle @ torch.randn(idle.shape[1], weight.shape[1], generator=torch.Generator().manual_seed(0))
+        effect = (weight * spread).norm(dim=0)
+        missing = (LEAST_EFFECT**2 - effect**2).clamp_min(0).sqrt() / spread
+        self.out.weight.copy_(weight + extra / extra.norm(dim=0) * missing)
+        self.out.bias.copy_(bias)
 
 
 class Thumbnail(nn.Module):

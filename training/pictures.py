@@ -66,6 +66,12 @@ def unpremultiply(premultiplied: Uint8) -> Uint8:
     return np.concatenate([colour.astype(np.uint8), premultiplied[..., 3:]], -1)
 
 
+def premultiplied_tensor(straight: Uint8) -> Tensor:
+    """uint8 [N, S, S, 4] straight -> float32 [N, 4, S, S] premultiplied, 0..1."""
+    picture = torch.from_numpy(straight).permute(0, 3, 1, 2).float() / 255
+    return torch.cat([picture[:, :3] * picture[:, 3:], picture[:, 3:]], 1)
+
+
 def sweep_controls(ranges: list[tuple[float, float, float]], steps: int) -> Float32:
     """Every control from its minimum to its maximum, the others at rest: [c * steps, c]."""
     rest = np.array([r[2] for r in ranges], np.float32)

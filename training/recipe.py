@@ -27,7 +27,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str  # a data set folder, relative to the working directory
     holdout_identities: float = 0.03  # share of unnamed identities never trained on
     holdout_frames: float = 0.04  # share of every other identity's frames never trained on
-    named_share: float = 0.25  # share of each batch drawn from identities that have a name
+    named_share: float = 0.25  # share of each batch drawn from identities that have a name; a stage may differ
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +50,7 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mouth: float = 4.0  # extra weight inside mouth boxes
     bleed: float = 0.05  # colour just outside the silhouette
     consistency: float = 2e-3  # two pictures of one identity, one latent
+    encoding: float = 0.1  # in a stage with attributes: the encoder's latent against the attributes'
     adversarial: float = 0.01
     feature: float = 0.1  # discriminator feature matching
     roughness: float = 1.0  # approximate R1 and R2 on the discriminator
@@ -63,6 +64,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: int = 16  # pictures a step; pairs of one identity
     lr: float = 2e-3  # generator and encoder, start of the cosine
     lr_end: float = 2e-5  # end of the cosine
+    named_share: float | None = None  # instead of data.named_share
+    attributes: bool = False  # identities.jsonl says all that tells people apart: take latents from it
     beta1: float = 0.9  # Adam; 0 suits the adversarial part
     warmup_kimg: float = 2.0  # learning rate rises from 0
     adversarial: bool = False  # discriminator on; the encoder is then frozen and latents are sampled as well

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,13 +67,17 @@ def test_the_split_keeps_named_people_and_never_overlaps(drawn: Path) -> None:
 
 def test_a_batch_depends_on_seed_and_step_alone_and_pairs_identities(drawn: Path) -> None:
     data = open_dataset(drawn, 32, workers=1)
-    sampler = PairSampler(data, np.arange(len(data.pictures)), named_share=0.5)
-    batch = sampler.batch(16, seed=1, step=9)
-    assert batch.tolist() == sampler.batch(16, seed=1, step=9).tolist()
-    assert batch.tolist() != sampler.batch(16, seed=1, step=10).tolist()
-    assert batch.tolist() != sampler.batch(16, seed=1, step=9, rank=1).tolist()
+    sampler = PairSampler(data, np.arange(len(data.pictures)))
+    batch = sampler.batch(16, named_share=0.5, seed=1, step=9)
+    assert batch.tolist() == sampler.batch(16, named_share=0.5, seed=1, step=9).tolist()
+    assert batch.tolist() != sampler.batch(16, named_share=0.5, seed=1, step=10).tolist()
+    assert batch.tolist() != sampler.batch(16, named_share=0.5, seed=1, step=9, rank=1).tolist()
     assert (data.identity[batch[0::2]] == data.identity[batch[1::2]]).all()
     assert (batch[0::2] != batch[1::2]).all()
+    named = set(data.named.values())
+    for share in (0.0, 1.0):
+        drawn_people = data.identity[sampler.batch(64, named_share=share, seed=1, step=9)].tolist()
+        assert {person in named for person in drawn_people} == ({True} if share else {True, False})
 
 
 def _edit_line(path: Path, number: int, change: dict[str, object]) -> None:
@@ -200,16 +205,39 @@ def test_a_bad_folder_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
         import_folder(source, _mapping(source), tmp_path / "out")
 
 
+def test_people_bring_their_attributes_from_a_list(tmp_path: Path) -> None:
+    source = _frames(tmp_path / "in", ROWS)
+    mapping = msgspec.structs.replace(_mapping(source), identities="people.json")
+    people = [{"who": "bob", "hair": [0.1, 0.2, 0.3], "tall": True}, {"who": "ann", "hair": [0.3, 0.2, 0.1]}]
+    (source / "people.json").write_text(json.dumps(people))
+    import_folder(source, mapping, tmp_path / "out")
+    _, identities, _, _ = read_labels(tmp_path / "out")
+    assert [row.attributes for row in identities] == [
+        {"hair": [0.3, 0.2, 0.1]},
+        {"hair": [0.1, 0.2, 0.3], "tall": True},
+    ]
+    for text, names in (
+        (json.dumps(people[:1]), "people.json says nothing about ann"),
+        ("[3]", "must be a JSON list of people, each with who"),
+        ('[{"name": "ann"}]', "each with who"),
+    ):
+        (source / "people.json").write_text(text)
+        with pytest.raises(DatasetError, match=names):
+            import_folder(source, mapping, tmp_path / "again")
+        assert not (tmp_path / "again").exists()
+
+
 def test_pictures_without_alpha_are_taken_when_asked_for(tmp_path: Path) -> None:
     source = _frames(tmp_path / "in", ROWS, mode="RGB")
     import_folder(source, _mapping(source), tmp_path / "out", opaque=True)
     assert open_dataset(tmp_path / "out", 32, workers=1).pictures[..., 3].min() == 255
 
 
-def test_the_shipped_mappings_fit_the_shared_frames(shared_data: Path) -> None:
+@pytest.mark.parametrize(("name", "folder"), [("godette", "iid_4000"), ("godette_identities", "identities_96x16")])
+def test_the_shipped_mappings_fit_the_shared_frames(shared_data: Path, name: str, folder: str) -> None:
     from training.folder import _read_table  # the mapping alone, without copying thousands of pictures
     from training.recipe import RECIPES
 
-    mapping = read_mapping(RECIPES / "mappings" / "godette.toml")
-    _, row = next(iter(_read_table(shared_data / "godette_vrm" / "iid_4000" / mapping.table)))
+    mapping = read_mapping(RECIPES / "mappings" / f"{name}.toml")
+    _, row = next(iter(_read_table(shared_data / "godette_vrm" / folder / mapping.table)))
     assert {column.column for column in mapping.controls.values()} <= set(row)

@@ -1,0 +1,56 @@
+"""What is said of people becomes numbers that tell them apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine_bridge.errors import DatasetError
+from training.attributes import attribute_table
+from training.dataset import IdentityRow
+from training.networks import KnownIdentities
+
+
+def _rows(*attributes: dict[str, object]) -> list[IdentityRow]:
+    return [IdentityRow(number, None, given) for number, given in enumerate(attributes)]
+
+
+def test_every_kind_of_attribute_becomes_columns() -> None:
+    table = attribute_table(
+        _rows(
+            {"height": 1.0, "hair": "#ff0000", "style": "bob", "wears": ["ribbon", "glasses"], "skin": [0.1, 0.9]},
+            {"height": 3.0, "hair": "#0000ff", "style": "long", "wears": [], "skin": [0.3, 0.9]},
+        )
+    )
+    # In order of name: hair (green is equal for both and left out), height, skin, style, wears.
+    assert table.tolist() == [[1, -1, -1, -1, 1, 0, 1, 1], [-1, 1, 1, 1, 0, 1, 0, 0]]
+
+
+def test_a_missing_attribute_is_nought_and_not_an_error() -> None:
+    table = attribute_table(_rows({"height": 1.0, "hair": "#ffffff"}, {"height": 3.0}, {"hair": "#000000"}))
+    assert table.tolist() == [[1, 1, 1, -1], [0, 0, 0, 1], [-1, -1, -1, 0]]
+
+
+def test_names_and_notes_are_no_attributes() -> None:
+    rows = _rows(*({"note": f"person {n}", "tall": n % 2 == 0} for n in range(100)))
+    assert attribute_table(rows).shape == (100, 1)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"outfit": "hoodie"}])
+def test_attributes_that_tell_nobody_apart_are_refused(attributes: dict[str, object]) -> None:
+    with pytest.raises(DatasetError, match="tells nobody apart"):
+        attribute_table(_rows(attributes, attributes))
+
+
+def test_known_identities_begin_as_the_best_linear_imitation() -> None:
+    generator = torch.Generator().manual_seed(0)
+    attributes = torch.randn(200, 5, generator=generator)
+    latents = attributes @ torch.randn(5, 8, generator=generator) + torch.randn(8, generator=generator)
+    known = KnownIdentities(attributes=attributes, w_dim=8)
+    people = torch.arange(0, 200, 2)
+    known.imitate(people, latents[people])
+    found = known(torch.tensor([1, 3, 5]))
+    expected = latents[[1, 3, 5]]
+    assert torch.allclose(found, expected / expected.square().mean(1, keepdim=True).sqrt(), atol=1e-3)
+    assert np.allclose(found.square().mean(1).detach(), 1, atol=1e-3)
