@@ -32,6 +32,7 @@ from engine_bridge import (
     StreamInfo,
     Subscriber,
 )
+from engine_bridge.clock import now_ns
 
 FPS = 60
 WARM_UP_S = 0.5
@@ -105,9 +106,9 @@ def produce(connection: Connection, side: int) -> None:
                 state = control.poll()
                 if state is not None:
                     echo = (state.control_id, state.timestamp_ns)
-                now = time.monotonic_ns()
+                now = now_ns()
                 publisher.publish(Frame(pixels, frame_id, 0, "", now, now, 0, *echo, "none"))
-                calls.append((time.monotonic_ns() - now) / 1e6)
+                calls.append((now_ns() - now) / 1e6)
             elapsed, cpu = time.monotonic() - started, time.process_time() - cpu_started
     connection.send({"publish": percentiles(calls), "cpu": 1000 * cpu / frame_id, "fps": frame_id / elapsed})
 
@@ -128,7 +129,7 @@ def consume(connection: Connection, frames: str, control: str, rate_hz: int, sec
             if client is None or frame is None:
                 continue
             if open_since and frame.control_id >= sent_id:
-                echoes.append((time.monotonic_ns() - open_since) / 1e6)
+                echoes.append((now_ns() - open_since) / 1e6)
                 open_since = 0
             if not open_since:
                 sent = client.send(ControlState(controls={"jawOpen": tick % 2}))

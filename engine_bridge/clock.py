@@ -1,6 +1,7 @@
 """The one clock of the bridge. Knows nanoseconds.
 
-All stamps are `time.monotonic_ns`, which all processes of one host share, so that ages need no agreement. A client on
+All stamps are `time.perf_counter_ns`, which all processes of one host share, so that ages need no agreement. It is
+`time.monotonic_ns` everywhere but on Windows, where that moves in steps of 15 ms before Python 3.13. A client on
 another host compares Unix time instead, with the offset that the producer tells in its heartbeats.
 """
 
@@ -14,12 +15,12 @@ _SAME_CLOCK_NS: Final = 1_000_000_000  # two hosts that started within one secon
 
 def now_ns() -> int:
     """Monotonic time of this host in nanoseconds."""
-    return time.monotonic_ns()
+    return time.perf_counter_ns()
 
 
 def unix_offset_ns() -> int:
     """What to add to this host's monotonic time to get Unix time."""
-    return time.time_ns() - time.monotonic_ns()
+    return time.time_ns() - time.perf_counter_ns()
 
 
 def age_ns(stamp_ns: int, *, now_ns: int, producer_offset_ns: int | None, own_offset_ns: int) -> int:

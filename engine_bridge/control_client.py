@@ -25,7 +25,7 @@ from .control_wire import (
     encode_client_message,
 )
 from .endpoints import DEFAULT_CONTROL_ENDPOINT, check_connect
-from .errors import MessageRejected
+from .errors import MessageRejected, ProtocolMismatch
 from .frame import Frame
 from .liveness import Liveness
 from .messages import ClientStats, ControlState, LinkState, StreamInfo
@@ -297,7 +297,7 @@ class ControlClient:
     def _note_rejected(self, error: MessageRejected) -> float | None:
         with self._changed:
             self._bad[error.code] += 1
-            if error.code == "version":
+            if isinstance(error, ProtocolMismatch):
                 self._note_incompatible()
                 pause_s = None
             else:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from .errors import MessageRejected, WireError
+from .errors import MessageRejected, ProtocolMismatch, WireError
 from .messages import ClientStats, ControlState, IdentityMix, StreamInfo
 from .packing import MAX_BYTES, pack, to_record, unpack
 from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64, Unsigned
@@ -145,7 +145,7 @@ def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientM
             shown=message.shown, dropped=message.dropped, age_p50_ms=message.age_p50, age_p99_ms=message.age_p99
         )
     if isinstance(message, Hello) and MAJOR not in message.proto:
-        raise MessageRejected("version", f"this producer speaks avf/{MAJOR}, the client {message.proto[:8]}")
+        raise ProtocolMismatch(f"this producer speaks avf/{MAJOR}, the client {message.proto[:8]}")
     if isinstance(message, Request) and message.what not in REQUESTS:
         raise MessageRejected("request", f"{message.what[:32]!r} is none of {', '.join(REQUESTS)}")
     assert isinstance(message, Hello | Request | Ping)
@@ -193,7 +193,7 @@ def check_state(state: ControlState, info: StreamInfo) -> ControlState:
 
 def _check_welcome(message: Welcome) -> None:
     if message.proto != MAJOR:
-        raise MessageRejected("version", f"the producer chose avf/{message.proto}, this client speaks avf/{MAJOR}")
+        raise ProtocolMismatch(f"the producer chose avf/{message.proto}, this client speaks avf/{MAJOR}")
     info = message.info
     if not (1 <= info.width <= MAX_SIDE_PX and 1 <= info.height <= MAX_SIDE_PX):
         raise MessageRejected("size", f"a stream of {info.width}x{info.height} pixels")

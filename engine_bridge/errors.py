@@ -14,8 +14,8 @@ BunrakuError
 │   ├── EngineMismatch     an engine was built for something else than what is here
 │   └── EngineBuildError   building an engine failed
 └── WireError              a message or socket of the bridge cannot be used
-    ├── MessageRejected    one message breaks the protocol; it is dropped and counted
-    └── ProtocolMismatch   the other side speaks another version
+    └── MessageRejected    one message breaks the protocol; it is dropped and counted
+        └── ProtocolMismatch   the other side speaks another version
 
 A message says what happened, where, and what to do now.
 """
@@ -91,5 +91,8 @@ class MessageRejected(WireError):
         self.code = code
 
 
-class ProtocolMismatch(WireError):
-    """The other side speaks another version."""
+class ProtocolMismatch(MessageRejected):
+    """The other side speaks another version; its messages are dropped and counted, and the link says so."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("version", text)

@@ -14,7 +14,7 @@ Pixels = npt.NDArray[np.uint8]
 class Frame:
     """One picture of a stream.
 
-    All times are nanoseconds of the producer's monotonic clock (`time.monotonic_ns`), which all processes of one host
+    All times are nanoseconds of the producer's monotonic clock (`engine_bridge.clock`), which all processes of one host
     share; so a client on the same host may subtract them from its own.
 
     Attributes:

@@ -6,7 +6,6 @@ is a frame; so a heartbeat says that the loop itself is alive. All calls must co
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -14,7 +13,7 @@ from typing import Final
 
 import zmq
 
-from .clock import unix_offset_ns
+from .clock import now_ns, unix_offset_ns
 from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
 from .frame import Frame
@@ -55,7 +54,7 @@ class Publisher:
         session: int | None = None,
         provenance: Provenance | None = None,
         control_endpoint: str = "",
-        clock: Callable[[], int] = time.monotonic_ns,
+        clock: Callable[[], int] = now_ns,
     ) -> None:
         """Bind the socket.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import zmq
 
+from .clock import now_ns
 from .endpoints import check_bind, check_connect, is_ipv6
 from .errors import WireError
 
@@ -183,7 +183,7 @@ def _pair(context: Context) -> Socket:
 class OncePerSecond:
     """A warning that a flood cannot turn into a flood of lines: one per second, with the number left out."""
 
-    def __init__(self, log: logging.Logger, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, log: logging.Logger, clock: Callable[[], int] = now_ns) -> None:
         self._logger = log
         self._clock = clock
         self._last_ns: int | None = None

@@ -15,7 +15,7 @@ import zmq
 
 from .clock import age_ns, now_ns, unix_offset_ns
 from .endpoints import DEFAULT_FRAMES_ENDPOINT, check_connect
-from .errors import MessageRejected
+from .errors import MessageRejected, ProtocolMismatch
 from .frame import Frame
 from .liveness import FrameOrder, Liveness
 from .messages import ClientStats, LinkState, LiveStats, Provenance
@@ -345,7 +345,7 @@ class Subscriber:
         with self._changed:
             self._bad[error.code] += 1
             self._last_error = str(error)
-            if error.code == "version":
+            if isinstance(error, ProtocolMismatch):
                 self._liveness.incompatible()
                 pause_s = None
             else:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
-from .errors import MessageRejected, WireError
+from .errors import MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
 from .messages import LiveStats, Provenance
 from .packing import MAX_KEYS, pack, to_record, unpack
@@ -263,7 +263,7 @@ def decode(parts: Sequence[Part]) -> Message:
         raise MessageRejected("parts", f"a message of {len(parts)} parts; 2 to {MAX_PARTS} are possible")
     major, stream = split_topic(parts[0])
     if major != MAJOR:
-        raise MessageRejected("version", f"the producer speaks avf/{major}, this client {PROTOCOL}")
+        raise ProtocolMismatch(f"the producer speaks avf/{major}, this client {PROTOCOL}")
     message = unpack(parts[1], max_keys=MAX_KEYS)
     kind = message.get("k")
     if kind == "f":

@@ -27,7 +27,7 @@ from training.sheets import Uint8, write_sheet
 
 if TYPE_CHECKING:
     from training.export import Trained
-    from training.loop import Networks
+    from training.state import Networks
 
 Indices = npt.NDArray[np.int64]
 Report = dict[str, Any]

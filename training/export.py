@@ -30,10 +30,10 @@ from training.checkpoint import load_checkpoint
 from training.dataset import Dataset, Split, open_dataset, split_frames
 from training.graphs import encoder_graph, generator_graph, mapping_graph
 from training.latents import latents_of
-from training.loop import Networks, build_networks
 from training.networks import Generator
 from training.pictures import draw
 from training.recipe import Recipe
+from training.state import Networks, build_networks
 
 PARITY_TOLERANCE = 6  # of 255, at the worst pixel: weights travel as fp16
 REFINE_STEPS = 40

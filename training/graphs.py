@@ -26,8 +26,9 @@ HALVE_FROM = 1024  # elements
 class _Pictures(nn.Module):
     """The generator with its output as bytes.
 
-    The factor 255 and the rounding go into the head's weights, so that all that is left to do at full size is clip,
-    transpose and cast; the cast comes last because TensorRT's parser wants it so.
+    The factor 255, the rounding and the order of channels go into the head's weights, so that all that is left to do
+    at full size is clip, lay out and cast. Two transposes that move whole pixels are faster than a pixel shuffle of
+    single numbers and a transpose after it; the cast comes last because TensorRT's parser wants it so.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -36,13 +37,19 @@ class _Pictures(nn.Module):
         head = self.generator.heads[str(self.generator.size_px)]
         assert isinstance(head, nn.Conv2d)
         assert head.bias is not None
+        factor = self.generator.head
+        # From a pixel shuffle's order (channel, row, column) to (row, column, channel).
+        order = torch.arange(4 * factor * factor).view(4, -1).T.reshape(-1)
         with torch.no_grad():
-            head.weight.mul_(255)
-            head.bias.mul_(255).add_(0.5)
+            head.weight.copy_(head.weight[order] * 255)
+            head.bias.copy_(head.bias[order] * 255 + 0.5)
 
     def forward(self, w: Tensor, controls: Tensor) -> Tensor:
-        straight: Tensor = self.generator(w, controls).clamp(0, 255)
-        return straight.permute(0, 2, 3, 1).to(torch.uint8)
+        factor, size = self.generator.head, self.generator.size_px
+        small = size // factor
+        blocks = self.generator.unshuffled(w, controls).clamp(0, 255).permute(0, 2, 3, 1)
+        rows = blocks.reshape(-1, small, small, factor, factor * 4).transpose(2, 3)
+        return rows.reshape(-1, size, size, 4).to(torch.uint8)
 
 
 class _Identities(nn.Module):

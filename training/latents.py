@@ -14,7 +14,7 @@ from training.pictures import encode
 
 if TYPE_CHECKING:
     from training.dataset import Dataset
-    from training.loop import Networks
+    from training.state import Networks
 
 Indices = npt.NDArray[np.int64]
 ENCODE_BATCH = 64

@@ -6,142 +6,31 @@ one that was not, bit for bit, on one machine with fp32.
 
 from __future__ import annotations
 
-import copy
 import logging
-import math
 import platform
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from engine_bridge.errors import CheckpointError, RecipeError
-from training import losses
-from training.attributes import attribute_table
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.dataset import Dataset, PairSampler, open_dataset, split_frames
-from training.ema import update_average
-from training.latents import encode_identities, latents_of
-from training.muon import Muon
-from training.networks import THUMBNAIL_PX, Discriminator, Encoder, Generator, KnownIdentities, Mapping, Thumbnail
-from training.pictures import draw_progress_sheets
-from training.prior import fit_mapping
+from training.dataset import PairSampler, open_dataset, split_frames
+from training.progress import draw_progress_sheets
 from training.recipe import Recipe, Stage
-
-LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
-MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two count in different units
-MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the step around it
-ROUGHNESS_EVERY = 4  # lazy regularisation, Karras 2020 (arXiv:1912.04958), section 3.1
-ROUGHNESS_SIGMA = 0.02  # noise of the approximate R1, Lin 2025 (arXiv:2501.08316), section 3.3
-
-
-@dataclass
-class Networks:
-    """All networks of a run, current and averaged.
-
-    `known` appears with the first stage that learns from attributes, `mapping` with the first adversarial one.
-    """
-
-    generator: Generator
-    encoder: Encoder
-    thumbnail: Thumbnail
-    discriminator: Discriminator
-    generator_ema: Generator
-    encoder_ema: Encoder
-    known: KnownIdentities | None = None
-    known_ema: KnownIdentities | None = None
-    mapping: Mapping | None = None
-
-    def state(self) -> dict[str, Any]:
-        """Weights by network."""
-        return {name: net.state_dict() for name, net in vars(self).items() if net is not None}
-
-    def add_known(self, attributes: Tensor) -> KnownIdentities:
-        """Give the people of a data set, [K, a], latents of their own."""
-        self.known = KnownIdentities(attributes=attributes, w_dim=self.generator.w_dim)
-        self.known_ema = copy.deepcopy(self.known).requires_grad_(False).eval()
-        return self.known
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take weights that `state` gave.
-
-        Raises:
-            CheckpointError: they belong to networks of other sizes.
-        """
-        if "known" in state:
-            self.add_known(state["known"]["attributes"])
-        if "mapping" in state:
-            self.mapping = Mapping(w_dim=self.generator.w_dim)
-        try:
-            for name, weights in state.items():
-                getattr(self, name).load_state_dict(weights)
-        except (RuntimeError, AttributeError) as error:
-            raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
-
-
-def build_networks(recipe: Recipe, control_ranges: list[tuple[float, float, float]]) -> Networks:
-    """Fresh networks; the weights depend on the recipe's seed alone."""
-    torch.manual_seed(recipe.seed)
-    model = recipe.model
-    generator = Generator(
-        w_dim=model.w_dim,
-        controls=control_ranges,
-        channels=model.channels,
-        blocks=model.blocks,
-        modulate_to=model.modulate_to,
-        head=model.head,
-        sizes_px=sorted({stage.size_px for stage in recipe.stage}),
-        code_dim=model.code_dim,
-    )
-    encoder = Encoder(w_dim=model.w_dim)
-    discriminator = Discriminator(controls=control_ranges, channels=model.discriminator_channels)
-    thumbnail = Thumbnail(w_dim=model.w_dim)
-    networks = Networks(generator, encoder, thumbnail, discriminator, copy.deepcopy(generator), copy.deepcopy(encoder))
-    for net in (networks.generator_ema, networks.encoder_ema):
-        net.requires_grad_(False).eval()
-    return networks
-
-
-@dataclass
-class Position:
-    """Where a run is."""
-
-    stage: int = 0
-    stage_images: int = 0
-    images: int = 0
-    step: int = 0
-    seconds: float = 0.0
-
-
-@dataclass
-class Batch:
-    """Pictures of one step.
-
-    Attributes:
-        target: float32 [N, 4, S, S], premultiplied RGBA.
-        identity: int64 [N].
-        controls: float32 [N, c].
-        regions: float32 [N, 3, 4].
-    """
-
-    target: Tensor
-    identity: Tensor
-    controls: Tensor
-    regions: Tensor
+from training.state import Position, build_networks
+from training.trainer import StageTrainer, begin_with_attributes
 
 
 @dataclass
@@ -231,15 +120,15 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
     while position.stage < len(recipe.stage):
         stage = recipe.stage[position.stage]
         if stage.attributes and networks.known is None:
-            _begin_with_attributes(networks, datasets[stage.size_px], split.train, fabric.device)
-        trainer = _StageTrainer(fabric, recipe, stage, networks, datasets[stage.size_px], split.train)
+            begin_with_attributes(networks, datasets[stage.size_px], split.train, fabric.device)
+        trainer = StageTrainer(fabric, recipe, stage, networks, datasets[stage.size_px], split.train)
         if position.stage_images == 0:
             trainer.enter(console)
         elif optimizers_state is not None:
             trainer.load_optimizers(optimizers_state)
         optimizers_state = None
 
-        def save(to: Path = checkpoint, trainer: _StageTrainer = trainer) -> None:
+        def save(to: Path = checkpoint, trainer: StageTrainer = trainer) -> None:
             if fabric.is_global_zero:
                 state = {
                     "recipe": resolved.decode(),
@@ -269,7 +158,7 @@ def _run_stage(
     recipe: Recipe,
     stage: Stage,
     position: Position,
-    trainer: _StageTrainer,
+    trainer: StageTrainer,
     sampler: PairSampler,
     *,
     save: Callable[[], None],
@@ -335,256 +224,6 @@ def _run_stage(
     console.print(f"{label}: done after {time.monotonic() - began:.0f} s")
     if recipe.sheet_kimg and trainer.fabric.is_global_zero:
         draw_progress_sheets(run / "sheets", trainer.networks, trainer.dataset, trainer.frames, position.images)
-
-
-class _StageTrainer:
-    """One stage's networks, optimisers and losses."""
-
-    def __init__(
-        self,
-        fabric: Fabric,
-        recipe: Recipe,
-        stage: Stage,
-        networks: Networks,
-        dataset: Dataset,
-        frames: np.ndarray[Any, Any],
-    ) -> None:
-        self.fabric, self.recipe, self.stage, self.networks = fabric, recipe, stage, networks
-        self.dataset, self.frames = dataset, frames
-        networks.encoder.requires_grad_(not stage.adversarial)
-        modules: list[nn.Module] = [networks.generator]
-        if not stage.adversarial:
-            modules += [networks.encoder, networks.thumbnail]
-        if stage.attributes and not stage.adversarial and networks.known is not None:
-            modules.append(networks.known)
-        matrices, others = _matrices_and_others(modules)
-        self._trained = matrices + others
-        self._muon = Muon(matrices, lr=stage.lr * MUON_LR_FACTOR)
-        self._adam = Adam(others, lr=stage.lr, betas=(stage.beta1, 0.99), fused=True)
-        self._adam_d = Adam(
-            networks.discriminator.parameters(), lr=stage.discriminator_lr, betas=(0.0, 0.99), fused=True
-        )
-        self._generator = fabric.setup_module(networks.generator)
-        self._encoder = fabric.setup_module(networks.encoder) if not stage.adversarial else networks.encoder_ema
-        self._discriminator = fabric.setup_module(networks.discriminator)
-        self._thumbnail = fabric.setup_module(networks.thumbnail)
-        self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
-        self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
-        self._step_adam_d = cast(Optimizer, fabric.setup_optimizers(self._adam_d))
-        networks.generator_ema.to(fabric.device)
-        networks.encoder_ema.to(fabric.device)
-        if networks.known is not None and networks.known_ema is not None:
-            self._known = fabric.setup_module(networks.known)
-            networks.known_ema.to(fabric.device)
-        if networks.mapping is not None:
-            networks.mapping.to(fabric.device)
-
-    def optimizers(self) -> dict[str, Any]:
-        """State of all optimisers."""
-        inner = {"muon": self._muon, "adam": self._adam, "adam_d": self._adam_d}
-        return {name: optimizer.state_dict() for name, optimizer in inner.items()}
-
-    def load_optimizers(self, state: dict[str, Any]) -> None:
-        """Take what `optimizers` gave."""
-        self._muon.load_state_dict(state["muon"])
-        self._adam.load_state_dict(state["adam"])
-        self._adam_d.load_state_dict(state["adam_d"])
-
-    def enter(self, console: Console) -> None:
-        """What happens once, when a stage begins."""
-        if not self.stage.adversarial:
-            return
-        # Frozen from here on: the latents must stay put while the prior and the discriminator lean on them.
-        self.networks.encoder.load_state_dict(self.networks.encoder_ema.state_dict())
-        self.networks.generator.load_state_dict(self.networks.generator_ema.state_dict())
-        console.print("fitting the latent prior")
-        self.networks.mapping = self.fit_prior()
-
-    def fit_prior(self) -> Mapping:
-        """Fit the mapping to the latents of all people trained on."""
-        people = np.unique(self.dataset.identity[self.frames])
-        latents = latents_of(self.networks, self.dataset, self.frames, people, per_identity=8)
-        mapping = fit_mapping(latents, LATENT_NOISE, steps=self.recipe.mapping_steps, seed=self.recipe.seed)
-        return mapping.to(self.fabric.device)
-
-    def batch(self, indices: np.ndarray[Any, Any]) -> Batch:
-        """Read pictures and labels."""
-        device = self.fabric.device
-        pictures = torch.from_numpy(self.dataset.pictures[indices])
-        # [N, S, S, 4] -> channels_last [N, 4, S, S], without moving a byte.
-        target = pictures.to(device).permute(0, 3, 1, 2).float().div_(255)
-        identity = torch.from_numpy(self.dataset.identity[indices]).long().to(device)
-        controls = torch.from_numpy(self.dataset.controls[indices]).to(device)
-        return Batch(target, identity, controls, torch.from_numpy(self.dataset.regions[indices]).to(device))
-
-    def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        """One step of every optimiser that this stage has."""
-        learning_rate = _learning_rate(self.stage, position.stage_images)
-        for optimizer, factor in ((self._muon, MUON_LR_FACTOR), (self._adam, 1.0)):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * factor
-        values = self._adversarial_step(batch, position) if self.stage.adversarial else self._reconstruction_step(batch)
-        nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
-        self._step_muon.step()
-        self._step_adam.step()
-        networks, shown = self.networks, self.stage.batch * self.fabric.world_size
-        images, half_life = position.images + shown, self.recipe.ema_kimg * 1000
-        update_average(networks.generator_ema, networks.generator, images=images, batch=shown, half_life=half_life)
-        if not self.stage.adversarial:
-            update_average(networks.encoder_ema, networks.encoder, images=images, batch=shown, half_life=half_life)
-            if networks.known is not None and networks.known_ema is not None:
-                update_average(networks.known_ema, networks.known, images=images, batch=shown, half_life=half_life)
-        return {**values, "learning_rate": torch.tensor(learning_rate)}
-
-    def _reconstruction_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Draw every picture from the latent of who it shows and its controls."""
-        self._forget_gradients()
-        latent, guides = self._known_latents(batch) if self.stage.attributes else self._latents_of_partners(batch)
-        straight = self._generator(latent, batch.controls, self.stage.size_px).float()
-        terms = {**self._reconstruction_terms(straight, batch), **guides}
-        loss = _weighted(terms, self.recipe.loss)
-        self.fabric.backward(loss)
-        return {**terms, "loss": loss}
-
-    def _latents_of_partners(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The encoder's view of the pair's other picture: what the controls say must come from the controls."""
-        encoded = self._encoder(batch.target).float()
-        latent = _partner(encoded + torch.randn_like(encoded) * LATENT_NOISE)
-        small = F.adaptive_avg_pool2d(batch.target, THUMBNAIL_PX)
-        guides = {
-            "consistency": losses.consistency_loss(encoded),
-            "thumbnail": (self._thumbnail(latent).float() - small).abs().mean(),
-        }
-        return latent, guides
-
-    def _known_latents(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The attributes' latents, and for some rows what the encoder makes of the pair's other picture.
-
-        The encoder learns to see the attributes' latents; the generator need not wait until it does.
-        """
-        known = self._known(batch.identity).float()
-        seen = len(known) // 4 * 2
-        encoded = self._encoder(batch.target[:seen]).float()
-        drawn = seen // 4 * 2
-        latent = torch.cat([_partner(encoded[:drawn]), known[drawn:]])
-        latent = latent + torch.randn_like(latent) * LATENT_NOISE
-        return latent, {"encoding": (encoded - known[:seen].detach()).square().mean()}
-
-    def _reconstruction_terms(self, straight: Tensor, batch: Batch) -> dict[str, Tensor]:
-        weights = self.recipe.loss
-        pixel_weight = losses.region_weights(batch.regions, self.stage.size_px, weights.eyes, weights.mouth)
-        premultiplied = losses.premultiply_by(straight, batch.target[:, 3:])
-        return {
-            "pixel": losses.pixel_loss(premultiplied, batch.target, pixel_weight),
-            "gradient": losses.gradient_loss(premultiplied, batch.target, pixel_weight),
-            "bleed": losses.bleed_loss(straight, batch.target),
-        }
-
-    def _adversarial_step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        """Reconstruct as before, draw people who do not exist, and have both judged against real pictures."""
-        size, half = self.stage.size_px, len(batch.target) // 2
-        with torch.no_grad(), self.fabric.autocast():
-            known = self.networks.known_ema
-            latent = known(batch.identity) if known else _partner(self.networks.encoder_ema(batch.target))
-            latent = latent.float()
-            sampled = self._sample_latents(latent, half)
-        controls = torch.cat([batch.controls, batch.controls[:half]])
-        straight = self._generator(torch.cat([latent, sampled]), controls, size).float()
-        fake = losses.premultiply(straight)
-        real = torch.cat([batch.target, batch.target[:half]])
-
-        self._adam_d.zero_grad(set_to_none=True)
-        judged_real, _ = self._discriminator(batch.target, batch.controls)
-        judged_fake, _ = self._discriminator(fake.detach(), controls)
-        judged_real = judged_real.float()
-        loss_d = losses.relativistic_loss(torch.cat([judged_real, judged_real[:half]]), judged_fake.float())
-        values = {"discriminator": loss_d}
-        if position.step % ROUGHNESS_EVERY == 0:
-            rough = self._roughness(batch.target, batch.controls, judged_real)
-            rough = rough + self._roughness(
-                fake.detach()[: len(batch.target)], batch.controls, judged_fake.float()[: len(batch.target)]
-            )
-            loss_d = loss_d + self.recipe.loss.roughness * ROUGHNESS_EVERY * rough
-            values["roughness"] = rough
-        self.fabric.backward(loss_d)
-        self._step_adam_d.step()
-
-        self._forget_gradients()
-        self.networks.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            judged_real, features_real = self._discriminator(batch.target, batch.controls)
-        judged_fake, features_fake = self._discriminator(fake, controls)
-        terms = self._reconstruction_terms(straight[: len(batch.target)], batch)
-        judged_real = judged_real.float()
-        terms["adversarial"] = losses.relativistic_loss(
-            judged_fake.float(), torch.cat([judged_real, judged_real[:half]])
-        )
-        terms["feature"] = losses.feature_loss(
-            [f[: len(real) - half].float() for f in features_fake], [f.float() for f in features_real]
-        )
-        loss = _weighted(terms, self.recipe.loss)
-        self.fabric.backward(loss)
-        self.networks.discriminator.requires_grad_(True)
-        return {**terms, **values, "loss": loss}
-
-    def _forget_gradients(self) -> None:
-        for parameter in self._trained:
-            parameter.grad = None
-
-    def _sample_latents(self, latent: Tensor, count: int) -> Tensor:
-        """Half from the prior, half between two people of the batch: [count, w_dim]."""
-        assert self.networks.mapping is not None
-        from_prior = self.networks.mapping(torch.randn_like(latent[: count // 2]))
-        others = latent[torch.randperm(len(latent), device=latent.device)[: count - count // 2]]
-        between = torch.lerp(latent[: len(others)], others, torch.rand(len(others), 1, device=latent.device))
-        return torch.cat([from_prior, between])
-
-    def _roughness(self, pictures: Tensor, controls: Tensor, judged: Tensor) -> Tensor:
-        """Squared change of the judgement under a little noise: R1 and R2 without second derivatives."""
-        noisy, _ = self._discriminator(pictures + torch.randn_like(pictures) * ROUGHNESS_SIGMA, controls)
-        change: Tensor = (noisy.float() - judged).square().mean()
-        return change
-
-
-def _weighted(terms: dict[str, Tensor], weights: Any) -> Tensor:
-    return torch.stack([term * getattr(weights, name, 1.0) for name, term in terms.items()]).sum()
-
-
-def _partner(latent: Tensor) -> Tensor:
-    """Swap the two rows of every pair."""
-    return latent.view(-1, 2, latent.shape[1]).flip(1).reshape(latent.shape)
-
-
-def _matrices_and_others(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Hidden weight matrices, which Muon moves, and the rest: biases, heads, and layers too large to orthogonalise."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for module in modules:
-        for name, parameter in module.named_parameters():
-            hidden = parameter.dim() in (2, 4) and not name.startswith(("heads.", "const", "out."))
-            (matrices if hidden and max(parameter.flatten(1).shape) < MUON_LARGEST else others).append(parameter)
-    return matrices, others
-
-
-def _learning_rate(stage: Stage, images: int) -> float:
-    """Linear rise, then cosine."""
-    total, rise = stage.kimg * 1000, stage.warmup_kimg * 1000
-    if images < rise:
-        return stage.lr * (images + stage.batch) / (rise + stage.batch)
-    done = (images - rise) / max(total - rise, 1)
-    return stage.lr_end + 0.5 * (stage.lr - stage.lr_end) * (1 + math.cos(math.pi * min(done, 1)))
-
-
-def _begin_with_attributes(
-    networks: Networks, dataset: Dataset, frames: np.ndarray[Any, Any], device: torch.device
-) -> None:
-    """Latents from attributes start where the encoder's are, so that the generator goes on undisturbed."""
-    known = networks.add_known(torch.from_numpy(attribute_table(dataset.identities)))
-    people = np.unique(dataset.identity[frames])
-    latents = encode_identities(networks.encoder_ema.to(device), dataset, frames, people, per_identity=2)
-    known.imitate(torch.from_numpy(people).long(), latents)
-    assert networks.known_ema is not None
-    networks.known_ema.load_state_dict(known.state_dict())
 
 
 def _claim_run(run: Path, resolved: bytes) -> None:

@@ -217,6 +217,10 @@ class Generator(nn.Module):
             float [N, 4, size_px, size_px], straight RGBA, not clamped: a clamp would kill the gradient of every
             pixel that starts on its far side. `clamp(0, 1)` before showing it.
         """
+        return F.pixel_shuffle(self.unshuffled(w, controls, size_px), self.head)
+
+    def unshuffled(self, w: Tensor, controls: Tensor, size_px: int | None = None) -> Tensor:
+        """The picture before its pixels are laid out: float [N, 4 * head * head, size_px / head, size_px / head]."""
         normalised = (controls - self.lowest) * self.inverse_half_range - 1.0
         code = unit_size(lrelu(self.code(torch.cat([unit_size(w), normalised], 1))))
         x = self.const + self.seed(code).view(-1, SEED_CHANNELS, SEED_SIZE, SEED_SIZE)
@@ -226,7 +230,8 @@ class Generator(nn.Module):
             if SEED_SIZE * 2**index == wanted:
                 break
             x = stage(x, code)
-        return F.pixel_shuffle(self.heads[str(wanted * self.head)](x), self.head)
+        out: Tensor = self.heads[str(wanted * self.head)](x)
+        return out
 
 
 ENCODER_SIZE_PX = 128

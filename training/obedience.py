@@ -15,7 +15,7 @@ from training.pictures import draw, premultiplied_tensor
 
 if TYPE_CHECKING:
     from training.dataset import Dataset, Split
-    from training.loop import Networks
+    from training.state import Networks
 
 CLOSED = 0.9  # eyeBlink from here on is a closed eye
 OPEN = 0.6  # a viseme or jawOpen from here on is an open mouth

@@ -1,12 +1,6 @@
-"""Pictures drawn by trained networks: batches, control sweeps, interpolations, progress sheets.
-
-Knows networks and data sets; writes through `sheets`.
-"""
+"""Pictures in and out of networks: drawing, encoding, control sweeps. Knows networks, not data sets or files."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +8,7 @@ import torch
 from torch import Tensor
 
 from training.networks import Encoder, Generator
-from training.sheets import Uint8, write_sheet
-
-if TYPE_CHECKING:
-    from training.dataset import Dataset
-    from training.loop import Networks
+from training.sheets import Uint8
 
 Float32 = npt.NDArray[np.float32]
 
@@ -82,44 +72,3 @@ def sweep_controls(ranges: list[tuple[float, float, float]], steps: int) -> Floa
             row[index] = value
             rows.append(row)
     return np.stack(rows)
-
-
-def draw_progress_sheets(
-    folder: Path, networks: Networks, dataset: Dataset, frames: npt.NDArray[np.int64], images: int
-) -> None:
-    """Reconstructions, a control sweep and, once there is a prior, new identities, with the averaged weights.
-
-    Args:
-        folder: gets `<kimg>-<what>.png`.
-        networks: of the run.
-        dataset: at the current size.
-        frames: training frames, index pairs of which are redrawn.
-        images: pictures shown so far.
-    """
-    size, stamp = dataset.size_px, f"{images // 1000:05d}"
-    generator, encoder = networks.generator_ema, networks.encoder_ema
-    chosen = frames[np.linspace(0, len(frames) - 1, 16).astype(int)]
-    identity = dataset.identity[frames]
-    sources = np.array([frames[identity == dataset.identity[f]][0] for f in chosen])
-    redrawn = draw(generator, encode(encoder, dataset.pictures[sources]), dataset.controls[chosen], size)
-    shown = np.stack([unpremultiply(dataset.pictures[chosen]), redrawn], 1).reshape(-1, size, size, 4)
-    write_sheet(folder / f"{stamp}-reconstruction.png", shown, columns=8)
-
-    first = encode(encoder, dataset.pictures[frames[:1]])
-    sweep = draw(generator, first, sweep_controls(dataset.control_ranges, 5), size)
-    names = [control.name for control in dataset.manifest.controls]
-    write_sheet(folder / f"{stamp}-sweep.png", _small(sweep), columns=10, row_labels=names[::2])
-
-    if networks.mapping is not None:
-        rng = torch.Generator().manual_seed(0)
-        device = next(networks.mapping.parameters()).device
-        with torch.no_grad():
-            w = networks.mapping(torch.randn(32, generator.w_dim, generator=rng).to(device))
-        rest = np.array([[r[2] for r in dataset.control_ranges]] * 32, np.float32)
-        write_sheet(folder / f"{stamp}-samples.png", _small(draw(generator, w, rest, size)), columns=8)
-
-
-def _small(pictures: Uint8, limit_px: int = 128) -> Uint8:
-    """Every n-th pixel, so that big sheets stay quick to open."""
-    step = max(1, pictures.shape[1] // limit_px)
-    return pictures[:, ::step, ::step]

@@ -1,0 +1,92 @@
+"""What a run holds: its networks, and how far it is. Knows networks and recipes, not data or optimisers."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine_bridge.errors import CheckpointError
+from training.networks import Discriminator, Encoder, Generator, KnownIdentities, Mapping, Thumbnail
+from training.recipe import Recipe
+
+
+@dataclass
+class Networks:
+    """All networks of a run, current and averaged.
+
+    `known` appears with the first stage that learns from attributes, `mapping` with the first adversarial one.
+    """
+
+    generator: Generator
+    encoder: Encoder
+    thumbnail: Thumbnail
+    discriminator: Discriminator
+    generator_ema: Generator
+    encoder_ema: Encoder
+    known: KnownIdentities | None = None
+    known_ema: KnownIdentities | None = None
+    mapping: Mapping | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Weights by network."""
+        return {name: net.state_dict() for name, net in vars(self).items() if net is not None}
+
+    def add_known(self, attributes: Tensor) -> KnownIdentities:
+        """Give the people of a data set, [K, a], latents of their own."""
+        self.known = KnownIdentities(attributes=attributes, w_dim=self.generator.w_dim)
+        self.known_ema = copy.deepcopy(self.known).requires_grad_(False).eval()
+        return self.known
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take weights that `state` gave.
+
+        Raises:
+            CheckpointError: they belong to networks of other sizes.
+        """
+        if "known" in state:
+            self.add_known(state["known"]["attributes"])
+        if "mapping" in state:
+            self.mapping = Mapping(w_dim=self.generator.w_dim)
+        try:
+            for name, weights in state.items():
+                getattr(self, name).load_state_dict(weights)
+        except (RuntimeError, AttributeError) as error:
+            raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+
+
+def build_networks(recipe: Recipe, control_ranges: list[tuple[float, float, float]]) -> Networks:
+    """Fresh networks; the weights depend on the recipe's seed alone."""
+    torch.manual_seed(recipe.seed)
+    model = recipe.model
+    generator = Generator(
+        w_dim=model.w_dim,
+        controls=control_ranges,
+        channels=model.channels,
+        blocks=model.blocks,
+        modulate_to=model.modulate_to,
+        head=model.head,
+        sizes_px=sorted({stage.size_px for stage in recipe.stage}),
+        code_dim=model.code_dim,
+    )
+    encoder = Encoder(w_dim=model.w_dim)
+    discriminator = Discriminator(controls=control_ranges, channels=model.discriminator_channels)
+    thumbnail = Thumbnail(w_dim=model.w_dim)
+    networks = Networks(generator, encoder, thumbnail, discriminator, copy.deepcopy(generator), copy.deepcopy(encoder))
+    for net in (networks.generator_ema, networks.encoder_ema):
+        net.requires_grad_(False).eval()
+    return networks
+
+
+@dataclass
+class Position:
+    """Where a run is."""
+
+    stage: int = 0
+    stage_images: int = 0
+    images: int = 0
+    step: int = 0
+    seconds: float = 0.0
