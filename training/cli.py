@@ -245,18 +245,21 @@ def _counter(what: str) -> Callable[[int, int], None]:
 def _print_report(report: dict[str, Any]) -> None:
     from rich.table import Table
 
-    table = Table("", "", "PSNR median", "worst 1 %", "SSIM", "alpha edge", "eyes", "mouth")
+    table = Table("identities", "", "PSNR dB", "worst 1 %", "SSIM", "edge", "eyes", "mouth", box=None)
     for question in ("seen_identities", "named_identities", "unseen_identities"):
         for who in ("ours", "nearest_training_frame"):
             row = report.get(question, {}).get(who)
             if row:
                 keys = ("psnr_median_db", "psnr_p1_db", "ssim_mean", "alpha_edge_error", "eye_error", "mouth_error")
-                cells = (f"{row[key]:.4g}" if key in row else "" for key in keys)
-                table.add_row(question.replace("_", " "), who.replace("_", " "), *cells)
+                cells = (f"{row[key]:.{2 if key.endswith('_db') else 3}f}" if key in row else "" for key in keys)
+                table.add_row(question.split("_")[0], who.split("_")[0], *cells)
     console.print(table)
+    console.print('"nearest": the nearest training frame instead of a network, chosen with knowledge of the answer')
     for question, row in report["obedience"].items():
         console.print(f"{question.replace('_', ' ')}: {row['right']} of {row['frames']} frames")
-    console.print(f"identity drift under a control sweep: {report['identity_drift']}")
+    drift = report["identity_drift"]
+    if "ratio" in drift:
+        console.print(f"identity drift under a control sweep: {drift['ratio']:.2f} of the distance between identities")
 
 
 def _finish(as_json: bool, result: dict[str, Any]) -> None:

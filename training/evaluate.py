@@ -217,19 +217,21 @@ def _figures(drawn: Tensor, wanted: Tensor, boxes: Tensor) -> Report:
 
 
 def _drift(networks: Networks, dataset: Dataset, train: Indices) -> Report:
-    """How far the encoder thinks a person moves while controls sweep, against how far apart people are."""
+    """How far the encoder thinks a person moves from rest while controls sweep, against how far apart people are."""
     identities = np.unique(dataset.identity[train])
     identities = identities[np.linspace(0, len(identities) - 1, min(12, len(identities))).astype(int)]
-    latents = latents_of(networks, dataset, train, identities)
-    sweep = sweep_controls(dataset.control_ranges, 3)
-    moved = []
-    for w in latents:
-        pictures = draw(networks.generator_ema, w[None], sweep, dataset.size_px)
+    rest = np.array([[r[2] for r in dataset.control_ranges]], np.float32)
+    shown = np.concatenate([rest, sweep_controls(dataset.control_ranges, 3)])
+    at_rest, moved = [], []
+    for w in latents_of(networks, dataset, train, identities):
+        pictures = draw(networks.generator_ema, w[None], shown, dataset.size_px)
         premultiplied = (premultiplied_tensor(pictures) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        moved.append((encode(networks.encoder_ema, premultiplied) - w).norm(dim=1))
+        seen = encode(networks.encoder_ema, premultiplied)
+        at_rest.append(seen[0])
+        moved.append((seen[1:] - seen[0]).norm(dim=1))
     distance = float(torch.cat(moved).mean())
     out = {"mean_distance": round(distance, 4)}
-    if len(latents) > 1:
-        apart = float(torch.pdist(latents).mean())
+    if len(at_rest) > 1:
+        apart = float(torch.pdist(torch.stack(at_rest)).mean())
         out |= {"between_identities": round(apart, 4), "ratio": round(distance / max(apart, 1e-9), 4)}
     return out

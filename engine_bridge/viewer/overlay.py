@@ -58,9 +58,9 @@ def figures(
         Figure("made", f"{stats.fps:.0f} of {stats.target_fps:.0f} fps", theme.WARN if late else theme.TEXT),
         Figure("shown", f"{shown_fps:.0f} fps"),
         Figure("dropped", str(stats.dropped)),
-        Figure("motion to photon", _ms(stats.motion_to_photon_ms)),
-        Figure("frame age", _ms(stats.frame_age_ms_p50)),
     ]
+    measured = (("motion to photon", stats.motion_to_photon_ms), ("frame age", stats.frame_age_ms_p50))
+    lines += [Figure(label, f"{value:.1f} ms") for label, value in measured if value is not None]
     if stats.driver:
         lines.append(Figure("driver", stats.driver))
     return lines
@@ -220,7 +220,3 @@ def _veil(size: tuple[int, int]) -> pygame.Surface:
     veil = pygame.Surface(size, pygame.SRCALPHA)
     veil.fill((*theme.BASE, 150))
     return veil
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} ms"
