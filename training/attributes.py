@@ -42,7 +42,7 @@ def attribute_table(rows: Sequence[IdentityRow]) -> Columns:
     if not table.size:
         raise DatasetError(
             "identities.jsonl tells nobody apart: it has no attributes that differ. "
-            "Set data.attributes = false in the recipe, and latents come from the pictures alone."
+            "Leave `attributes` out of the stages of the recipe, and latents come from the pictures alone."
         )
     return table
 

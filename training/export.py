@@ -33,6 +33,7 @@ from training.latents import latents_of
 from training.networks import Generator
 from training.pictures import draw
 from training.recipe import Recipe
+from training.reconstruction import reconstruction_loss
 from training.state import Networks, build_networks
 
 PARITY_TOLERANCE = 6  # of 255, at the worst pixel: weights travel as fp16
@@ -122,7 +123,7 @@ def _refine(trained: Trained, start: Tensor, frames: np.ndarray[Any, Any]) -> Te
         with torch.autocast("cpu", torch.bfloat16):
             straight = generator(w.expand(len(chosen), -1), torch.from_numpy(dataset.controls[chosen]))
         weight = losses.region_weights(regions, dataset.size_px, weights.eyes, weights.mouth)
-        loss = losses.pixel_loss(losses.premultiply_by(straight.float(), target[:, 3:]), target, weight)
+        loss, _ = reconstruction_loss(straight.float(), target, weight, gradient=0.0, bleed=0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -17,14 +17,6 @@ def premultiply(straight: Tensor) -> Tensor:
     return torch.cat([straight[:, :3] * alpha, alpha], 1)
 
 
-def premultiply_by(straight: Tensor, alpha: Tensor) -> Tensor:
-    """Colour times the target's alpha, own alpha: linear in the prediction.
-
-    With the predicted alpha the product of two unclamped outputs can run away early in training.
-    """
-    return torch.cat([straight[:, :3] * alpha, straight[:, 3:]], 1)
-
-
 def region_weights(regions: Tensor, size_px: int, eyes: float, mouth: float) -> Tensor:
     """Weight of every pixel.
 
@@ -43,38 +35,6 @@ def region_weights(regions: Tensor, size_px: int, eyes: float, mouth: float) -> 
     inside = (inside_y[..., :, None] & inside_x[..., None, :]).float()
     extra = eyes * inside[:, :2].amax(1, keepdim=True) + mouth * inside[:, 2:3]
     return 1 + extra
-
-
-def pixel_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean absolute error, both premultiplied."""
-    return ((predicted - target).abs() * weight).mean()
-
-
-def gradient_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean absolute error of neighbouring differences at full and half size: keeps lines sharp."""
-    error = predicted - target
-    total = _differences(error, weight)
-    half = F.avg_pool2d(error, 2)
-    return total + _differences(half, F.avg_pool2d(weight, 2))
-
-
-def _differences(error: Tensor, weight: Tensor) -> Tensor:
-    horizontal = (error[..., :, 1:] - error[..., :, :-1]).abs() * weight[..., :, 1:]
-    vertical = (error[..., 1:, :] - error[..., :-1, :]).abs() * weight[..., 1:, :]
-    return horizontal.mean() + vertical.mean()
-
-
-def bleed_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Straight colour of clear pixels next to the silhouette against the colour inside.
-
-    A texture filter mixes those pixels into the edge, so they must not be black or random.
-    """
-    # Spread at a quarter of the size: a wide pooling window at full size costs as much as the generator.
-    spread = F.avg_pool2d(F.avg_pool2d(target, 4), 3, stride=1, padding=1)
-    spread = F.interpolate(spread, scale_factor=4.0, mode="nearest")
-    near = (spread[:, 3:] > 0.02) & (target[:, 3:] < 0.02)
-    colour = spread[:, :3] / spread[:, 3:].clamp_min(0.02)
-    return ((predicted[:, :3] - colour).abs() * near).mean()
 
 
 def consistency_loss(latent: Tensor) -> Tensor:

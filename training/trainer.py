@@ -27,6 +27,7 @@ from training.muon import Muon
 from training.networks import THUMBNAIL_PX, Mapping
 from training.prior import fit_mapping
 from training.recipe import Recipe, Stage
+from training.reconstruction import reconstruction_loss
 from training.state import Networks, Position
 
 LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
@@ -157,10 +158,10 @@ class StageTrainer:
         self._forget_gradients()
         latent, guides = self._known_latents(batch) if self.stage.attributes else self._latents_of_partners(batch)
         straight = self._generator(latent, batch.controls, self.stage.size_px).float()
-        terms = {**self._reconstruction_terms(straight, batch), **guides}
-        loss = _weighted(terms, self.recipe.loss)
+        loss, terms = self._reconstruction_loss(straight, batch)
+        loss = loss + _weighted(guides, self.recipe.loss)
         self.fabric.backward(loss)
-        return {**terms, "loss": loss}
+        return {**terms, **guides, "loss": loss}
 
     def _latents_of_partners(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The encoder's view of the pair's other picture: what the controls say must come from the controls."""
@@ -186,15 +187,14 @@ class StageTrainer:
         latent = latent + torch.randn_like(latent) * LATENT_NOISE
         return latent, {"encoding": (encoded - known[:seen].detach()).square().mean()}
 
-    def _reconstruction_terms(self, straight: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _reconstruction_loss(self, straight: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss and, to be told, its terms."""
         weights = self.recipe.loss
         pixel_weight = losses.region_weights(batch.regions, self.stage.size_px, weights.eyes, weights.mouth)
-        premultiplied = losses.premultiply_by(straight, batch.target[:, 3:])
-        return {
-            "pixel": losses.pixel_loss(premultiplied, batch.target, pixel_weight),
-            "gradient": losses.gradient_loss(premultiplied, batch.target, pixel_weight),
-            "bleed": losses.bleed_loss(straight, batch.target),
-        }
+        loss, terms = reconstruction_loss(
+            straight, batch.target, pixel_weight, gradient=weights.gradient, bleed=weights.bleed
+        )
+        return loss, dict(zip(("pixel", "gradient", "bleed"), terms, strict=True))
 
     def _adversarial_step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
         """Reconstruct as before, draw people who do not exist, and have both judged against real pictures."""
@@ -230,18 +230,18 @@ class StageTrainer:
         with torch.no_grad():
             judged_real, features_real = self._discriminator(batch.target, batch.controls)
         judged_fake, features_fake = self._discriminator(fake, controls)
-        terms = self._reconstruction_terms(straight[: len(batch.target)], batch)
+        loss, terms = self._reconstruction_loss(straight[: len(batch.target)], batch)
         judged_real = judged_real.float()
-        terms["adversarial"] = losses.relativistic_loss(
-            judged_fake.float(), torch.cat([judged_real, judged_real[:half]])
-        )
-        terms["feature"] = losses.feature_loss(
-            [f[: len(real) - half].float() for f in features_fake], [f.float() for f in features_real]
-        )
-        loss = _weighted(terms, self.recipe.loss)
+        judgement = {
+            "adversarial": losses.relativistic_loss(judged_fake.float(), torch.cat([judged_real, judged_real[:half]])),
+            "feature": losses.feature_loss(
+                [f[: len(real) - half].float() for f in features_fake], [f.float() for f in features_real]
+            ),
+        }
+        loss = loss + _weighted(judgement, self.recipe.loss)
         self.fabric.backward(loss)
         self.networks.discriminator.requires_grad_(True)
-        return {**terms, **values, "loss": loss}
+        return {**terms, **judgement, **values, "loss": loss}
 
     def _forget_gradients(self) -> None:
         for parameter in self._trained:

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
 from training import losses, metrics
@@ -15,6 +16,7 @@ from training.muon import Muon, orthogonalise
 from training.networks import Encoder, Generator, Mapping
 from training.pictures import draw, sweep_controls, unpremultiply
 from training.prior import fit_mapping
+from training.reconstruction import reconstruction_loss
 
 RANGES = [(-30.0, 30.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5)]
 
@@ -99,17 +101,48 @@ def test_region_weights_mark_the_boxes_and_nothing_else() -> None:
     assert weight.sum() == 64 + 6 * 8 + 4 * 16
 
 
-def test_losses_are_zero_for_the_target_itself_and_grow_with_damage() -> None:
+def _reconstruction_by_hand(straight: Tensor, target: Tensor, weight: Tensor) -> list[Tensor]:
+    """The three terms as formulas, for automatic differentiation."""
+    error = torch.cat([straight[:, :3] * target[:, 3:], straight[:, 3:]], 1) - target
+    edges = torch.zeros(())
+    for e, w in ((error, weight), (F.avg_pool2d(error, 2), F.avg_pool2d(weight, 2))):
+        edges = edges + ((e[..., 1:] - e[..., :-1]).abs() * w[..., 1:]).mean()
+        edges = edges + ((e[..., 1:, :] - e[..., :-1, :]).abs() * w[..., 1:, :]).mean()
+    spread = F.avg_pool2d(F.avg_pool2d(target, 4), 3, stride=1, padding=1)
+    spread = F.interpolate(spread, scale_factor=4.0, mode="nearest")
+    near = (spread[:, 3:] > 0.02) & (target[:, 3:] < 0.02)
+    bled = ((straight[:, :3] - spread[:, :3] / spread[:, 3:].clamp_min(0.02)).abs() * near).mean()
+    return [(error.abs() * weight).mean(), edges, bled]
+
+
+def test_the_reconstruction_loss_and_its_gradient_are_those_of_the_formulas() -> None:
+    torch.manual_seed(1)
+    target = torch.rand(3, 4, 32, 32)
+    target[:, 3:] = (F.interpolate(torch.rand(3, 1, 4, 4), scale_factor=8.0) > 0.5).float()
+    target = losses.premultiply(target)
+    weight = losses.region_weights(torch.rand(3, 3, 4), 32, eyes=6, mouth=4)
+    straight = torch.rand(3, 4, 32, 32, requires_grad=True)
+    expected = _reconstruction_by_hand(straight, target, weight)
+    (slope,) = torch.autograd.grad(3 * (expected[0] + 0.5 * expected[1] + 0.05 * expected[2]), straight)
+    loss, terms = reconstruction_loss(straight, target, weight, gradient=0.5, bleed=0.05)
+    (found,) = torch.autograd.grad(3 * loss, straight)
+    assert torch.allclose(terms, torch.stack(expected).detach(), rtol=1e-5)
+    assert torch.allclose(found, slope, atol=1e-8)
+
+
+def test_the_reconstruction_loss_is_zero_for_the_target_itself_and_grows_with_damage() -> None:
     torch.manual_seed(1)
     straight = torch.rand(2, 4, 32, 32)
+    straight[:, 3] = 1.0  # nothing clear, so nothing to bleed
     target = losses.premultiply(straight)
     weight = torch.ones(2, 1, 32, 32)
-    for loss in (losses.pixel_loss, losses.gradient_loss):
-        assert loss(losses.premultiply_by(straight, target[:, 3:]), target, weight) == 0
-        noisy = straight + 0.1 * torch.randn_like(straight)
-        noisier = straight + 0.3 * torch.randn_like(straight)
-        values = [loss(losses.premultiply_by(s, target[:, 3:]), target, weight) for s in (noisy, noisier)]
-        assert 0 < values[0] < values[1]
+    noise = torch.randn_like(straight)
+    values = [
+        float(reconstruction_loss(straight + size * noise, target, weight, gradient=0.5, bleed=0.05)[0])
+        for size in (0.0, 0.1, 0.3)
+    ]
+    assert values[0] == 0
+    assert 0 < values[1] < values[2]
 
 
 def test_bleed_wants_the_colour_of_the_silhouette_just_outside_it() -> None:
@@ -118,8 +151,9 @@ def test_bleed_wants_the_colour_of_the_silhouette_just_outside_it() -> None:
     target[:, 1:3] = 0.0
     red = torch.zeros(1, 4, 32, 32)
     red[:, 0] = 1.0
-    assert losses.bleed_loss(red, target) < 1e-6
-    assert losses.bleed_loss(torch.zeros_like(red), target) > 0.01
+    weight = torch.ones(1, 1, 32, 32)
+    assert reconstruction_loss(red, target, weight, gradient=0.5, bleed=0.05)[1][2] < 1e-6
+    assert reconstruction_loss(torch.zeros_like(red), target, weight, gradient=0.5, bleed=0.05)[1][2] > 0.01
 
 
 def test_metrics_know_damage() -> None:
