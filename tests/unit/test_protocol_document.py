@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from engine_bridge import control_wire, messages, wire
+from engine_bridge.errors import ProtocolMismatch
 from engine_bridge.frame import Frame
 from engine_bridge.messages import Provenance
 from tests.conftest import REPOSITORY
@@ -58,6 +59,7 @@ def test_dumped_frame_is_what_is_sent() -> None:
 def test_every_code_is_listed_and_no_other() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "engine_bridge").glob("*.py")]
     raised = {code for text in sources for code in re.findall(r'MessageRejected\(\s*"([a-z_]+)"', text)}
+    raised |= {ProtocolMismatch("").code}
     assert first_cells(section("Reading a frame message")) == raised | {"header"}
 
 
