@@ -219,8 +219,8 @@ class Character:
     def role(self) -> Role:
         """Everything that playing needs besides the engine; stays valid after `close`."""
         mapping = OnnxMapping(self.read("mapping.onnx"), z_dim=self._z_dim) if "mapping.onnx" in self else None
-        identities, w_avg, directions = self.latents_file
-        latents = Latents(self.manifest.identities, identities, w_avg, directions, mapping=mapping)
+        identities, directions = self.latents_file
+        latents = Latents(self.manifest.identities, identities, directions, mapping=mapping)
         return Role(
             name=self.manifest.name,
             digest=self.manifest.files["generator.onnx"].sha256,
@@ -376,9 +376,9 @@ class Character:
     @property
     def w_dim(self) -> int:
         """How many numbers make an identity."""
-        return int(self.latents_file[1].shape[0])
+        return int(self.latents_file[0].shape[1])
 
-    def _check_latents(self) -> tuple[Floats, Floats, dict[str, Floats]]:
+    def _check_latents(self) -> tuple[Floats, dict[str, Floats]]:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
@@ -387,17 +387,17 @@ class Character:
             tensors = load(self.read("latents.safetensors"))
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CharacterError(f"{where} cannot be read: {error}. {_EXPORT_AGAIN}") from error
-        if "identities" not in tensors or "w_avg" not in tensors:
-            raise CharacterError(f"{where} lacks identities or w_avg. {_EXPORT_AGAIN}")
-        identities, w_avg = tensors.pop("identities"), tensors.pop("w_avg")
+        if "identities" not in tensors:
+            raise CharacterError(f"{where} lacks identities. {_EXPORT_AGAIN}")
+        identities = tensors.pop("identities")
         declared = next(info.shape[1] for info in self.generator.inputs if info.name == "w")
-        w_dim = w_avg.shape[0] if w_avg.ndim == 1 else -1
+        w_dim = identities.shape[-1] if identities.ndim else -1
         directions: dict[str, Floats] = {}
         for name, tensor in tensors.items():
             if not name.startswith("direction."):
                 raise CharacterError(f'{where} holds the unknown tensor "{name[:80]}". {_EXPORT_AGAIN}')
             directions[name.removeprefix("direction.")] = tensor
-        for tensor in (identities, w_avg, *directions.values()):
+        for tensor in (identities, *directions.values()):
             if tensor.dtype != np.float32 or tensor.shape[-1:] != (w_dim,) or not np.isfinite(tensor).all():
                 raise CharacterError(f"{where}: every tensor must be finite float32 [..., {w_dim}]. {_EXPORT_AGAIN}")
         if identities.ndim != 2 or any(tensor.ndim != 1 for tensor in directions.values()):
@@ -407,7 +407,7 @@ class Character:
         for name, row in self.manifest.identities.items():
             if not 0 <= row < len(identities):
                 raise CharacterError(f'{where} has no row {row} for the identity "{name[:80]}". {_EXPORT_AGAIN}')
-        return identities, w_avg, directions
+        return identities, directions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

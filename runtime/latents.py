@@ -37,7 +37,7 @@ class Latents:
 
     Attributes:
         names: named identities, in the order of the file.
-        w_avg: float32 [w_dim], the average of drawn identities.
+        w_dim: how many numbers make an identity.
         directions: name to float32 [w_dim], ways in which all identities can be changed alike.
     """
 
@@ -45,7 +45,6 @@ class Latents:
         self,
         rows: Mapping[str, int],
         identities: Floats,
-        w_avg: Floats,
         directions: Mapping[str, Floats],
         *,
         mapping: MappingNetwork | None = None,
@@ -55,14 +54,13 @@ class Latents:
         Args:
             rows: name to row of `identities`.
             identities: float32 [k, w_dim].
-            w_avg: float32 [w_dim].
             directions: name to float32 [w_dim].
             mapping: draws new identities; None if the character has only named ones.
         """
         self._identities: dict[str, Floats] = {name: identities[row] for name, row in rows.items()}
         self._mapping = mapping
-        self._drawn: OrderedDict[int, Floats] = OrderedDict()
-        self.w_avg = w_avg
+        self._drawn: OrderedDict[tuple[int, float], Floats] = OrderedDict()
+        self.w_dim = int(identities.shape[1])
         self.directions = dict(directions)
 
     @property
@@ -74,11 +72,6 @@ class Latents:
     def has_mapping(self) -> bool:
         """Whether seeds are accepted."""
         return self._mapping is not None
-
-    @property
-    def w_dim(self) -> int:
-        """How many numbers make an identity."""
-        return int(self.w_avg.shape[0])
 
     def identity(self, key: str | int, *, truncation_psi: float = 1.0) -> Floats:
         """The `w` of a name or a seed.
@@ -102,11 +95,7 @@ class Latents:
                     f'There is no identity "{key[:80]}". Choose one of: {some}; or a whole number as a seed.'
                 )
             key = int(key)
-        # Truncation trick, Karras 2019 (arXiv:1812.04948), appendix B.
-        if truncation_psi == 1.0:
-            return self._draw(key)
-        drawn: Floats = self.w_avg + np.float32(truncation_psi) * (self._draw(key) - self.w_avg)
-        return drawn
+        return self._draw(key, truncation_psi)
 
     def mixture(self, first: Floats, second: Floats, amount: float) -> Floats:
         """`first` with `amount` (0..1) of `second`: a straight line in `w`, where the space is flat enough for it."""
@@ -118,18 +107,22 @@ class Latents:
         if self._mapping is not None:
             self._mapping(np.zeros((1, self._mapping.z_dim), np.float32))
 
-    def _draw(self, seed: int) -> Floats:
+    def _draw(self, seed: int, truncation_psi: float) -> Floats:
         if self._mapping is None:
             raise CharacterError("This character has no mapping network, so it takes names and no seeds.")
         if not 0 <= seed <= MAX_SEED:
             raise CharacterError(f"The seed {seed} is outside 0..{MAX_SEED}. Choose another whole number.")
-        if seed in self._drawn:
-            self._drawn.move_to_end(seed)
-            return self._drawn[seed]
+        drawn = (seed, truncation_psi)
+        if drawn in self._drawn:
+            self._drawn.move_to_end(drawn)
+            return self._drawn[drawn]
         # Philox is counter-based and the same on every machine, so a seed is the same person everywhere.
         noise = np.random.Generator(np.random.Philox(seed))
-        w: Floats = self._mapping(noise.standard_normal((1, self._mapping.z_dim), np.float32))[0].copy()
-        self._drawn[seed] = w
+        z = noise.standard_normal((1, self._mapping.z_dim), np.float32)
+        # Truncation by a smaller z, as in Brock 2019 (arXiv:1809.11096), section 3.1. Going from w towards an average w
+        # would pass through people who are half one thing and half another.
+        w: Floats = self._mapping(np.float32(truncation_psi) * z)[0].copy()
+        self._drawn[drawn] = w
         if len(self._drawn) > _CACHED_SEEDS:
             self._drawn.popitem(last=False)
         return w

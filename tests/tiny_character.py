@@ -99,7 +99,6 @@ def members(
         "latents.safetensors": save(
             {
                 "identities": random.standard_normal((2, W_DIM)).astype(np.float32),
-                "w_avg": np.zeros(W_DIM, np.float32),
                 "direction.age": np.ones(W_DIM, np.float32),
             }
         ),

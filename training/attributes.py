@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,29 +22,48 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 Columns = npt.NDArray[np.float32]
 
 
-def attribute_table(rows: Sequence[IdentityRow]) -> Columns:
+class AttributeTable(NamedTuple):
+    """Attributes of K identities.
+
+    Attributes:
+        values: float32 [K, a].
+        choices: first column and the one after the last of every word that each identity has one of.
+    """
+
+    values: Columns
+    choices: tuple[tuple[int, int], ...]
+
+
+def attribute_table(rows: Sequence[IdentityRow]) -> AttributeTable:
     """Attributes of all identities.
 
     A number becomes one column of mean 0 and variance 1, a list of numbers one each; a colour `#rrggbb` three, -1..1;
     a word one column per different word, 0 or 1; a list of words likewise. Columns that are equal for everybody are
     left out, and a missing attribute is 0 throughout.
 
-    Returns:
-        float32 [K, a].
-
     Raises:
         DatasetError: nobody has an attribute, or all have the same.
     """
     keys = sorted({key for row in rows for key in row.attributes})
-    parts = [_columns([row.attributes.get(key) for row in rows]) for key in keys]
-    table = np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0), np.float32)
-    table = table[:, np.ptp(table, axis=0) > 1e-6] if len(table) else table
-    if not table.size:
+    values, choices = np.zeros((len(rows), 0), np.float32), []
+    for key in keys:
+        given = [row.attributes.get(key) for row in rows]
+        columns = _columns(given)
+        columns = columns[:, np.ptp(columns, axis=0) > 1e-6]
+        if (
+            isinstance(given[0], str)
+            and columns.size
+            and np.isin(columns, (0, 1)).all()
+            and (columns.sum(1) == 1).all()
+        ):
+            choices.append((values.shape[1], values.shape[1] + columns.shape[1]))
+        values = np.concatenate([values, columns], 1)
+    if not values.size:
         raise DatasetError(
             "identities.jsonl tells nobody apart: it has no attributes that differ. "
             "Leave `attributes` out of the stages of the recipe, and latents come from the pictures alone."
         )
-    return table
+    return AttributeTable(values, tuple(choices))
 
 
 def _columns(values: list[Any]) -> Columns:

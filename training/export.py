@@ -158,13 +158,10 @@ def export_character(
     table = torch.stack(list(latents.values()))
     parity = check_parity(generator, graph, table, dataset)
     controls = _runtime_controls(dataset)
-    w_avg = networks.mapping.mean.cpu() if networks.mapping is not None else table.mean(0)
     members: dict[str, bytes | Path] = {
         "generator.onnx": graph,
         "encoder.onnx": encoder_graph(networks.encoder_ema, dataset.size_px),
-        "latents.safetensors": save_tensors(
-            {"identities": table.numpy().astype(np.float32), "w_avg": w_avg.numpy().astype(np.float32)}
-        ),
+        "latents.safetensors": save_tensors({"identities": table.numpy().astype(np.float32)}),
         "expressions.json": msgspec.json.encode({"expressions": default_expressions(controls)}),
         "idle.json": msgspec.json.encode(IdleSettings()),
         "report.json": msgspec.json.format(msgspec.json.encode({**report, "export_parity": parity}), indent=2),

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from PIL import Image, UnidentifiedImageError
@@ -41,6 +41,13 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: float = 0.0
 
 
+class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where eyes or mouth are in a picture, in 0..1 of its size: x0, y0, x1, y1 at rest, and how they move."""
+
+    box: tuple[float, float, float, float]
+    follow: dict[str, tuple[float, float]] = {}  # control -> shift right and down for one unit of it
+
+
 class FolderMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What somebody's table means."""
 
@@ -52,7 +59,7 @@ class FolderMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     picture: str = "file"  # column with the picture's path in the folder
     identity: str | None = None  # column that tells who it is; one identity if absent
     identities: str | None = None  # .json in the folder: a list of people, with that column and their attributes
-    regions: dict[str, tuple[float, float, float, float]] = {}  # eyeLeft, eyeRight, mouth: x0, y0, x1, y1 in 0..1
+    regions: dict[Literal["eyeLeft", "eyeRight", "mouth"], Region] = {}
 
 
 def read_mapping(path: Path) -> FolderMapping:
@@ -62,11 +69,23 @@ def read_mapping(path: Path) -> FolderMapping:
         DatasetError: missing, not TOML, or with unknown or missing fields.
     """
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), FolderMapping)
+        mapping = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), FolderMapping)
     except FileNotFoundError:
         raise DatasetError(f"There is no mapping file {path}. Copy one from training/recipes/mappings.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise DatasetError(f"{path}: {error}. docs/training.md lists the fields.") from error
+    for name, region in mapping.regions.items():
+        x0, y0, x1, y1 = region.box
+        if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+            raise DatasetError(
+                f"{path}: regions.{name} has box {list(region.box)}; give x0 < x1 and y0 < y1 within 0..1."
+            )
+        unknown = sorted(set(region.follow) - set(mapping.controls))
+        if unknown:
+            raise DatasetError(
+                f"{path}: regions.{name} follows {unknown[0]}, which is none of [controls]. Add it there."
+            )
+    return mapping
 
 
 def import_folder(
@@ -149,9 +168,9 @@ def _copy_pictures(
             # A fixed time stamp: the same folder gives the same bytes.
             archive.writestr(zipfile.ZipInfo(name), data)
             person = people.setdefault(str(row.get(mapping.identity)) if mapping.identity else "", len(people))
-            boxes = {key: tuple(round(v * size_px) for v in box) for key, box in mapping.regions.items()}
-            controls = tuple(_value(row, column, where) for column in mapping.controls.values())
-            rows.append(FrameRow(shard, name, person, controls, boxes))  # type: ignore[arg-type]
+            controls = {key: _value(row, column, where) for key, column in mapping.controls.items()}
+            boxes = {str(key): _place(region, mapping, controls, size_px) for key, region in mapping.regions.items()}
+            rows.append(FrameRow(shard, name, person, tuple(controls.values()), boxes))
             if progress:
                 progress(index + 1, len(table))
     return size_px, rows, people
@@ -211,6 +230,18 @@ def _value(row: dict[str, Any], column: Column, where: str) -> float:
     if not math.isfinite(value):
         raise DatasetError(f"{where}: {column.column} is not finite.")
     return min(max(value, column.minimum), column.maximum)
+
+
+def _place(
+    region: Region, mapping: FolderMapping, controls: dict[str, float], size_px: int
+) -> tuple[int, int, int, int]:
+    """The region's box in one picture, in pixels, inside the picture."""
+    moved = {name: controls[name] - mapping.controls[name].rest for name in region.follow}
+    right = sum(moved[name] * shift[0] for name, shift in region.follow.items())
+    down = sum(moved[name] * shift[1] for name, shift in region.follow.items())
+    x0, y0, x1, y1 = region.box
+    inside = (min(max(round(v * size_px), 0), size_px) for v in (x0 + right, y0 + down, x1 + right, y1 + down))
+    return next(inside), next(inside), next(inside), next(inside)
 
 
 def _read_picture(path: Path, size_px: int, *, opaque: bool) -> tuple[bytes, int]:

@@ -76,6 +76,6 @@ def sample_identities(trained: Trained, count: int, *, seed: int, truncation_psi
     mapping = trained.networks.mapping
     if mapping is None:
         raise CheckpointError("This checkpoint has no latent prior yet. Let the run finish.")
-    z = torch.randn(count, trained.networks.generator.w_dim, generator=torch.Generator().manual_seed(seed))
-    w: Tensor = mapping(z)
-    return mapping.mean + truncation_psi * (w - mapping.mean)
+    z = torch.randn(count, mapping.z_dim, generator=torch.Generator().manual_seed(seed))
+    w: Tensor = mapping(truncation_psi * z)
+    return w

@@ -74,8 +74,8 @@ def generator_graph(generator: Generator, controls: int) -> bytes:
 
 
 def mapping_graph(mapping: Mapping) -> bytes:
-    """`z` float32 [N, w_dim] -> `w` float32 [N, w_dim]."""
-    return _export(copy.deepcopy(mapping).eval(), (torch.zeros(2, mapping.mean.numel()),), ["z"], "w")
+    """`z` float32 [N, z_dim] -> `w` float32 [N, w_dim]."""
+    return _export(copy.deepcopy(mapping).eval(), (torch.zeros(2, mapping.z_dim),), ["z"], "w")
 
 
 def encoder_graph(encoder: Encoder, size_px: int) -> bytes:

@@ -236,6 +236,7 @@ class Generator(nn.Module):
 
 ENCODER_SIZE_PX = 128
 THUMBNAIL_PX = 16
+FEW_VALUES = 4  # a number with so many values, or fewer, is a kind
 LEAST_EFFECT = 0.6  # of an attribute on the latent, whose size is the root of w_dim; training adds noise of 0.1
 
 
@@ -384,22 +385,79 @@ class Discriminator(nn.Module):
         return self.realness(x) + fit[:, None, None, None], features
 
 
+class WholeAttributes(nn.Module):
+    """Attributes that somebody could nearly have -> the identity latent of one who could.
+
+    Half a bun and half a jacket have never been seen and come out as ghosts. So a choice of words falls on one of them,
+    a number of which few values occur on the nearest of these, and no number leaves the range it was seen in.
+
+    Args:
+        attributes: float [K, a], of real people.
+        choices: see `AttributeTable`.
+        out: as in `KnownIdentities`.
+    """
+
+    lowest: Tensor
+    highest: Tensor
+    few: Tensor
+    middles: Tensor
+    rises: Tensor
+    choices: Tensor
+
+    def __init__(self, attributes: Tensor, choices: Sequence[tuple[int, int]], out: nn.Linear) -> None:
+        super().__init__()
+        levels = [column.unique() for column in attributes.T]
+        few = torch.tensor([len(values) <= FEW_VALUES for values in levels])
+        # With less than FEW_VALUES of them the last is repeated: a rise by nothing.
+        steps = torch.stack([values[torch.arange(FEW_VALUES).clamp_max(len(values) - 1)] for values in levels])
+        self.register_buffer("lowest", attributes.amin(0))
+        self.register_buffer("highest", attributes.amax(0))
+        self.register_buffer("few", few)
+        self.register_buffer("middles", (steps[:, 1:] + steps[:, :-1]) / 2)
+        self.register_buffer("rises", steps.diff(dim=1))
+        self.register_buffer("choices", torch.tensor(choices, dtype=torch.int64).view(-1, 2))
+        self.out = out
+
+    def forward(self, attributes: Tensor) -> Tensor:
+        """[N, a] -> [N, w_dim], mean square 1."""
+        stepped = self.lowest + ((attributes[:, :, None] >= self.middles).float() * self.rises).sum(2)
+        whole = torch.where(self.few, stepped, attributes.clamp(self.lowest, self.highest))
+        parts, end = [], 0
+        for start, stop in self.choices.tolist():
+            chosen = attributes[:, start:stop]
+            parts += [whole[:, end:start], (chosen >= chosen.amax(1, keepdim=True)).float()]
+            end = stop
+        return unit_size(self.out(torch.cat([*parts, whole[:, end:]], 1)))
+
+
 class Mapping(nn.Module):
     """Sampled latent z -> identity latent w, by integrating a learned velocity field.
 
-    Flow matching (Lipman 2023, arXiv:2210.02747): the field is fitted to the latents that the encoder gives for the
-    training pictures, so that a z drawn from the normal distribution lands where real characters lie.
+    Flow matching (Lipman 2023, arXiv:2210.02747): the field is fitted to the people of the data set, so that a z drawn
+    from the normal distribution lands where real characters lie. The field moves latents, or, given `whole`, attributes
+    that become latents at the end.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, w_dim: int, width: int = 512, steps: int = 12) -> None:
+    def __init__(self, *, z_dim: int, width: int = 512, steps: int = 12, whole: WholeAttributes | None = None) -> None:
         super().__init__()
-        self.steps = steps
-        self.velocity = Mlp(w_dim + 2, width, width, width, w_dim)
-        self.register_buffer("mean", torch.zeros(w_dim))
-        self.register_buffer("std", torch.ones(w_dim))
+        self.z_dim, self.steps = z_dim, steps
+        self.velocity = Mlp(z_dim + 2, width, width, width, z_dim)
+        self.register_buffer("mean", torch.zeros(z_dim))
+        self.register_buffer("std", torch.ones(z_dim))
+        self.whole = whole
+
+    @staticmethod
+    def shaped_as(state: dict[str, Tensor]) -> Mapping:
+        """An unfitted mapping that these weights can be loaded into."""
+        mapping = Mapping(z_dim=len(state["mean"]), width=len(state["velocity.layers.0.bias"]))
+        if "whole.choices" in state:
+            attributes = torch.zeros(1, mapping.z_dim)
+            out = nn.Linear(mapping.z_dim, len(state["whole.out.bias"]))
+            mapping.whole = WholeAttributes(attributes, [(0, 0)] * len(state["whole.choices"]), out)
+        return mapping
 
     def field(self, x: Tensor, time: Tensor) -> Tensor:
         """Velocity at x [N, w_dim] and time [N, 1], 0 at the noise and 1 at the data."""
@@ -408,7 +466,7 @@ class Mapping(nn.Module):
         return out
 
     def forward(self, z: Tensor) -> Tensor:
-        """[N, w_dim], standard normal -> w [N, w_dim]."""
+        """[N, z_dim], standard normal -> w [N, w_dim]."""
         x = z
         for step in range(self.steps):
             # Midpoint rule: the time is that of the middle of the step.
@@ -416,4 +474,5 @@ class Mapping(nn.Module):
             start = torch.full_like(x[:, :1], step / self.steps)
             half = x + self.field(x, start) * (0.5 / self.steps)
             x = x + self.field(half, time) / self.steps
-        return x * self.std + self.mean
+        x = x * self.std + self.mean
+        return x if self.whole is None else self.whole(x)

@@ -1,6 +1,6 @@
-"""The latent prior: fits the mapping network to the latents of the training pictures.
+"""The latent prior: fits the mapping network to the people of the data set.
 
-Knows latents and the mapping, not pictures.
+Knows latents, attributes and the mapping, not pictures.
 """
 
 from __future__ import annotations
@@ -9,35 +9,38 @@ import torch
 from torch import Tensor
 
 from training.ema import update_average
-from training.networks import Mapping
+from training.networks import Mapping, WholeAttributes
 
 
-def fit_mapping(latents: Tensor, noise_sigma: float, *, steps: int, seed: int) -> Mapping:
-    """Flow matching from standard normal noise to the encoder's latents.
+def fit_mapping(
+    people: Tensor, noise_sigma: float, *, steps: int, seed: int, whole: WholeAttributes | None = None
+) -> Mapping:
+    """Flow matching from standard normal noise to latents, or to attributes if there is a `whole` to make of them.
 
     Args:
-        latents: float [M, w_dim], one row per training identity.
-        noise_sigma: added to them, as in training; it keeps the field from memorising points.
-        steps: optimiser steps of 512 latents.
+        people: float [M, z_dim], one row per training identity.
+        noise_sigma: added to them; it keeps the field from memorising points.
+        steps: optimiser steps of 512 rows.
         seed: of the noise.
+        whole: becomes the mapping's last step.
 
     Returns:
         A mapping with averaged weights, on the CPU.
     """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    current, average = Mapping(w_dim=latents.shape[1]), Mapping(w_dim=latents.shape[1])
+    current, average = Mapping(z_dim=people.shape[1]), Mapping(z_dim=people.shape[1])
     for mapping in (current, average):
-        mapping.mean.copy_(latents.mean(0))
-        mapping.std.copy_(latents.std(0, correction=0).clamp_min(1e-3))
+        mapping.mean.copy_(people.mean(0))
+        mapping.std.copy_(people.std(0, correction=0).clamp_min(1e-3))
     average.load_state_dict(current.state_dict())
     optimizer = torch.optim.AdamW(current.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=1e-5)
     for step in range(steps):
-        rows = torch.randint(len(latents), (512,), generator=generator)
-        noise = torch.randn(512, latents.shape[1], generator=generator)
-        spread = torch.randn(512, latents.shape[1], generator=generator) * noise_sigma
-        data = (latents[rows] + spread - current.mean) / current.std
+        rows = torch.randint(len(people), (512,), generator=generator)
+        noise = torch.randn(512, people.shape[1], generator=generator)
+        spread = torch.randn(512, people.shape[1], generator=generator) * noise_sigma
+        data = (people[rows] + spread - current.mean) / current.std
         time = torch.rand(512, 1, generator=generator)
         velocity = current.field(noise + (data - noise) * time, time)
         loss = (velocity - (data - noise)).square().mean()
@@ -46,4 +49,5 @@ def fit_mapping(latents: Tensor, noise_sigma: float, *, steps: int, seed: int) -
         optimizer.step()
         schedule.step()
         update_average(average, current, images=step * 512, batch=512, half_life=50_000)
+    average.whole = whole
     return average.eval()

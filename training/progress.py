@@ -47,7 +47,7 @@ def draw_progress_sheets(folder: Path, networks: Networks, dataset: Dataset, fra
         rng = torch.Generator().manual_seed(0)
         device = next(networks.mapping.parameters()).device
         with torch.no_grad():
-            w = networks.mapping(torch.randn(32, generator.w_dim, generator=rng).to(device))
+            w = networks.mapping(torch.randn(32, networks.mapping.z_dim, generator=rng).to(device))
         rest = np.array([[r[2] for r in dataset.control_ranges]] * 32, np.float32)
         write_sheet(folder / f"{stamp}-samples.png", _small(draw(generator, w, rest, size)), columns=8)
 

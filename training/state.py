@@ -50,7 +50,7 @@ class Networks:
         if "known" in state:
             self.add_known(state["known"]["attributes"])
         if "mapping" in state:
-            self.mapping = Mapping(w_dim=self.generator.w_dim)
+            self.mapping = Mapping.shaped_as(state["mapping"])
         try:
             for name, weights in state.items():
                 getattr(self, name).load_state_dict(weights)

@@ -5,6 +5,7 @@ Every random number of a step comes from torch's generator, which the loop seeds
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,13 +25,16 @@ from training.dataset import Dataset
 from training.ema import update_average
 from training.latents import encode_identities, latents_of
 from training.muon import Muon
-from training.networks import THUMBNAIL_PX, Mapping
+from training.networks import THUMBNAIL_PX, Mapping, WholeAttributes
 from training.prior import fit_mapping
 from training.recipe import Recipe, Stage
 from training.reconstruction import reconstruction_loss
 from training.state import Networks, Position
 
 LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
+ATTRIBUTE_NOISE = (
+    0.05  # added to attributes when the prior is fitted to them; words are 0 or 1, numbers have variance 1
+)
 MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two count in different units
 MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the step around it
 ROUGHNESS_EVERY = 4  # lazy regularisation, Karras 2020 (arXiv:1912.04958), section 3.1
@@ -118,10 +122,17 @@ class StageTrainer:
         self.networks.mapping = self.fit_prior()
 
     def fit_prior(self) -> Mapping:
-        """Fit the mapping to the latents of all people trained on."""
-        people = np.unique(self.dataset.identity[self.frames])
-        latents = latents_of(self.networks, self.dataset, self.frames, people, per_identity=8)
-        mapping = fit_mapping(latents, LATENT_NOISE, steps=self.recipe.mapping_steps, seed=self.recipe.seed)
+        """Fit the mapping to the attributes, or else the latents, of all people trained on."""
+        people, known = np.unique(self.dataset.identity[self.frames]), self.networks.known_ema
+        steps, seed = self.recipe.mapping_steps, self.recipe.seed
+        if known is None:
+            latents = latents_of(self.networks, self.dataset, self.frames, people, per_identity=8)
+            mapping = fit_mapping(latents, LATENT_NOISE, steps=steps, seed=seed)
+        else:
+            table = attribute_table(self.dataset.identities)
+            attributes = torch.from_numpy(table.values[people])
+            whole = WholeAttributes(attributes, table.choices, copy.deepcopy(known.out).cpu())
+            mapping = fit_mapping(attributes, ATTRIBUTE_NOISE, steps=steps, seed=seed, whole=whole)
         return mapping.to(self.fabric.device)
 
     def batch(self, indices: np.ndarray[Any, Any]) -> Batch:
@@ -250,7 +261,7 @@ class StageTrainer:
     def _sample_latents(self, latent: Tensor, count: int) -> Tensor:
         """Half from the prior, half between two people of the batch: [count, w_dim]."""
         assert self.networks.mapping is not None
-        from_prior = self.networks.mapping(torch.randn_like(latent[: count // 2]))
+        from_prior = self.networks.mapping(torch.randn(count // 2, self.networks.mapping.z_dim, device=latent.device))
         others = latent[torch.randperm(len(latent), device=latent.device)[: count - count // 2]]
         between = torch.lerp(latent[: len(others)], others, torch.rand(len(others), 1, device=latent.device))
         return torch.cat([from_prior, between])
@@ -295,7 +306,7 @@ def begin_with_attributes(
     networks: Networks, dataset: Dataset, frames: np.ndarray[Any, Any], device: torch.device
 ) -> None:
     """Latents from attributes start where the encoder's are, so that the generator goes on undisturbed."""
-    known = networks.add_known(torch.from_numpy(attribute_table(dataset.identities)))
+    known = networks.add_known(torch.from_numpy(attribute_table(dataset.identities).values))
     people = np.unique(dataset.identity[frames])
     latents = encode_identities(networks.encoder_ema.to(device), dataset, frames, people, per_identity=2)
     known.imitate(torch.from_numpy(people).long(), latents)

@@ -34,7 +34,7 @@ def synthetic_role(*, width: int = 256, height: int = 256) -> Role:
         width=width,
         height=height,
         controls=PORTRAIT_CONTROLS,
-        latents=Latents(rows, colours, colours.mean(axis=0), {}),
+        latents=Latents(rows, colours, {}),
         expressions=default_expressions(PORTRAIT_CONTROLS),
         idle=IdleSettings(),
     )

@@ -24,17 +24,18 @@ def test_every_kind_of_attribute_becomes_columns() -> None:
         )
     )
     # In order of name: hair (green is equal for both and left out), height, skin, style, wears.
-    assert table.tolist() == [[1, -1, -1, -1, 1, 0, 1, 1], [-1, 1, 1, 1, 0, 1, 0, 0]]
+    assert table.values.tolist() == [[1, -1, -1, -1, 1, 0, 1, 1], [-1, 1, 1, 1, 0, 1, 0, 0]]
+    assert table.choices == ((4, 6),)
 
 
 def test_a_missing_attribute_is_nought_and_not_an_error() -> None:
     table = attribute_table(_rows({"height": 1.0, "hair": "#ffffff"}, {"height": 3.0}, {"hair": "#000000"}))
-    assert table.tolist() == [[1, 1, 1, -1], [0, 0, 0, 1], [-1, -1, -1, 0]]
+    assert table.values.tolist() == [[1, 1, 1, -1], [0, 0, 0, 1], [-1, -1, -1, 0]]
 
 
 def test_names_and_notes_are_no_attributes() -> None:
     rows = _rows(*({"note": f"person {n}", "tall": n % 2 == 0} for n in range(100)))
-    assert attribute_table(rows).shape == (100, 1)
+    assert attribute_table(rows).values.shape == (100, 1)
 
 
 @pytest.mark.parametrize("attributes", [{}, {"outfit": "hoodie"}])

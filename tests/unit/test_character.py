@@ -104,8 +104,8 @@ def manifested(**changes: object) -> Damage:
     return lambda files: changed_manifest(files, **changes)
 
 
-NAN = save({"identities": np.full((2, W_DIM), np.nan, np.float32), "w_avg": np.zeros(W_DIM, np.float32)})
-NARROW = save({"identities": np.zeros((2, 3), np.float32), "w_avg": np.zeros(3, np.float32)})
+NAN = save({"identities": np.full((2, W_DIM), np.nan, np.float32)})
+NARROW = save({"identities": np.zeros((2, 3), np.float32)})
 
 
 @pytest.mark.parametrize(

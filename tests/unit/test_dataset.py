@@ -152,7 +152,7 @@ def _mapping(folder: Path) -> FolderMapping:
         'name = "t"\nlicence = "CC0-1.0"\nauthor = "me"\ntable = "table.jsonl"\npicture = "picture"\nidentity = "who"\n'
         "[controls]\n"
         'headYaw = { column = "turn", scale = -10, minimum = -30, maximum = 30 }\n'
-        "[regions]\nmouth = [0.25, 0.5, 0.75, 1.0]\n"
+        "[regions.mouth]\nbox = [0.25, 0.5, 0.75, 0.875]\nfollow = { headYaw = [0.0125, -0.00625] }\n"
     )
     return read_mapping(path)
 
@@ -170,7 +170,9 @@ def test_a_folder_with_parameters_becomes_a_data_set(tmp_path: Path) -> None:
     data = open_dataset(tmp_path / "out", 32, workers=1)
     assert data.controls[:, 0].tolist() == [-15, 30, 0]
     assert data.identity.tolist() == [0, 1, 0]
-    assert data.regions[0, 2].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert data.regions[2, 2].tolist() == [0.25, 0.5, 0.75, 0.875]  # at rest
+    assert data.regions[0, 2].tolist() == [0.0625, 0.59375, 0.5625, 0.96875]  # 15 degrees to one side
+    assert data.regions[1, 2].tolist() == [0.625, 0.3125, 1.0, 0.6875]  # and cut off by the picture's edge
     assert data.pictures[0, 0, 0].tolist() == [255, 0, 0, 255]
 
 
@@ -203,6 +205,19 @@ def test_a_bad_folder_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     (source / "table.jsonl").write_text(json.dumps({**ROWS[0], "picture": "../a.png"}))
     with pytest.raises(DatasetError, match="outside the folder"):
         import_folder(source, _mapping(source), tmp_path / "out")
+
+
+def test_a_region_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    for regions, names in (
+        ("mouth = { box = [0.5, 0.5, 0.4, 0.6] }", r"regions\.mouth has box \[0\.5, 0\.5, 0\.4, 0\.6\]"),
+        ("mouth = { box = [0.4, 0.5, 0.5, 1.6] }", "within 0..1"),
+        ("mouth = { box = [0.4, 0.5, 0.5, 0.6], follow = { jawOpen = [0, 1] } }", "follows jawOpen"),
+        ("nose = { box = [0.4, 0.5, 0.5, 0.6] }", "nose"),
+    ):
+        path = tmp_path / "mapping.toml"
+        path.write_text(f'name = "t"\nlicence = "CC0-1.0"\nauthor = "me"\n[controls]\n[regions]\n{regions}\n')
+        with pytest.raises(DatasetError, match=names):
+            read_mapping(path)
 
 
 def test_people_bring_their_attributes_from_a_list(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
 from training import losses, metrics
 from training.graphs import encoder_graph, generator_graph, mapping_graph
 from training.muon import Muon, orthogonalise
-from training.networks import Encoder, Generator, Mapping
+from training.networks import Encoder, Generator, Mapping, WholeAttributes, unit_size
 from training.pictures import draw, sweep_controls, unpremultiply
 from training.prior import fit_mapping
 from training.reconstruction import reconstruction_loss
@@ -68,7 +68,7 @@ def test_the_exported_generator_draws_the_same_bytes(generator: Generator) -> No
 def test_the_graphs_have_the_promised_interfaces_and_operators(generator: Generator) -> None:
     graphs = {
         "generator": generator_graph(generator, 3),
-        "mapping": mapping_graph(Mapping(w_dim=8, width=16, steps=2)),
+        "mapping": mapping_graph(Mapping(z_dim=8, width=16, steps=2)),
         "encoder": encoder_graph(Encoder(w_dim=8).eval(), 64),
     }
     for name, graph in graphs.items():
@@ -208,6 +208,32 @@ def test_the_prior_samples_where_the_latents_are() -> None:
     assert (sampled[:, 0] - sampled[:, 1]).abs().median() < 0.25
     assert (sampled[:, 0].abs() > 0.5).float().mean() > 0.8
     assert 0.3 < (sampled[:, 0] > 0).float().mean() < 0.7
+
+
+def test_the_prior_of_attributes_samples_whole_people_only() -> None:
+    torch.manual_seed(6)
+    words = F.one_hot(torch.randint(0, 3, (600,)), 3).float()
+    flag = torch.randint(0, 2, (600, 1)) * 2.0 - 1
+    attributes = torch.cat([torch.rand(600, 1) * 2, words, flag], 1)
+    out = torch.nn.Linear(5, 8)
+    mapping = fit_mapping(
+        attributes, 0.05, steps=60, seed=0, whole=WholeAttributes(attributes, [(1, 4)], out)
+    ).requires_grad_(False)
+    again = Mapping.shaped_as(mapping.state_dict())
+    again.load_state_dict(mapping.state_dict())
+    z = 3 * torch.randn(200, 5)
+    w = mapping(z)
+    session = onnxruntime.InferenceSession(mapping_graph(again.eval()), providers=["CPUExecutionProvider"])
+    assert np.allclose(session.run(None, {"z": z.numpy()})[0], w, atol=0.02)
+    # Every w is the latent of somebody with exactly one word, a flag that is up or down, and a number that was seen.
+    number = torch.linspace(0, 2, 201)[:, None]
+    shown = torch.zeros(200, dtype=torch.bool)
+    for word in range(3):
+        for up in (-1.0, 1.0):
+            rest = torch.cat([F.one_hot(torch.tensor(word), 3).float(), torch.tensor([up])]).expand(201, 4)
+            possible = unit_size(out(torch.cat([number, rest], 1)))
+            shown |= torch.cdist(w, possible).amin(1) < 0.02
+    assert shown.all()
 
 
 def test_unpremultiply_undoes_premultiply_where_something_shows() -> None:
