@@ -17,7 +17,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from training.networks import Encoder, Generator, Mapping
+from training.networks import Encoder, Generator
+from training.people import Mapping
 
 OPSET = 20
 HALVE_FROM = 1024  # elements

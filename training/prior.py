@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from training.ema import update_average
-from training.networks import Mapping, WholeAttributes
+from training.people import Mapping, WholeAttributes
 
 
 def fit_mapping(

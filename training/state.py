@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
-from training.networks import Discriminator, Encoder, Generator, KnownIdentities, Mapping, Thumbnail
+from training.networks import Discriminator, Encoder, Generator, Thumbnail
+from training.people import KnownIdentities, Mapping
 from training.recipe import Recipe
 
 

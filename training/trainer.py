@@ -25,7 +25,8 @@ from training.dataset import Dataset
 from training.ema import update_average
 from training.latents import encode_identities, latents_of
 from training.muon import Muon
-from training.networks import THUMBNAIL_PX, Mapping, WholeAttributes
+from training.networks import THUMBNAIL_PX
+from training.people import Mapping, WholeAttributes
 from training.prior import fit_mapping
 from training.recipe import Recipe, Stage
 from training.reconstruction import reconstruction_loss

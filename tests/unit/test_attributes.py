@@ -9,7 +9,7 @@ import torch
 from engine_bridge.errors import DatasetError
 from training.attributes import attribute_table
 from training.dataset import IdentityRow
-from training.networks import KnownIdentities
+from training.people import KnownIdentities
 
 
 def _rows(*attributes: dict[str, object]) -> list[IdentityRow]:

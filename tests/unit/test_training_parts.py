@@ -13,7 +13,8 @@ from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
 from training import losses, metrics
 from training.graphs import encoder_graph, generator_graph, mapping_graph
 from training.muon import Muon, orthogonalise
-from training.networks import Encoder, Generator, Mapping, WholeAttributes, unit_size
+from training.networks import Encoder, Generator, unit_size
+from training.people import Mapping, WholeAttributes
 from training.pictures import draw, sweep_controls, unpremultiply
 from training.prior import fit_mapping
 from training.reconstruction import reconstruction_loss
