@@ -111,7 +111,8 @@ def named_latents(trained: Trained, *, refine: bool, note: Callable[[str], None]
 
 def _refine(trained: Trained, start: Tensor, frames: np.ndarray[Any, Any]) -> Tensor:
     """Latent optimisation with a frozen generator, the "projection" of Karras 2020 (arXiv:1912.04958)."""
-    generator, dataset, weights = trained.networks.generator_ema, trained.dataset, trained.recipe.loss
+    generator, dataset = trained.networks.generator_ema, trained.dataset
+    eyes, mouth = trained.recipe.emphasis(trained.recipe.stage[-1])
     w = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([w], lr=0.02)
     rng = np.random.default_rng(trained.recipe.seed)
@@ -122,7 +123,7 @@ def _refine(trained: Trained, start: Tensor, frames: np.ndarray[Any, Any]) -> Te
         regions = torch.from_numpy(dataset.regions[chosen])
         with torch.autocast("cpu", torch.bfloat16):
             straight = generator(w.expand(len(chosen), -1), torch.from_numpy(dataset.controls[chosen]))
-        weight = losses.region_weights(regions, dataset.size_px, weights.eyes, weights.mouth)
+        weight = losses.region_weights(regions, dataset.size_px, eyes, mouth)
         loss, _ = reconstruction_loss(straight.float(), target, weight, gradient=0.0, bleed=0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -65,6 +65,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lr: float = 2e-3  # generator and encoder, start of the cosine
     lr_end: float = 2e-5  # end of the cosine
     named_share: float | None = None  # instead of data.named_share
+    eyes: float | None = None  # instead of loss.eyes
+    mouth: float | None = None  # instead of loss.mouth
     attributes: bool = False  # identities.jsonl says all that tells people apart: take latents from it
     beta1: float = 0.9  # Adam; 0 suits the adversarial part
     warmup_kimg: float = 2.0  # learning rate rises from 0
@@ -88,6 +90,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_steps: int = 0  # if not 0: after that many steps instead of minutes
     sheet_kimg: float = 20.0  # how often pictures are drawn; 0 for never
     mapping_steps: int = 4000  # of the latent prior
+
+    def emphasis(self, stage: Stage) -> tuple[float, float]:
+        """Extra weights of eyes and of mouths in one stage."""
+        eyes = self.loss.eyes if stage.eyes is None else stage.eyes
+        return eyes, self.loss.mouth if stage.mouth is None else stage.mouth
 
 
 def load_recipe(source: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:

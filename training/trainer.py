@@ -201,8 +201,8 @@ class StageTrainer:
 
     def _reconstruction_loss(self, straight: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted loss and, to be told, its terms."""
-        weights = self.recipe.loss
-        pixel_weight = losses.region_weights(batch.regions, self.stage.size_px, weights.eyes, weights.mouth)
+        weights, (eyes, mouth) = self.recipe.loss, self.recipe.emphasis(self.stage)
+        pixel_weight = losses.region_weights(batch.regions, self.stage.size_px, eyes, mouth)
         loss, terms = reconstruction_loss(
             straight, batch.target, pixel_weight, gradient=weights.gradient, bleed=weights.bleed
         )

@@ -31,6 +31,13 @@ def test_overrides_reach_into_sections_and_stages(tmp_path: Path) -> None:
     assert (recipe.data.path, recipe.stage[0].lr, recipe.seed) == ("elsewhere", 5e-4, 7)
 
 
+def test_a_stage_may_look_harder_at_eyes_and_mouths_than_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text(SMALL + "mouth = 0\n[[stage]]\nkimg = 1\nsize_px = 256\neyes = 3\n[loss]\neyes = 10\nmouth = 40\n")
+    recipe = load_recipe(file)
+    assert [recipe.emphasis(stage) for stage in recipe.stage] == [(10, 0), (3, 40)]
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
