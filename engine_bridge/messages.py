@@ -125,7 +125,7 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
         controls: values in natural units by name; only these are held, the others stay with the other drivers.
         identity: name of an identity, or a seed where the stream has a mapping network.
         mix: a second identity to mix in.
-        truncation_psi: 0..1, how far a drawn identity may be from the average one.
+        truncation_psi: 0..1, factor on the `z` of a drawn identity; less of it draws more ordinary people.
         expression: named expression to fade to; the empty string fades to none.
         calibrate: take the present pose as the neutral one. An event rather than a state: it is kept when a newer
             state overtakes it on the way.

@@ -6,6 +6,7 @@ Knows members, hashes and limits; trusts none of them. Knows no inference librar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import math
@@ -157,26 +158,21 @@ class Character:
             raise CharacterError(f'There is no character file "{path}". Check the path.') from None
         except OSError as error:
             raise CharacterError(f"Could not open {path}: {error.strerror or error}.") from error
-        try:
-            size = _check_directory(path, file)
-            archive = zipfile.ZipFile(file)
-            _check_members(path, archive, size)
-            return cls(path, archive, file)
-        except CharacterError:
-            file.close()
-            raise
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, struct.error) as error:
-            file.close()
-            raise CharacterError(f"{path.name} is damaged: {error}. {_FETCH_AGAIN}") from error
-        except (ValueError, OverflowError, EOFError, KeyError, IndexError) as error:
-            file.close()
-            raise CharacterError(f"{path.name} is damaged: {error!r}. {_FETCH_AGAIN}") from error
-        except OSError as error:
-            file.close()
-            raise CharacterError(f"Could not read {path}: {error.strerror or error}. {_FETCH_AGAIN}") from error
-        except BaseException:
-            file.close()
-            raise
+        with contextlib.ExitStack() as unless_it_opens:
+            unless_it_opens.callback(file.close)
+            try:
+                size = _check_directory(path, file)
+                archive = zipfile.ZipFile(file)
+                _check_members(path, archive, size)
+                character = cls(path, archive, file)
+            except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, struct.error) as error:
+                raise CharacterError(f"{path.name} is damaged: {error}. {_FETCH_AGAIN}") from error
+            except (ValueError, OverflowError, EOFError, KeyError, IndexError) as error:
+                raise CharacterError(f"{path.name} is damaged: {error!r}. {_FETCH_AGAIN}") from error
+            except OSError as error:
+                raise CharacterError(f"Could not read {path}: {error.strerror or error}. {_FETCH_AGAIN}") from error
+            unless_it_opens.pop_all()
+            return character
 
     def close(self) -> None:
         """Close the file; what was read from it stays valid."""

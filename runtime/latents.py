@@ -78,7 +78,7 @@ class Latents:
 
         Args:
             key: the name of an identity, or a seed.
-            truncation_psi: how far from the average a drawn identity may be; named ones are shown as they were saved.
+            truncation_psi: factor on `z`; below 1 it draws more ordinary people. Named ones stay as they were saved.
 
         Returns:
             float32 [w_dim]; do not write to it.

@@ -203,7 +203,8 @@ class LiveLoop:
             )
 
         self.source = WindowSource(info(derived=False), performer.drivers.window) if window else None
-        try:
+        with contextlib.ExitStack() as unless_all_open:
+            unless_all_open.callback(self._close_sockets)
             if settings.control is not None:
                 self.control_server = ControlServer(settings.control, info(derived=True), resend_last=self._resend)
             if settings.publish is not None:
@@ -216,9 +217,7 @@ class LiveLoop:
                 )
             if settings.record is not None:
                 self._recorder = self._open_recorder(settings.record)
-        except BaseException:
-            self._close_sockets()
-            raise
+            unless_all_open.pop_all()
 
     def __enter__(self) -> LiveLoop:
         return self

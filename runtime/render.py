@@ -32,7 +32,7 @@ class RenderSettings:
         out: `.mp4`, `.webp`, or a folder for `.png`.
         fps: frames per second of the film.
         identity: name or seed, None for the first name.
-        truncation_psi: how far from the average a drawn identity may be.
+        truncation_psi: factor on `z`, 0..1; less of it draws more ordinary people.
         start_s: where in the recording to begin.
         seconds: how long, None for all of it.
         speed: 2 plays the recording twice as fast.

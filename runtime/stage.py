@@ -147,7 +147,7 @@ class Performer:
             engine: active; whoever made it deactivates it.
             drivers: what moves it.
             identity: a name or a seed; None for the first name.
-            truncation_psi: how far from the average a drawn identity may be.
+            truncation_psi: factor on `z`, 0..1; less of it draws more ordinary people.
             stream: name in its frames.
             session: number in its frames.
             clock: only measures how long inference takes; the pose depends on the time given to `perform`.

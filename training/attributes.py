@@ -47,15 +47,9 @@ def attribute_table(rows: Sequence[IdentityRow]) -> AttributeTable:
     keys = sorted({key for row in rows for key in row.attributes})
     values, choices = np.zeros((len(rows), 0), np.float32), []
     for key in keys:
-        given = [row.attributes.get(key) for row in rows]
-        columns = _columns(given)
+        columns = _columns([row.attributes.get(key) for row in rows])
         columns = columns[:, np.ptp(columns, axis=0) > 1e-6]
-        if (
-            isinstance(given[0], str)
-            and columns.size
-            and np.isin(columns, (0, 1)).all()
-            and (columns.sum(1) == 1).all()
-        ):
+        if np.isin(columns, (0, 1)).all() and (columns.sum(1) == 1).all():
             choices.append((values.shape[1], values.shape[1] + columns.shape[1]))
         values = np.concatenate([values, columns], 1)
     if not values.size:

@@ -66,7 +66,7 @@ def read_mapping(path: Path) -> FolderMapping:
     """Read a mapping file.
 
     Raises:
-        DatasetError: missing, not TOML, or with unknown or missing fields.
+        DatasetError: missing, not TOML, with unknown or missing fields, or with a region that cannot be.
     """
     try:
         mapping = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), FolderMapping)

@@ -24,7 +24,7 @@ def write_gallery(trained: Trained, folder: Path, *, seed: int, truncation_psi: 
         trained: an opened run.
         folder: made if absent.
         seed: of the sampled identities.
-        truncation_psi: pulls sampled identities towards the average; 1 leaves them.
+        truncation_psi: factor on `z`; below 1 it samples more ordinary people.
 
     Returns:
         The files, in that order; without a mapping there are no identities to sample, and with one identity no walk.

@@ -112,20 +112,20 @@ class Mapping(nn.Module):
     """Sampled latent z -> identity latent w, by integrating a learned velocity field.
 
     Flow matching (Lipman 2023, arXiv:2210.02747): the field is fitted to the people of the data set, so that a z drawn
-    from the normal distribution lands where real characters lie. The field moves latents, or, given `whole`, attributes
-    that become latents at the end.
+    from the normal distribution lands where real characters lie. The field moves latents, or, where `whole` is
+    set, attributes that become latents at the end.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, z_dim: int, width: int = 512, steps: int = 12, whole: WholeAttributes | None = None) -> None:
+    def __init__(self, *, z_dim: int, width: int = 512, steps: int = 12) -> None:
         super().__init__()
         self.z_dim, self.steps = z_dim, steps
         self.velocity = Mlp(z_dim + 2, width, width, width, z_dim)
         self.register_buffer("mean", torch.zeros(z_dim))
         self.register_buffer("std", torch.ones(z_dim))
-        self.whole = whole
+        self.whole: WholeAttributes | None = None
 
     @staticmethod
     def shaped_as(state: dict[str, Tensor]) -> Mapping:

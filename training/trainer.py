@@ -33,9 +33,7 @@ from training.reconstruction import reconstruction_loss
 from training.state import Networks, Position
 
 LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
-ATTRIBUTE_NOISE = (
-    0.05  # added to attributes when the prior is fitted to them; words are 0 or 1, numbers have variance 1
-)
+ATTRIBUTE_NOISE = 0.05  # the same for attributes, in the prior's fit; words are 0 or 1, numbers have variance 1
 MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two count in different units
 MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the step around it
 ROUGHNESS_EVERY = 4  # lazy regularisation, Karras 2020 (arXiv:1912.04958), section 3.1

@@ -174,9 +174,8 @@ def _draw_shards(work: Path, plan: Plan, workers: int, progress: Progress | None
         try:
             for future in as_completed(futures):
                 report(future.result())
-        except BaseException:
+        finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def _draw_shard(work: Path, plan: Plan, shard: int) -> int:
