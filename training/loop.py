@@ -25,8 +25,10 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from engine_bridge.errors import CheckpointError, RecipeError
+from training.attributes import attribute_table
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.dataset import PairSampler, open_dataset, split_frames
+from training.inherit import Ancestor, begin_from
 from training.progress import draw_progress_sheets
 from training.recipe import Recipe, Stage
 from training.state import Position, build_networks
@@ -101,7 +103,7 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
     networks.generator = networks.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks.encoder = networks.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks.discriminator = networks.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    position, optimizers_state = Position(), None
+    position, optimizers_state, ancestors = Position(), None, tuple[Ancestor, ...]()
     checkpoint = run / "checkpoint.pt"
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
@@ -109,8 +111,14 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
             raise CheckpointError(f"{folder} is not the data that {run} was trained on. Give the run another folder.")
         networks.load(state["networks"])
         position, optimizers_state = Position(**state["position"]), state["optimizers"]
+        ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
         console.print(f"resuming {run} at {position.images / 1000:.1f} kimg")
-    elif fabric.is_global_zero:
+    elif recipe.start is not None:
+        people = attribute_table(data.identities).values if any(stage.attributes for stage in recipe.stage) else None
+        attributes = None if people is None else torch.from_numpy(people)
+        ancestors = begin_from(networks, Path(recipe.start.checkpoint), attributes)
+        console.print(f"beginning with {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
+    if not checkpoint.exists() and fabric.is_global_zero:
         (run / "recipe.json").write_bytes(resolved)
         (run / "versions.json").write_bytes(msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
 
@@ -137,6 +145,7 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
                     "networks": networks.state(),
                     "optimizers": trainer.optimizers(),
                     "position": vars(position),
+                    "ancestors": msgspec.to_builtins(ancestors),
                 }
                 save_checkpoint(to, state)
 

@@ -42,6 +42,12 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     discriminator_channels: tuple[int, ...] = (32, 64, 128, 192)
 
 
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights to begin with, instead of noise."""
+
+    checkpoint: str  # final.pt of another run, relative to the working directory
+
+
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the loss terms, relative to the mean absolute error of premultiplied RGBA."""
 
@@ -81,6 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: Data
     stage: tuple[Stage, ...]
     model: Model = Model()
+    start: Start | None = None
     loss: Loss = Loss()
     seed: int = 1
     precision: str = "bf16-mixed"  # of Lightning Fabric: 32-true, bf16-mixed, 16-mixed
