@@ -1,4 +1,4 @@
-"""Beginning with the weights of another run instead of with noise. Knows networks and checkpoints, not data or losses."""
+"""Beginning with the weights of another run instead of noise. Knows networks and checkpoints, not data or losses."""
 
 from __future__ import annotations
 
