@@ -105,7 +105,8 @@ def _repeat_pixels(place: Tensor, old: Tensor) -> None:
     if factor % before or place.shape[1:] != old.shape[1:]:
         return
     pixel = torch.arange(factor) // (factor // before)
-    place.view(4, factor, factor, -1).copy_(old.reshape(4, before, before, -1)[:, pixel[:, None], pixel])
+    repeated = old.reshape(4, before, before, -1)[:, pixel[:, None], pixel]
+    place.copy_(repeated.reshape(place.shape))
 
 
 def _same_interface(generator: Generator, weights: Weights, checkpoint: Path) -> None:
