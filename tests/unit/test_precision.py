@@ -202,8 +202,10 @@ def test_the_gate_sees_flicker_that_no_single_picture_shows(exam: gate.Exam, car
 def test_the_gate_sees_a_damaged_outline(exam: gate.Exam, card: Role) -> None:
     def spoil(picture: Pixels, frame: int) -> None:
         solid = picture[..., 3] > 127
-        outline = solid & ~(np.roll(solid, 1, 0) & np.roll(solid, 1, 1))
-        picture[outline, 3] -= 20
+        shifted = [np.roll(solid, (down, right), (0, 1)) for down in range(-3, 4) for right in range(-3, 4)]
+        outline = np.any(shifted, 0) & ~np.all(shifted, 0)
+        picture[outline & solid, 3] -= 8
+        picture[outline & ~solid, 3] += 8
 
     assert _failures(exam, card, spoil) == {"edge_255"}
 
