@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine_bridge.errors import CheckpointError
 from training.checkpoint import load_checkpoint
-from training.networks import Generator
+from training.networks import SEED_SIZE, Generator
 from training.state import Networks
 
 Weights = dict[str, Tensor]
@@ -70,23 +70,113 @@ def begin_from(networks: Networks, checkpoint: Path, attributes: Tensor | None) 
 
 
 def inherit_generator(generator: Generator, weights: Weights) -> None:
-    """Take over whatever has a place of the same shape; the rest stays as it was initialised.
+    """Take over whatever has a place; the rest stays as it was initialised.
 
+    A narrower trunk takes the channels that matter most (structured pruning by magnitude, Li 2017, arXiv:1608.08710,
+    of what goes in times what goes out), a wider one gets fresh channels that nobody listens to yet; of fewer blocks
+    the first ones are taken, and more begin as they always do, doing nothing. So only pruning changes the picture.
     A head of another factor on the same trunk begins by drawing the old picture with every pixel repeated, so that a
     character grows from 256 px to 512 px without starting over.
     """
     own = generator.state_dict()
+    trunk = [_trunk_kept(weights, level, len(own[f"{enter}.weight"])) for level, (enter, _) in _levels(own, weights)]
     with torch.no_grad():
         for name, tensor in weights.items():
-            if name in own and own[name].shape == tensor.shape:
+            if name.startswith(("code.", "seed.", "const")) and name in own and own[name].shape == tensor.shape:
                 own[name].copy_(tensor)
+        for level, (enter, blocks) in _levels(own, weights):
+            before = trunk[level - 1] if level else None
+            _take(own[f"{enter}.weight"], weights[f"{enter}.weight"], trunk[level], before)
+            _take(own[f"{enter}.bias"], weights[f"{enter}.bias"], trunk[level])
+            for block in _blocks(own, blocks):
+                if f"{block}.a.weight" in weights:
+                    _take_block(own, weights, block, trunk[level])
         for size, head in generator.heads.items():
             assert isinstance(head, nn.Conv2d)
-            for kind, place in (("weight", head.weight), ("bias", head.bias)):
-                assert place is not None
-                old = _head_on(weights, int(size) // generator.head, kind)
-                if old is not None:
-                    _repeat_pixels(place, old)
+            assert head.bias is not None
+            trunk_px = int(size) // generator.head
+            level = (trunk_px // SEED_SIZE).bit_length() - 1
+            old = {kind: _head_on(weights, trunk_px, kind) for kind in ("weight", "bias")}
+            if old["weight"] is not None and old["bias"] is not None and level < len(trunk):
+                columns = torch.zeros_like(old["weight"][:, :1]).expand(-1, len(trunk[level]), -1, -1).clone()
+                _take(columns, old["weight"], torch.arange(len(columns)), trunk[level])
+                _repeat_pixels(head.weight, columns)
+                _repeat_pixels(head.bias, old["bias"])
+
+
+def _levels(own: Weights, weights: Weights) -> list[tuple[int, tuple[str, str]]]:
+    """Resolutions that both have: number, and the names of what enters it and of its blocks."""
+    names = [("enter", "first.blocks"), *((f"stages.{i}.enter", f"stages.{i}.blocks") for i in range(len(own)))]
+    return [(i, pair) for i, pair in enumerate(names) if f"{pair[0]}.weight" in own and f"{pair[0]}.weight" in weights]
+
+
+def _blocks(weights: Weights, prefix: str) -> list[str]:
+    found = (name.removesuffix(".a.weight") for name in weights if name.startswith(prefix))
+    return [name for name in found if f"{name}.a.weight" in weights]
+
+
+def _trunk_kept(weights: Weights, level: int, count: int) -> Tensor:
+    """Which channels of a resolution to take, int64 [count]; -1 for a fresh one.
+
+    All convolutions that write into the trunk or read it there share its channels.
+    """
+    enter, prefix = (
+        ("enter", "first.blocks") if level == 0 else (f"stages.{level - 1}.enter", f"stages.{level - 1}.blocks")
+    )
+    blocks = _blocks(weights, prefix)
+    written = [
+        weights[f"{name}.{kind}"] for name in (enter, *(f"{b}.b" for b in blocks)) for kind in ("weight", "bias")
+    ]
+    readers = [f"{block}.a.weight" for block in blocks]
+    readers += [name for name in (f"stages.{level}.enter.weight",) if name in weights]
+    head = _head_on(weights, SEED_SIZE * 2**level, "weight")
+    read = [weights[name] for name in readers] + ([head] if head is not None else [])
+    return _most_important(_size(written, 0) * _size(read, 1), count)
+
+
+def _take_block(own: Weights, weights: Weights, block: str, trunk: Tensor) -> None:
+    """A block's hidden channels are its own, so each block chooses among them."""
+    a, b = (weights[f"{block}.{name}.weight"] for name in "ab")
+    written = [a, weights[f"{block}.a.bias"]]
+    modulated = f"{block}.affine.weight" in weights
+    if modulated:  # the shift, too, is written into them
+        written += [weights[f"{block}.affine.{kind}"].chunk(3)[2] for kind in ("weight", "bias")]
+    hidden = _most_important(_size(written, 0) * _size([b], 1), len(own[f"{block}.a.weight"]))
+    _take(own[f"{block}.a.weight"], a, hidden, trunk)
+    _take(own[f"{block}.a.bias"], weights[f"{block}.a.bias"], hidden)
+    _take(own[f"{block}.b.weight"], b, trunk, hidden)
+    _take(own[f"{block}.b.bias"], weights[f"{block}.b.bias"], trunk)
+    if modulated and f"{block}.affine.weight" in own:
+        for kind in ("weight", "bias"):
+            places, parts = own[f"{block}.affine.{kind}"].chunk(3), weights[f"{block}.affine.{kind}"].chunk(3)
+            for place, part, rows in zip(places, parts, (trunk, hidden, hidden), strict=True):
+                _take(place, part, rows)
+
+
+def _size(tensors: list[Tensor], axis: int) -> Tensor:
+    """Norm over everything of each index of one axis."""
+    return (
+        torch.stack([t.transpose(0, axis).flatten(1).square().sum(1) if t.dim() > 1 else t.square() for t in tensors])
+        .sum(0)
+        .sqrt()
+    )
+
+
+def _most_important(importance: Tensor, count: int) -> Tensor:
+    """The `count` largest, in their old order; all and then -1 if there are fewer."""
+    if count >= len(importance):
+        return torch.cat([torch.arange(len(importance)), torch.full((count - len(importance),), -1)])
+    return importance.topk(count).indices.sort().values
+
+
+def _take(place: Tensor, old: Tensor, rows: Tensor, columns: Tensor | None = None) -> None:
+    """Fill known rows of a place; what they would read from fresh columns is zero. Fresh rows are left alone."""
+    taken = old[rows.clamp_min(0)]
+    if columns is not None:
+        taken = taken[:, columns.clamp_min(0)]
+        taken[:, columns < 0] = 0
+    known = rows >= 0
+    place[known] = taken[known]
 
 
 def _head_on(weights: Weights, trunk_px: int, kind: str) -> Tensor | None:

@@ -32,6 +32,7 @@ from training.inherit import Ancestor, begin_from
 from training.progress import draw_progress_sheets
 from training.recipe import Recipe, Stage
 from training.state import Position, build_networks
+from training.teacher import Teacher
 from training.trainer import StageTrainer, begin_with_attributes
 
 
@@ -122,6 +123,10 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
         (run / "recipe.json").write_bytes(resolved)
         (run / "versions.json").write_bytes(msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
 
+    teacher = None
+    if recipe.distil is not None and recipe.start is not None:
+        taught = {stage.size_px for stage in recipe.stage if not stage.adversarial}
+        teacher = Teacher.open(Path(recipe.start.checkpoint), data.control_ranges, taught, fabric.device)
     sampler = PairSampler(data, split.train)
     writer = SummaryWriter(str(run / "tensorboard"), purge_step=position.images) if fabric.is_global_zero else None
     final = run / "final.pt"
@@ -129,7 +134,8 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
         stage = recipe.stage[position.stage]
         if stage.attributes and networks.known is None:
             begin_with_attributes(networks, datasets[stage.size_px], split.train, fabric.device)
-        trainer = StageTrainer(fabric, recipe, stage, networks, datasets[stage.size_px], split.train)
+        stage_data = datasets[stage.size_px]
+        trainer = StageTrainer(fabric, recipe, stage, networks, stage_data, split.train, teacher=teacher)
         if position.stage_images == 0:
             trainer.enter(console)
         elif optimizers_state is not None:

@@ -48,6 +48,13 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: str  # final.pt of another run, relative to the working directory
 
 
+class Distil(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Part of what is shown is drawn by the network that the run began with, the teacher; not in adversarial stages."""
+
+    share: float = 0.5  # of each batch: people and poses that no data set has
+    weight: float = 1.0  # of such a picture, relative to one of the data
+
+
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the loss terms, relative to the mean absolute error of premultiplied RGBA."""
 
@@ -88,6 +95,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stage: tuple[Stage, ...]
     model: Model = Model()
     start: Start | None = None
+    distil: Distil | None = None
     loss: Loss = Loss()
     seed: int = 1
     precision: str = "bf16-mixed"  # of Lightning Fabric: 32-true, bf16-mixed, 16-mixed
@@ -162,6 +170,11 @@ def _check(recipe: Recipe, path: Path) -> None:
         raise RecipeError(
             f"{path}: model.channels and model.blocks differ in length; give one number of each per size."
         )
+    if recipe.distil is not None:
+        if recipe.start is None:
+            raise RecipeError(f"{path}: [distil] needs a teacher; name its checkpoint in [start].")
+        if not 0 < recipe.distil.share < 1 or recipe.distil.weight <= 0:
+            raise RecipeError(f"{path}: distil.share must lie between 0 and 1, and distil.weight above 0.")
     possible = [8 * 2**index * model.head for index in range(len(model.channels))]
     if not recipe.stage:
         raise RecipeError(f"{path}: there is no [[stage]]; a run needs at least one.")

@@ -63,7 +63,20 @@ def build_networks(recipe: Recipe, control_ranges: list[tuple[float, float, floa
     """Fresh networks; the weights depend on the recipe's seed alone."""
     torch.manual_seed(recipe.seed)
     model = recipe.model
-    generator = Generator(
+    generator = build_generator(recipe, control_ranges)
+    encoder = Encoder(w_dim=model.w_dim)
+    discriminator = Discriminator(controls=control_ranges, channels=model.discriminator_channels)
+    thumbnail = Thumbnail(w_dim=model.w_dim)
+    networks = Networks(generator, encoder, thumbnail, discriminator, copy.deepcopy(generator), copy.deepcopy(encoder))
+    for net in (networks.generator_ema, networks.encoder_ema):
+        net.requires_grad_(False).eval()
+    return networks
+
+
+def build_generator(recipe: Recipe, control_ranges: list[tuple[float, float, float]]) -> Generator:
+    """A fresh generator of the recipe's sizes."""
+    model = recipe.model
+    return Generator(
         w_dim=model.w_dim,
         controls=control_ranges,
         channels=model.channels,
@@ -73,13 +86,6 @@ def build_networks(recipe: Recipe, control_ranges: list[tuple[float, float, floa
         sizes_px=sorted({stage.size_px for stage in recipe.stage}),
         code_dim=model.code_dim,
     )
-    encoder = Encoder(w_dim=model.w_dim)
-    discriminator = Discriminator(controls=control_ranges, channels=model.discriminator_channels)
-    thumbnail = Thumbnail(w_dim=model.w_dim)
-    networks = Networks(generator, encoder, thumbnail, discriminator, copy.deepcopy(generator), copy.deepcopy(encoder))
-    for net in (networks.generator_ema, networks.encoder_ema):
-        net.requires_grad_(False).eval()
-    return networks
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -28,9 +28,10 @@ from training.muon import Muon
 from training.networks import THUMBNAIL_PX
 from training.people import Mapping, WholeAttributes
 from training.prior import fit_mapping
-from training.recipe import Recipe, Stage
+from training.recipe import Distil, Recipe, Stage
 from training.reconstruction import reconstruction_loss
 from training.state import Networks, Position
+from training.teacher import Teacher
 
 LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
 ATTRIBUTE_NOISE = 0.05  # the same for attributes, in the prior's fit; words are 0 or 1, numbers have variance 1
@@ -56,6 +57,10 @@ class Batch:
     controls: Tensor
     regions: Tensor
 
+    def take(self, rows: slice) -> Batch:
+        """Some of it."""
+        return Batch(self.target[rows], self.identity[rows], self.controls[rows], self.regions[rows])
+
 
 class StageTrainer:
     """One stage's networks, optimisers and losses."""
@@ -68,7 +73,10 @@ class StageTrainer:
         networks: Networks,
         dataset: Dataset,
         frames: np.ndarray[Any, Any],
+        *,
+        teacher: Teacher | None = None,
     ) -> None:
+        self._teacher = teacher
         self.fabric, self.recipe, self.stage, self.networks = fabric, recipe, stage, networks
         self.dataset, self.frames = dataset, frames
         networks.encoder.requires_grad_(not stage.adversarial)
@@ -166,12 +174,31 @@ class StageTrainer:
     def _reconstruction_step(self, batch: Batch) -> dict[str, Tensor]:
         """Draw every picture from the latent of who it shows and its controls."""
         self._forget_gradients()
+        if self._teacher is not None and self.recipe.distil is not None:
+            return self._distillation_step(batch, self._teacher, self.recipe.distil)
         latent, guides = self._known_latents(batch) if self.stage.attributes else self._latents_of_partners(batch)
         straight = self._generator(latent, batch.controls, self.stage.size_px).float()
         loss, terms = self._reconstruction_loss(straight, batch)
         loss = loss + _weighted(guides, self.recipe.loss)
         self.fabric.backward(loss)
         return {**terms, **guides, "loss": loss}
+
+    def _distillation_step(self, batch: Batch, teacher: Teacher, distil: Distil) -> dict[str, Tensor]:
+        """The same, with a share of the batch drawn by the teacher: people it makes up, in the poses of that share."""
+        taught = min(max(2, round(len(batch.target) * distil.share / 2) * 2), len(batch.target) - 2)
+        shown, size = batch.take(slice(0, -taught)), self.stage.size_px
+        latent, guides = self._known_latents(shown) if self.stage.attributes else self._latents_of_partners(shown)
+        made_up = teacher.people(latent.detach(), taught)
+        poses = batch.take(slice(-taught, None))
+        with self.fabric.autocast():
+            lesson = replace(poses, target=teacher.draw(made_up, poses.controls, size))
+        straight = self._generator(torch.cat([latent, made_up]), torch.cat([shown.controls, poses.controls]), size)
+        own, terms = self._reconstruction_loss(straight[:-taught].float(), shown)
+        learnt, _ = self._reconstruction_loss(straight[-taught:].float(), lesson)
+        share = taught / len(batch.target)
+        loss = own * (1 - share) + learnt * (share * distil.weight) + _weighted(guides, self.recipe.loss)
+        self.fabric.backward(loss)
+        return {**terms, **guides, "taught": learnt, "loss": loss}
 
     def _latents_of_partners(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The encoder's view of the pair's other picture: what the controls say must come from the controls."""
