@@ -125,8 +125,8 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
 
     teacher = None
     if recipe.distil is not None and recipe.start is not None:
-        taught = {stage.size_px for stage in recipe.stage if not stage.adversarial}
-        teacher = Teacher.open(Path(recipe.start.checkpoint), data.control_ranges, taught, fabric.device)
+        lessons = {stage.size_px for stage in recipe.stage if not stage.adversarial}
+        teacher = Teacher.open(Path(recipe.start.checkpoint), data.control_ranges, lessons, fabric.device)
     sampler = PairSampler(data, split.train)
     writer = SummaryWriter(str(run / "tensorboard"), purge_step=position.images) if fabric.is_global_zero else None
     final = run / "final.pt"

@@ -144,6 +144,11 @@ def load_recipe(source: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     return recipe
 
 
+def taught(distil: Distil, stage: Stage) -> int:
+    """How many pictures of a batch the teacher draws: whole pairs, at least one."""
+    return max(2, round(stage.batch * distil.share / 2) * 2)
+
+
 def _apply(table: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator:
@@ -175,6 +180,8 @@ def _check(recipe: Recipe, path: Path) -> None:
             raise RecipeError(f"{path}: [distil] needs a teacher; name its checkpoint in [start].")
         if not 0 < recipe.distil.share < 1 or recipe.distil.weight <= 0:
             raise RecipeError(f"{path}: distil.share must lie between 0 and 1, and distil.weight above 0.")
+        if any(taught(recipe.distil, stage) > stage.batch - 4 for stage in recipe.stage if not stage.adversarial):
+            raise RecipeError(f"{path}: distil.share leaves fewer than 4 pictures of the data in a batch; lower it.")
     possible = [8 * 2**index * model.head for index in range(len(model.channels))]
     if not recipe.stage:
         raise RecipeError(f"{path}: there is no [[stage]]; a run needs at least one.")

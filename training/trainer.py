@@ -28,7 +28,7 @@ from training.muon import Muon
 from training.networks import THUMBNAIL_PX
 from training.people import Mapping, WholeAttributes
 from training.prior import fit_mapping
-from training.recipe import Distil, Recipe, Stage
+from training.recipe import Distil, Recipe, Stage, taught
 from training.reconstruction import reconstruction_loss
 from training.state import Networks, Position
 from training.teacher import Teacher
@@ -185,17 +185,16 @@ class StageTrainer:
 
     def _distillation_step(self, batch: Batch, teacher: Teacher, distil: Distil) -> dict[str, Tensor]:
         """The same, with a share of the batch drawn by the teacher: people it makes up, in the poses of that share."""
-        taught = min(max(2, round(len(batch.target) * distil.share / 2) * 2), len(batch.target) - 2)
-        shown, size = batch.take(slice(0, -taught)), self.stage.size_px
+        count, size = taught(distil, self.stage), self.stage.size_px
+        shown, poses = batch.take(slice(0, -count)), batch.take(slice(-count, None))
         latent, guides = self._known_latents(shown) if self.stage.attributes else self._latents_of_partners(shown)
-        made_up = teacher.people(latent.detach(), taught)
-        poses = batch.take(slice(-taught, None))
+        made_up = teacher.people(latent.detach(), count)
         with self.fabric.autocast():
             lesson = replace(poses, target=teacher.draw(made_up, poses.controls, size))
         straight = self._generator(torch.cat([latent, made_up]), torch.cat([shown.controls, poses.controls]), size)
-        own, terms = self._reconstruction_loss(straight[:-taught].float(), shown)
-        learnt, _ = self._reconstruction_loss(straight[-taught:].float(), lesson)
-        share = taught / len(batch.target)
+        own, terms = self._reconstruction_loss(straight[:-count].float(), shown)
+        learnt, _ = self._reconstruction_loss(straight[-count:].float(), lesson)
+        share = count / len(batch.target)
         loss = own * (1 - share) + learnt * (share * distil.weight) + _weighted(guides, self.recipe.loss)
         self.fabric.backward(loss)
         return {**terms, **guides, "taught": learnt, "loss": loss}

@@ -148,7 +148,7 @@ def _work(model: Model) -> int:
     return total + 9 * before * 4 * model.head**2 * pixels
 
 
-@pytest.mark.parametrize("wrong", ["distil.share=1.0", "distil.share=0.0", "distil.weight=0"])
+@pytest.mark.parametrize("wrong", ["distil.share=1.0", "distil.share=0.9", "distil.share=0.0", "distil.weight=0"])
 def test_impossible_lessons_are_refused(wrong: str) -> None:
     with pytest.raises(RecipeError, match="distil"):
         load_recipe("compress", (wrong,))
