@@ -14,8 +14,9 @@ from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_END
 from engine_bridge.errors import BunrakuError
 
 from . import machine
-from .character import Character, shipped_folder
-from .engines import BACKENDS, availability, choose, shared_threads, usable_cores
+from .character import SHIPPED, Character, find_character, shipped_folder
+from .engine_cache import EngineCache
+from .engines import BACKENDS, BY_NAME, ON_GPU, availability, cuda_driver, open_engine
 from .sinks import ffmpeg_path, film_encoder_name
 
 GOOD: Final = "ok"
@@ -59,8 +60,10 @@ def _python() -> Finding:
 
 
 def _processor() -> Finding:
-    cores = usable_cores()
-    found = f"{machine.processor()}, {cores} cores, {shared_threads()} for inference beside a game"
+    cores = machine.usable_cores()
+    ours = machine.profile_threads("shared")
+    known = ", ".join(machine.instructions()) or "instruction sets unknown"
+    found = f"{machine.processor()}, {cores} cores, {ours} for inference beside a game; {known}"
     few = cores < 2
     return Finding("processor", LIMITED if few else GOOD, found, "One core must share with the game." if few else "")
 
@@ -73,23 +76,49 @@ def _memory() -> Finding:
     return Finding("memory", LIMITED if low else GOOD, f"{free:.1f} GiB free", "Close something." if low else "")
 
 
+def _gpu() -> Finding:
+    gpu = cuda_driver.find_gpu()
+    if isinstance(gpu, str):
+        return Finding("gpu", LIMITED, gpu, "Characters play on the processor; see the engines below.")
+    memory = f"{gpu.memory_bytes / 2**30:.1f} GiB"
+    found = f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}, driver {gpu.driver}"
+    return Finding("gpu", GOOD, found)
+
+
 def _engine() -> Finding:
+    """What `auto` really does with the shipped character, by doing it."""
     try:
-        chosen, passed_over = choose("auto")
+        with Character.open(find_character(SHIPPED)) as character, open_engine("auto", character) as choice:
+            found = f"auto uses {choice.sentence()}"
     except BunrakuError as error:
         return Finding("engine", MISSING, str(error), "pip install onnxruntime")
-    others = "; ".join(f"{name}: {reason}" for name, reason in passed_over)
-    return Finding("engine", GOOD, f"auto uses {chosen}" + (f" ({others})" if others else ""))
+    return Finding("engine", GOOD, found, _faster(choice.engine.description.backend))
+
+
+def _faster(chosen: str) -> str:
+    """What would be faster here, and the command that gets it; empty if nothing."""
+    if chosen in ON_GPU:
+        return ""
+    if not isinstance(cuda_driver.find_gpu(), str):
+        return 'The GPU would be faster: pip install "bunraku[tensorrt-rtx]"'
+    if chosen == "onnxruntime" and machine.instructions() and "asimd" not in machine.instructions():
+        return 'OpenVINO is faster on this processor: pip install "bunraku[openvino]"'
+    return ""
 
 
 def _backend(name: str) -> Callable[[], Finding]:
     def look() -> Finding:
-        reason = availability()[name]
-        if reason:
-            return Finding(name, LIMITED, reason)
-        return Finding(name, GOOD, version(name))
+        reason, _, advice = availability()[name].partition("; ")
+        return Finding(name, LIMITED, reason, advice) if reason else Finding(name, GOOD, "can be used")
 
     return look
+
+
+def _built() -> Finding:
+    cache = EngineCache()
+    entries = cache.entries()
+    size = sum(size for _, size in entries) / 2**20
+    return Finding("built engines", GOOD, f"{len(entries)} in {cache.folder}, {size:.0f} MiB")
 
 
 def _window() -> Finding:
@@ -146,8 +175,10 @@ _CHECKS: Final[tuple[tuple[str, Callable[[], Finding]], ...]] = (
     ("python", _python),
     ("processor", _processor),
     ("memory", _memory),
+    ("gpu", _gpu),
     ("engine", _engine),
-    *((name, _backend(name)) for name in BACKENDS),
+    *((name, _backend(name)) for name in (*BACKENDS, *BY_NAME)),
+    ("built engines", _built),
     ("window", _window),
     ("films", _ffmpeg),
     ("ports", _ports),

@@ -96,7 +96,8 @@ class ModulatedBlock(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """[N, C, H, W] and code [N, code_dim] -> [N, C, H, W]."""
-        scale_in, scale_out, shift = self.affine(code)[:, :, None, None].chunk(3, 1)
+        # A split into fixed sizes: a chunk is exported as arithmetic on shapes.
+        scale_in, scale_out, shift = self.affine(code)[:, :, None, None].split(self.a.in_channels, 1)
         # Bounded scales: their products through the trunk must not run away at a high learning rate.
         hidden = self.a(x * (1 + torch.tanh(scale_in))) * (1 + torch.tanh(scale_out)) + shift
         out: Tensor = x + self.b(lrelu(hidden))

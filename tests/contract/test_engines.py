@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
+from engine_bridge.errors import EngineError
 from runtime.character import Character
 from runtime.engine import Engine
-from runtime.engines import NAMES, availability, choose, choose_engine
+from runtime.engines import Candidate, EngineSettings, availability, make_engine
 from tests.tiny_character import W_DIM, write_tiny
 
 CONTROLS = 38
@@ -24,13 +23,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(name: str, tiny: Path) -> Engine:
-    if name != "synthetic" and find_spec(name) is None:
-        pytest.skip(f"{name} is not installed")
+    if reason := availability().get(name):
+        pytest.skip(f"{name}: {reason}")
     with Character.open(tiny) as character:
-        return choose_engine(name, character, threads=1).engine
+        return make_engine(Candidate(name, "fp32"), character, EngineSettings(threads=1))
 
 
-@pytest.fixture(params=["synthetic", "onnxruntime", "openvino"])
+@pytest.fixture(params=["synthetic", *availability()])
 def engine(request: pytest.FixtureRequest, tiny: Path) -> Engine:
     return make(request.param, tiny)
 
@@ -44,7 +43,8 @@ def inputs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def test_it_says_what_it_is_before_it_is_active(engine: Engine) -> None:
     about = engine.description
-    assert about.label == f"{about.backend}/{about.provider}"
+    assert about.label.startswith(f"{about.backend}/")
+    assert about.label.endswith(" fp32")
     assert (about.w_dim, about.num_controls, about.width, about.height) == (W_DIM, CONTROLS, 32, 32)
     assert about.version
     assert about.precision == "fp32"
@@ -171,30 +171,3 @@ def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> N
     engine = OnnxRuntimeEngine(b"\x08\x0a", w_dim=1, num_controls=1, width=1, height=1, threads=1, precision="fp32")
     with pytest.raises(EngineError, match="refuses the generator"):
         engine.activate()
-
-
-def test_auto_takes_the_first_that_is_there_and_says_what_it_passed_over() -> None:
-    name, passed_over = choose("auto")
-    reasons = availability()
-    assert reasons[name] == ""
-    assert dict(passed_over)["tensorrt"] == "not in this release"
-    assert name == ("openvino" if find_spec("openvino") else "onnxruntime")
-    assert "auto" in NAMES
-
-
-@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
-def test_a_named_engine_that_cannot_be_used_is_an_error(name: str, tiny: Path) -> None:
-    with Character.open(tiny) as character, pytest.raises(EngineUnavailable, match="not in this release"):
-        choose_engine(name, character)
-
-
-def test_what_the_character_or_machine_lacks_is_told(tiny: Path) -> None:
-    with Character.open(tiny) as character:
-        with pytest.raises(CharacterError, match="no int8 generator"):
-            choose_engine("onnxruntime", character, precision="int8")
-        with pytest.raises(EngineUnavailable, match="fp16"):
-            choose_engine("onnxruntime", character, precision="fp16")
-    with pytest.raises(CharacterError, match="needs a character"):
-        choose_engine("onnxruntime", None)
-    with pytest.raises(EngineUnavailable, match="There is no engine"):
-        choose("cuda")

@@ -1,0 +1,2 @@
+def unavailable() -> str:
+    return "not in this release"
