@@ -97,15 +97,14 @@ class Choice:
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.passed_over:
             by_reason.setdefault(reason.partition(";")[0], []).append(name)
-        return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+        return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
 
     def sentence(self) -> str:
         """One line for people: what was chosen, and why nothing better."""
         about = self.engine.description
         text = f"{about.label} ({about.version}"
         text += f", {about.threads} thread{'s' * (about.threads > 1)})" if about.on_cpu else ")"
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.passed_over)
-        return f"{text}, passed over {reasons}" if reasons else text
+        return f"{text}; faster ones passed over: {self.note}" if self.passed_over else text
 
 
 def availability() -> dict[str, str]:
@@ -183,7 +182,7 @@ def _lacking(backend: str, precision: str, character: Character, *, chosen: bool
 
 
 def _without(precision: str) -> str:
-    gate = ": it is exported only when its pictures pass a quality gate" if precision == "int8" else ""
+    gate = "; it is exported only when its pictures pass a quality gate" if precision == "int8" else ""
     return f"has no {precision} generator{gate}"
 
 
