@@ -1,0 +1,67 @@
+"""The code for TensorRT fits the real package's signatures, on machines that have neither the package nor a GPU."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.tensorrt_stubs import tensorrt_stubs
+from tests.wheels import Unobtainable
+
+OURS = (
+    "runtime/build.py",
+    "runtime/engines/tensorrt.py",
+    "runtime/engines/tensorrt_log.py",
+    "runtime/engines/tensorrt_plan.py",
+)
+PLANTED = "tests/contract/planted_tensorrt_errors.py"
+
+
+@pytest.fixture(scope="module")
+def complaints() -> dict[str, dict[int, set[str]]]:
+    """What mypy says of each file: line to codes of errors."""
+    if find_spec("mypy") is None:
+        pytest.skip("mypy is not installed (extra: dev)")
+    try:
+        stubs = tensorrt_stubs()
+    except Unobtainable as reason:
+        pytest.skip(f"no stubs of TensorRT: {reason}")
+    # Where TensorRT is not installed our classes derive from Any and say so in a comment, which is idle here.
+    options = ["--no-warn-unused-ignores", "--show-error-codes", "--no-pretty"]
+    options += ["--cache-dir", str(stubs.with_name(f"{stubs.name}-mypy"))]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, *OURS, PLANTED],
+        cwd=REPOSITORY,
+        env={**os.environ, "MYPYPATH": str(stubs)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    found: dict[str, dict[int, set[str]]] = {}
+    for line in done.stdout.splitlines():
+        error = re.match(r"(.+?):(\d+): error: .*\[([\w-]+)\]$", line)
+        if error:
+            found.setdefault(Path(error[1]).as_posix(), {}).setdefault(int(error[2]), set()).add(error[3])
+    return found
+
+
+def test_our_code_fits_tensorrt(complaints: dict[str, dict[int, set[str]]]) -> None:
+    assert {file: lines for file, lines in complaints.items() if file != PLANTED} == {}
+
+
+def test_the_check_finds_every_planted_error(complaints: dict[str, dict[int, set[str]]]) -> None:
+    lines = (REPOSITORY / PLANTED).read_text(encoding="utf-8").splitlines()
+    planted = {
+        number: {found[1]} for number, line in enumerate(lines, 1) if (found := re.search(r"# planted: ([\w-]+)", line))
+    }
+    assert len(planted) >= 16
+    assert complaints[PLANTED] == planted
