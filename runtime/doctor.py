@@ -16,7 +16,8 @@ from engine_bridge.errors import BunrakuError
 from . import machine
 from .character import SHIPPED, Character, find_character, shipped_folder
 from .engine_cache import EngineCache
-from .engines import BACKENDS, BY_NAME, ON_GPU, availability, cuda_driver, open_engine
+from .engines import BACKENDS, BY_NAME, ON_GPU, availability, open_engine
+from .engines.cuda_driver import cuda_driver
 from .sinks import ffmpeg_path, film_encoder_name
 
 GOOD: Final = "ok"
@@ -77,12 +78,14 @@ def _memory() -> Finding:
 
 
 def _gpu() -> Finding:
-    gpu = cuda_driver.find_gpu()
-    if isinstance(gpu, str):
-        return Finding("gpu", LIMITED, gpu, "Characters play on the processor; see the engines below.")
-    memory = f"{gpu.memory_bytes / 2**30:.1f} GiB"
-    found = f"{gpu.name}, compute capability {gpu.compute_capability}, {memory}, driver {gpu.driver}"
-    return Finding("gpu", GOOD, found)
+    driver = cuda_driver()
+    if driver.missing:
+        found, _, advice = driver.missing.partition("; ")
+        return Finding("gpu", LIMITED, found, advice)
+    gpus = (
+        f"{g.name}, compute capability {g.compute_capability}, {g.memory_bytes / 2**30:.1f} GiB" for g in driver.gpus
+    )
+    return Finding("gpu", GOOD, f"{'; '.join(gpus)}; driver for CUDA {driver.version}")
 
 
 def _engine() -> Finding:
@@ -99,7 +102,7 @@ def _faster(chosen: str) -> str:
     """What would be faster here, and the command that gets it; empty if nothing."""
     if chosen in ON_GPU:
         return ""
-    if not isinstance(cuda_driver.find_gpu(), str):
+    if not cuda_driver().missing:
         return 'The GPU would be faster: pip install "bunraku[tensorrt-rtx]"'
     if chosen == "onnxruntime" and machine.instructions() and "asimd" not in machine.instructions():
         return 'OpenVINO is faster on this processor: pip install "bunraku[openvino]"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, TypedDict
 
 from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
 from runtime.character import Character, Role
@@ -190,6 +190,13 @@ def _has_int8() -> bool:
     return bool({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"} & set(instructions()))
 
 
+class _Size(TypedDict):
+    w_dim: int
+    num_controls: int
+    width: int
+    height: int
+
+
 def make_engine(
     candidate: Candidate,
     character: Character,
@@ -211,7 +218,7 @@ def make_engine(
     backend, precision = candidate.backend, candidate.precision
     frame = character.manifest.frame
     model = character.read(MEMBERS.get(precision, "generator.onnx"))
-    size = {
+    size: _Size = {
         "w_dim": character.w_dim,
         "num_controls": len(character.controls),
         "width": frame.width,
@@ -224,7 +231,7 @@ def make_engine(
             model, layout=character.layout, precision=precision, batches=settings.batches, progress=progress, **size
         )
     if backend == "tensorrt-rtx":
-        return tensorrt_rtx.TensorRtRtxEngine(model, precision=precision, **size)
+        return tensorrt_rtx.TensorRtRtxEngine(model, precision=precision, max_batch=max(settings.batches), **size)
     threads = profile_threads(settings.profile) if settings.threads is None else settings.threads
     if backend == "openvino":
         return openvino.OpenVinoEngine(model, threads=threads, precision=precision, profile=settings.profile, **size)

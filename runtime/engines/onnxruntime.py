@@ -16,6 +16,8 @@ from engine_bridge.errors import EngineError, EngineUnavailable
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.machine import ThreadProfile
 
+from .cuda_driver import cuda_driver
+
 CPU: Final = "CPUExecutionProvider"
 # The name that `--engine` takes -> the provider that the library calls by this name.
 PROVIDERS: Final = {
@@ -47,6 +49,8 @@ def unavailable(name: str) -> str:
         return ""
     if name == "coreml" and sys.platform != "darwin":
         return "only on macOS"
+    if name == "cuda" and (missing := cuda_driver().missing):
+        return missing
     package = _PACKAGES.get(name, "onnxruntime")
     try:
         version(package)

@@ -122,7 +122,7 @@ class TensorRtEngine(Engine):
             batches=self._batches,
         )
         self._description = EngineDescription(
-            "tensorrt", gpu.name, str(tensorrt.__version__), precision, 1, w_dim, num_controls, width, height
+            "tensorrt", gpu.name, str(tensorrt.__version__), precision, 0, w_dim, num_controls, width, height
         )
         self._lanes: dict[int, GpuLane] = {}
         self._held = ExitStack()

@@ -119,7 +119,7 @@ class TensorRtRtxEngine(Engine):
         # A folder for each network: the plugin names its files after nodes, which two characters may share.
         self._kept = (cache or EngineCache()).folder / key.name
         self._description = EngineDescription(
-            "tensorrt-rtx", gpu.name, str(plugin.__version__), precision, 1, w_dim, num_controls, width, height
+            "tensorrt-rtx", gpu.name, str(plugin.__version__), precision, 0, w_dim, num_controls, width, height
         )
 
     @property
