@@ -107,17 +107,20 @@ class Choice:
         return f"{text}; faster ones passed over: {self.note}" if self.passed_over else text
 
 
+def unavailable(backend: str) -> str:
+    """Why this backend cannot be used here, and after a semicolon what to do; empty if it can. May load its library."""
+    if backend == "tensorrt":
+        return tensorrt.unavailable()
+    if backend == "tensorrt-rtx":
+        return tensorrt_rtx.unavailable()
+    if backend == "openvino":
+        return openvino.unavailable()
+    return onnxruntime.unavailable(backend)
+
+
 def availability() -> dict[str, str]:
-    """Backend to the reason why it cannot be used here; empty if it can."""
-    return {
-        "tensorrt": tensorrt.unavailable(),
-        "tensorrt-rtx": tensorrt_rtx.unavailable(),
-        "cuda": onnxruntime.unavailable("cuda"),
-        "openvino": openvino.unavailable(),
-        "onnxruntime": onnxruntime.unavailable("onnxruntime"),
-        "directml": onnxruntime.unavailable("directml"),
-        "coreml": onnxruntime.unavailable("coreml"),
-    }
+    """Every backend with the reason why it cannot be used here; empty if it can."""
+    return {backend: unavailable(backend) for backend in (*BACKENDS, *BY_NAME)}
 
 
 def candidates(
@@ -143,23 +146,20 @@ def candidates(
         raise EngineUnavailable(f'There is no precision "{precision}". Choose one of: {", ".join(PRECISIONS)}.')
     if precision in MEMBERS and MEMBERS[precision] not in character:
         raise CharacterError(f"{character.path.name} {_without(precision)}. Choose --precision fp32 or auto.")
-    reasons = availability()
-    if name != "auto" and reasons[name]:
-        raise EngineUnavailable(
-            f"The engine {name} cannot be used: {reasons[name]}. `--engine auto` finds one that can."
-        )
+    if name != "auto" and (reason := unavailable(name)):
+        raise EngineUnavailable(f"The engine {name} cannot be used: {reason}. `--engine auto` finds one that can.")
     found: list[Candidate] = []
     passed: list[tuple[str, str]] = []
     for backend in BACKENDS if name == "auto" else (name,):
-        if reasons[backend]:
-            passed += [] if found else [(backend, reasons[backend])]
+        if reason := unavailable(backend):
+            passed += [] if found else [(backend, reason)]
             continue
         for each in PRECISIONS_OF[backend] if precision == "auto" else (precision,):
-            reason = _lacking(backend, each, character, chosen=precision != "auto")
-            if not reason:
+            lack = _lacking(backend, each, character, chosen=precision != "auto")
+            if not lack:
                 found.append(Candidate(backend, each))
             elif not found:
-                passed.append((f"{backend} {each}", reason))
+                passed.append((f"{backend} {each}", lack))
     if not found:
         told = "; ".join(f"{what}: {why}" for what, why in passed)
         raise EngineUnavailable(f"Nothing here can play {character.path.name} like that ({told}). Choose `auto`.")

@@ -18,7 +18,13 @@ _PRECISION_HINT: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 def unavailable() -> str:
     """Why it cannot be used here; empty if it can."""
-    return "" if find_spec("openvino") else 'not installed; pip install "bunraku[openvino]"'
+    if find_spec("openvino") is None:
+        return 'not installed; pip install "bunraku[openvino]"'
+    try:
+        import openvino  # noqa: F401
+    except Exception as error:  # the edge: broken libraries fail in many ways, and another engine may still play
+        return f'installed, but cannot be imported ({error}); pip install --force-reinstall "bunraku[openvino]"'
+    return ""
 
 
 @functools.cache
@@ -48,12 +54,10 @@ class OpenVinoEngine(Engine):
         profile: ThreadProfile = "shared",
     ) -> None:
         super().__init__()
-        try:
-            import openvino
-        except ImportError as error:
-            raise EngineUnavailable(
-                f'OpenVINO cannot be imported ({error}). Install it: pip install "bunraku[openvino]"'
-            ) from error
+        if reason := unavailable():
+            raise EngineUnavailable(f"OpenVINO cannot be used: {reason}. `--engine auto` finds an engine that can.")
+        import openvino
+
         self._library = openvino
         self._model = model
         self._request: Any = None

@@ -22,6 +22,7 @@ from runtime.engines import (
     candidates,
     make_engine,
     open_engine,
+    unavailable,
 )
 from runtime.self_test import check_against_preview
 from tests.tiny_character import generator, manifest, members, write_tiny
@@ -82,12 +83,12 @@ def test_what_is_installed_but_broken_is_passed_over_by_auto_and_an_error_when_n
     for name in [name for name in sys.modules if name.split(".")[0] == "openvino"]:
         monkeypatch.delitem(sys.modules, name)
     with Character.open(tiny) as character:
-        with open_engine("auto", character, precision="fp32", settings=ONE_THREAD) as choice:
+        with open_engine("auto", character, settings=ONE_THREAD) as choice:
             assert choice.engine.description.backend == "onnxruntime"
-            assert "wrong ELF class" in dict(choice.passed_over)["openvino fp32"]
+            assert "wrong ELF class" in dict(choice.passed_over)["openvino"]
             assert "wrong ELF class" in choice.sentence()
         with pytest.raises(EngineUnavailable, match="wrong ELF class"):
-            open_engine("openvino", character, precision="fp32")
+            open_engine("openvino", character)
 
 
 def test_a_graph_that_a_library_refuses_is_passed_over_by_auto_and_an_error_when_named(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_auto_takes_int8_where_the_character_brings_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("auto", "synthetic")])
 def test_a_named_engine_plays_or_is_an_error_that_says_why(name: str, tiny: Path) -> None:
-    reason = availability()[name]
+    reason = unavailable(name)
     with Character.open(tiny) as character:
         if reason:
             with pytest.raises(EngineUnavailable) as caught:
