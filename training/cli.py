@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from engine_bridge.errors import BunrakuError, RecipeError
+
+if TYPE_CHECKING:
+    from training.dataset import Dataset
 
 app = typer.Typer(
     help="Train neural characters.",
@@ -28,6 +31,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A run's folder, or one of its .pt files.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", help="The data set, if it is not where the recipe says.")]
+Performance = Annotated[
+    Path | None,
+    typer.Option("--performance", help="A recording of controls to judge int8 by [speech that we make up]."),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override the recipe: section.key=value. Repeatable.")]
 
 
@@ -210,6 +217,10 @@ def export(
     refine: Annotated[
         bool, typer.Option("--refine/--no-refine", help="Fit named latents to their own pictures.")
     ] = True,
+    int8: Annotated[
+        bool, typer.Option("--int8/--no-int8", help="Try an int8 generator; it is left out if its pictures suffer.")
+    ] = True,
+    performance: Performance = None,
     as_json: Json = False,
 ) -> None:
     """Write a character file that the runtime plays.
@@ -224,9 +235,65 @@ def export(
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     manifest = export_character(trained, out, report=figures, refine=refine, note=_note)
+    precision = _add_int8(out, out, trained.dataset, performance) if int8 else None
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
-    _finish(as_json, {"character": str(out), "bytes": size, "identities": list(manifest.identities)})
+    result = {"character": str(out), "bytes": size, "identities": list(manifest.identities)}
+    _finish(as_json, result if precision is None else {**result, "int8": precision})
+
+
+@app.command()
+def quantise(
+    character: Annotated[str, typer.Argument(help="A character file, or the name of a shipped one.")],
+    out: Out,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="What it was trained on; without it, only poses of the runtime."),
+    ] = None,
+    performance: Performance = None,
+    as_json: Json = False,
+) -> None:
+    """Add an int8 generator to a character file, if its pictures do not suffer.
+
+    Example: `bunraku-train quantise aki.bunraku --data datasets/cast --out aki.int8.bunraku`
+    """
+    from runtime.character import Character, find_character
+    from training.dataset import open_dataset
+
+    source = find_character(character)
+    with Character.open(source) as opened:
+        side = opened.manifest.frame.width
+    dataset = None if data is None else open_dataset(data, side)
+    precision = _add_int8(source, out, dataset, performance)
+    _finish(as_json, {"character": str(out), "int8": precision})
+
+
+def _add_int8(source: Path, out: Path, dataset: Dataset | None, performance: Path | None) -> dict[str, Any]:
+    """Run the precision gate and say what it found; the worst picture goes beside the file."""
+    import msgspec
+    from rich.table import Table
+
+    from runtime.drivers import read_recording
+    from training import gate
+    from training.precision import add_int8
+
+    recording = None if performance is None else read_recording(performance)
+    worst = out.with_suffix(".int8.png")
+    report = add_int8(source, out, dataset=dataset, recording=recording, note=_note, worst=worst)
+    table = Table("int8 against fp32", *(figures.engine for figures in report.figures), "must be", box=None)
+    for limit in gate.LIMITS:
+        found = (getattr(figures, limit.figure) for figures in report.figures)
+        sign = ">=" if limit.least else "<="
+        table.add_row(
+            limit.figure, *("" if f is None else f"{f:g}" for f in found), f"{sign} {limit.value:g} {limit.unit}"
+        )
+    console.print(table)
+    console.print(report.sentence(), highlight=False)
+    if report.kept_float:
+        console.print(f"layers in fp32: {', '.join(report.kept_float)}", highlight=False)
+    console.print(f"worst picture: {worst}", highlight=False)
+    result: dict[str, Any] = msgspec.to_builtins(report)
+    return result
 
 
 def _note(text: str) -> None:

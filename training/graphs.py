@@ -141,14 +141,14 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
     for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
-    _halve_weights(model)
+    halve_weights(model)
     model.producer_name, model.producer_version = "bunraku", ""
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString()
     return data
 
 
-def _halve_weights(model: onnx.ModelProto) -> None:
+def halve_weights(model: onnx.ModelProto) -> None:
     """Store large weights as fp16 with a cast back to fp32, which every runtime folds away while loading.
 
     Halves the file; the rounding is far below what a byte of a picture can show.

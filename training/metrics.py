@@ -52,10 +52,10 @@ def detail(picture: Tensor) -> Tensor:
     return F.conv2d(_luma(picture), kernel).abs().mean((1, 2, 3))
 
 
-def alpha_edge_error(picture: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error of alpha within two pixels of the target's silhouette."""
-    alpha = target[:, 3:]
-    spread = F.max_pool2d(alpha, 5, 1, 2) + F.max_pool2d(-alpha, 5, 1, 2)
+def alpha_edge_error(picture: Tensor, target: Tensor, *, band_px: int = 2) -> Tensor:
+    """Mean absolute error of alpha within so many pixels of the target's silhouette."""
+    alpha, side = target[:, 3:], 2 * band_px + 1
+    spread = F.max_pool2d(alpha, side, 1, band_px) + F.max_pool2d(-alpha, side, 1, band_px)
     band = (spread > 0.5).to(alpha.dtype)
     error = (picture[:, 3:] - alpha).abs() * band
     return error.sum((1, 2, 3)) / band.sum((1, 2, 3)).clamp_min(1)

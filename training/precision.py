@@ -1,0 +1,324 @@
+"""A generator in int8 for a character file, if its pictures stand the comparison. Knows files, data sets and the gate.
+
+Quantise all convolutions, let the gate judge, put the most harmful ones back to fp32, and after a few tries give up:
+the report in the file then says why, and the file has no `generator.int8.onnx`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from engine_bridge.errors import DatasetError
+from runtime.character import Character, Role, write_character
+from runtime.drivers import Recording
+from runtime.engine import Engine, Pixels
+from runtime.engines import shared_threads
+from training import gate, metrics
+from training.dataset import Dataset, split_frames
+from training.pictures import premultiplied_tensor
+from training.quantise import Prepared, prepare, quantise
+from training.recipe import Data
+from training.sheets import Uint8, write_sheet
+from training.trajectories import Poses, joined, latents, people, perform
+
+TRIES: Final = 5
+BACK_AT_A_TIME: Final = 2  # layers that return to fp32 between two tries
+CALIBRATION_PEOPLE: Final = 24
+CALIBRATION_POSES: Final = 160  # of the data set; as many again are played
+STILLS: Final = 64  # of the data set; as many again are played
+SLOW_SCENES: Final = 3
+SLOW_FRAMES: Final = 60
+SLOW: Final = 0.5  # of the speed of life
+HARM_PICTURES: Final = 16  # looked at per layer
+
+Note = Callable[[str], None]
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """Both generators against held-out pictures of the data set, for a sense of proportion.
+
+    Attributes:
+        pictures: how many.
+        fp32_psnr_median_db: the reference's.
+        int8_psnr_median_db: the quantised one's.
+    """
+
+    pictures: int
+    fp32_psnr_median_db: float
+    int8_psnr_median_db: float
+
+
+class PrecisionReport(msgspec.Struct, frozen=True):
+    """What the gate found; stands in `report.json` as `precision.int8`.
+
+    Attributes:
+        passed: whether the file has the member.
+        figures: of each engine, at the last try.
+        limits: what they had to reach.
+        kept_float: layers that stayed as they were at the last try.
+        layers: how many there are.
+        tries: how often something was judged.
+        stills: single pictures compared.
+        slow_frames: frames of slow motion compared.
+        bytes: size of the quantised graph.
+        truth: None without a data set.
+    """
+
+    passed: bool
+    figures: tuple[gate.Figures, ...]
+    limits: dict[str, float]
+    kept_float: tuple[str, ...]
+    layers: int
+    tries: int
+    stills: int
+    slow_frames: int
+    bytes: int
+    truth: Truth | None = None
+
+    def sentence(self) -> str:
+        """One line for people."""
+        if self.passed:
+            kept = f", {len(self.kept_float)} of {self.layers} layers in fp32" if self.kept_float else ""
+            return f"int8 passed{kept}"
+        missed = {limit.figure: limit for figures in self.figures for limit in figures.failures()}
+        return "int8 refused: " + ", ".join(
+            f"{limit.figure} {limit.worst([getattr(f, limit.figure) for f in self.figures]):g} {limit.unit}"
+            f" (needs {limit.value:g})"
+            for limit in missed.values()
+        )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What to calibrate on and what to judge by.
+
+    Attributes:
+        calibration: never judged by.
+        stills: the first `len(truth)` of them show what `truth` shows.
+        slow: scenes in slow motion.
+        truth: uint8 [m, H, W, 4], premultiplied, of the data set.
+    """
+
+    calibration: Poses
+    stills: Poses
+    slow: tuple[Poses, ...]
+    truth: Uint8
+
+
+def ask(role: Role, dataset: Dataset | None, recording: Recording | None) -> Questions:
+    """Put together what this character will be asked to draw.
+
+    Args:
+        role: the character.
+        dataset: of the size of its pictures; None for poses of the drivers alone.
+        recording: a performance to judge by; None for speech and moods that the runtime makes up.
+
+    Raises:
+        DatasetError: its controls are not the character's.
+    """
+    who = people(role, CALIBRATION_PEOPLE)
+    calibration = [perform(role, key, seconds=8, fps=1, talks=True, seed=seed) for seed, key in enumerate(who)]
+    stills, truth = [], np.empty((0, role.height, role.width, 4), np.uint8)
+    if dataset is not None:
+        names = tuple(control.name for control in dataset.manifest.controls)
+        if names != tuple(control.name for control in role.controls):
+            raise DatasetError(
+                f"The data set's controls are not those of {role.name}. Give the data it was trained on."
+            )
+        held_out = Data("")
+        split = split_frames(
+            dataset, holdout_identities=held_out.holdout_identities, holdout_frames=held_out.holdout_frames
+        )
+        w = latents(role, who)
+        calibration.append(_crossed(w, dataset.controls[_spread(split.train, CALIBRATION_POSES)]))
+        named = {number: name for name, number in dataset.named.items() if name in role.latents.names}
+        shown = np.array([row for row in split.unseen_controls if int(dataset.identity[row]) in named], np.int64)
+        shown = _spread(shown, STILLS // 2)
+        if len(shown):
+            own = latents(role, [named[int(dataset.identity[row])] for row in shown])
+            stills.append(Poses(own, dataset.controls[shown]))
+            truth = np.array(dataset.pictures[shown])
+        others = split.unseen_identities if len(split.unseen_identities) else split.unseen_controls
+        stills.append(_crossed(w, dataset.controls[_spread(others, STILLS - len(shown))]))
+    scenes = list(enumerate(who[:: max(1, len(who) // 8)], start=100))
+    length_s = recording.duration_s if recording is not None else 60.0
+    played = {"recording": recording, "talks": recording is None}
+    for seed, key in scenes:
+        start_s = (seed - 100) / len(scenes) * length_s
+        stills.append(perform(role, key, seconds=STILLS / 8, fps=1, start_s=start_s, seed=seed, **played))  # type: ignore[arg-type]
+    slow = tuple(
+        perform(role, key, seconds=SLOW_FRAMES * SLOW / 60, speed=SLOW, start_s=0.3 * length_s, seed=seed, **played)  # type: ignore[arg-type]
+        for seed, key in scenes[:: max(1, len(scenes) // SLOW_SCENES)][:SLOW_SCENES]
+    )
+    return Questions(joined(calibration), joined(stills), slow, truth)
+
+
+def find_int8(
+    graph: bytes, role: Role, questions: Questions, *, note: Note = lambda _: None, worst: Path | None = None
+) -> tuple[bytes | None, PrecisionReport]:
+    """Look for a quantised generator that stands the comparison.
+
+    Args:
+        graph: the fp32 generator.
+        role: the character.
+        questions: see `ask`.
+        note: told what is being done.
+        worst: where to write the worst picture: fp32 | int8 | eight times the difference.
+
+    Returns:
+        The graph, None if none was found, and the report on the last try.
+    """
+    note("int8: measuring the generator at work")
+    prepared = prepare(graph, questions.calibration)
+    names = tuple(control.name for control in role.controls)
+    with _engine("onnxruntime", graph, role, "fp32") as reference:
+        exam = gate.set_exam(reference, names, questions.stills, questions.slow)
+    kept: tuple[str, ...] = ()
+    order: list[str] = []
+    tries = 0
+    while True:
+        tries += 1
+        note(f"int8: judging, {len(kept)} of {len(prepared.layers)} layers in fp32")
+        candidate = quantise(prepared, keep_float=kept)
+        judged = []
+        for backend in _backends():
+            with _engine(backend, candidate, role, "int8") as engine:
+                judged.append(gate.judge(exam, engine))
+        passed = not any(figures.failures() for figures, _ in judged)
+        if passed or tries == TRIES:
+            break
+        order = order or _most_harmful(prepared, exam, judged[0][1], role)
+        kept = tuple(order[: BACK_AT_A_TIME * tries])
+    drawn = judged[0][1]
+    if worst is not None:
+        _show_worst(worst, exam, drawn)
+    report = PrecisionReport(
+        passed=passed,
+        figures=tuple(figures for figures, _ in judged),
+        limits={limit.figure: limit.value for limit in gate.LIMITS},
+        kept_float=kept,
+        layers=len(prepared.layers),
+        tries=tries,
+        stills=len(exam.stills),
+        slow_frames=sum(map(len, exam.slow)),
+        bytes=len(candidate),
+        truth=_truth(questions.truth, exam.stills_drawn, drawn),
+    )
+    return (candidate if passed else None), report
+
+
+def add_int8(
+    character: Path,
+    out: Path,
+    *,
+    dataset: Dataset | None,
+    recording: Recording | None = None,
+    note: Note = lambda _: None,
+    worst: Path | None = None,
+) -> PrecisionReport:
+    """Write a character file again, with `generator.int8.onnx` if that passes, and with the report in any case.
+
+    Args:
+        character: the file to read.
+        out: the file to write; may be the same.
+        dataset: see `ask`.
+        recording: see `ask`.
+        note: told what is being done.
+        worst: see `find_int8`.
+
+    Raises:
+        CharacterError, DatasetError, SinkError: as their modules say.
+    """
+    with Character.open(character) as opened:
+        role, graph, manifest = opened.role(), opened.read("generator.onnx"), opened.manifest
+        members: dict[str, bytes | Path] = {
+            name: opened.read(name) for name in opened.members if name not in ("character.json", "generator.int8.onnx")
+        }
+        figures: dict[str, Any] = opened.report()
+    quantised, report = find_int8(graph, role, ask(role, dataset, recording), note=note, worst=worst)
+    if quantised is not None:
+        members["generator.int8.onnx"] = quantised
+    precision = {**figures.get("precision", {}), "int8": msgspec.to_builtins(report)}
+    members["report.json"] = msgspec.json.format(msgspec.json.encode({**figures, "precision": precision}), indent=2)
+    note("writing")
+    write_character(out, manifest, members)
+    return report
+
+
+def _crossed(w: npt.NDArray[np.float32], controls: npt.NDArray[np.float32]) -> Poses:
+    """The people in turn, each in another pose."""
+    return Poses(w[np.arange(len(controls)) % len(w)], controls)
+
+
+def _spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    chosen: npt.NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+    return chosen
+
+
+def _backends() -> list[str]:
+    """All that play int8 here: they round in different places, so one may pass where another does not."""
+    return ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
+
+
+def _engine(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
+    size = {"w_dim": role.latents.w_dim, "num_controls": len(role.controls), "width": role.width, "height": role.height}
+    if backend == "openvino":
+        from runtime.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(graph, threads=shared_threads(), precision=precision, **size)
+    from runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(graph, threads=shared_threads(), precision=precision, **size)
+
+
+def _most_harmful(prepared: Prepared, exam: gate.Exam, drawn: Pixels, role: Role) -> list[str]:
+    """Layers by the error that each makes alone, worst first; half the pictures looked at are the worst ones."""
+    errors = gate.squared_errors(exam, drawn, np.arange(len(drawn)))
+    worst = np.argsort(-errors)
+    rows = np.concatenate([worst[: HARM_PICTURES // 2], _spread(worst[HARM_PICTURES // 2 :], HARM_PICTURES // 2)])
+    poses = exam.stills.take(rows.tolist())
+    harm = {}
+    for layer in prepared.layers:
+        alone = quantise(prepared, keep_float=[other for other in prepared.layers if other != layer])
+        with _engine(_backends()[-1], alone, role, "int8") as engine:
+            harm[layer] = float(gate.squared_errors(exam, gate.draw(engine, poses), rows).mean())
+    return sorted(harm, key=lambda layer: -harm[layer])
+
+
+def _truth(truth: Uint8, reference: Pixels, drawn: Pixels) -> Truth | None:
+    if not len(truth):
+        return None
+    medians = []
+    for pictures in (reference, drawn):
+        decibel = [
+            float(metrics.psnr(premultiplied_tensor(picture[None]), _premultiplied(wanted)))
+            for picture, wanted in zip(pictures, truth, strict=False)
+        ]
+        medians.append(round(float(np.median(decibel)), 2))
+    return Truth(len(truth), *medians)
+
+
+def _premultiplied(picture: Uint8) -> Any:
+    import torch
+
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def _show_worst(path: Path, exam: gate.Exam, drawn: Pixels) -> None:
+    row = int(np.argmax(gate.squared_errors(exam, drawn, np.arange(len(drawn)))))
+    wanted, found = exam.stills_drawn[row], drawn[row]
+    difference = (premultiplied_tensor(wanted[None]) - premultiplied_tensor(found[None])).abs()[0, :3] * 8
+    shown = np.full_like(wanted, 255)
+    shown[..., :3] = (difference.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+    labels = ("fp32", "int8", "difference x 8")
+    with contextlib.suppress(OSError):
+        write_sheet(path, np.stack([wanted, found, shown]), columns=3, column_labels=labels)
