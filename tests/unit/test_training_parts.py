@@ -12,7 +12,7 @@ from torch import Tensor
 from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
 from tests import random_generator
 from training import losses, metrics
-from training.graphs import _HalfPictures, encoder_graph, generator_graph, half_generator_graph, mapping_graph
+from training.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph, pictures
 from training.muon import Muon, orthogonalise
 from training.networks import Encoder, Generator, unit_size
 from training.people import Mapping, WholeAttributes
@@ -83,7 +83,7 @@ def test_the_half_generator_draws_nearly_the_same_bytes() -> None:
     assert np.abs(drawn_by(half_generator_graph(net, 3), w, controls) - expected).max() <= 1
     # PyTorch rounds after every layer, as a GPU does; a few pixels on hard edges are further off.
     with torch.no_grad():
-        rounded = _HalfPictures(net)(w, controls).numpy().astype(int)
+        rounded = pictures(net, half=True)(w, controls).numpy().astype(int)
     apart = np.abs(rounded - expected)
     assert apart.mean() < 0.3
     assert np.percentile(apart, 99.9) <= 2
@@ -102,7 +102,7 @@ def test_the_half_generator_bears_a_code_whose_squares_fp16_cannot_hold() -> Non
     last.bias *= 1000
     assert np.abs(drawn_by(half_generator_graph(net, 3), w, controls) - expected).mean() < 0.1
     with torch.no_grad():
-        assert np.abs(_HalfPictures(net)(w, controls).numpy().astype(int) - expected).mean() < 0.5
+        assert np.abs(pictures(net, half=True)(w, controls).numpy().astype(int) - expected).mean() < 0.5
 
 
 def test_the_graphs_have_the_promised_interfaces_and_operators(generator: Generator) -> None:
