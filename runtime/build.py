@@ -17,7 +17,7 @@ import tensorrt as trt
 from engine_bridge.errors import EngineBuildError, SinkError
 
 from . import atomic
-from .engines.tensorrt_log import TensorRtLog
+from .engines.tensorrt_log import tensorrt_log
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +52,12 @@ def plan_from_onnx(
     Raises:
         EngineBuildError: TensorRT cannot read the graph or cannot build it, or `progress` said to stop.
     """
-    log = TensorRtLog()
+    log = tensorrt_log()
     builder = trt.Builder(log)
     network = builder.create_network(_network_flags())
     parser = trt.OnnxParser(network, log)
     if not parser.parse(onnx):
-        said = "; ".join(str(parser.get_error(index).desc()) for index in range(parser.num_errors))
+        said = "; ".join(_refusal(parser.get_error(index)) for index in range(parser.num_errors))
         raise EngineBuildError(
             f"TensorRT {trt.__version__} cannot read the generator: {said}. "
             "Look at it with `bunraku inspect`, or choose --engine onnxruntime."
@@ -79,6 +79,7 @@ def plan_from_onnx(
     _read_timings(config, timing_cache)
     monitor = _Monitor(progress or _go_on)
     config.progress_monitor = monitor
+    log.forget_errors()
     plan = builder.build_serialized_network(network, config)
     monitor.raise_if_stopped()
     if plan is None:
@@ -88,6 +89,11 @@ def plan_from_onnx(
         )
     _write_timings(config, timing_cache)
     return bytes(memoryview(plan))
+
+
+def _refusal(error: trt.ParserError) -> str:
+    """What the parser minds; of an operator that it does not know, its description says only `false`."""
+    return f"node {error.node_name()} ({error.node_operator()}): {error.desc()}"
 
 
 def _go_on(_phase: str, _done: int, _total: int) -> bool:

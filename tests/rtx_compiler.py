@@ -81,6 +81,19 @@ def compile_onnx(folder: Path, model: Path) -> str:
     Raises:
         ValueError: it is refused, or the compiler crashed.
     """
+    return run_inside(folder, ["tests.rtx_compiler", "--inside", str(model)])
+
+
+def run_inside(folder: Path, module: list[str]) -> str:
+    """What a module prints, in a process where `import tensorrt` gives the mix.
+
+    Args:
+        folder: from `rtx_compiler`.
+        module: name and arguments.
+
+    Raises:
+        ValueError: it failed or crashed.
+    """
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": str(folder / "lib"),
@@ -88,14 +101,14 @@ def compile_onnx(folder: Path, model: Path) -> str:
         "RTX_LIBRARY": str(folder / "lib" / "libtensorrt_rtx.so.1"),
         "RTX_PARSER": str(folder / "lib" / "libtensorrt_onnxparser_rtx.so.1"),
     }
-    command = [sys.executable, "-m", "tests.rtx_compiler", "--inside", str(model)]
+    command = [sys.executable, "-m", *module]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=_MODEL_S, check=False, errors="replace"
     )
     if done.returncode < 0:
-        raise ValueError(f"{model.name}: the compiler crashed with signal {-done.returncode}")
+        raise ValueError(f"{module[-1]}: the compiler crashed with signal {-done.returncode}")
     if done.returncode:
-        raise ValueError(f"{model.name}: {done.stdout}{done.stderr[-1000:]}")
+        raise ValueError(f"{module[-1]}: {done.stdout}{done.stderr[-1000:]}")
     return done.stdout.strip()
 
 

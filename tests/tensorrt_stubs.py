@@ -1,6 +1,6 @@
 """Type stubs of the real TensorRT Python package, made on a machine without TensorRT, driver or GPU.
 
-    python -m tests.tensorrt_stubs        # prints the folder, for MYPYPATH
+    python -m tests.tensorrt_stubs        # prints the folders, for MYPYPATH
 
 NVIDIA's wheel of bindings is on PyPI, small, and needs the libraries only to be loaded: nine functions. Three libraries
 of empty functions let it be imported, and pybind11-stubgen then reads the signatures out of its docstrings. Nothing may
@@ -11,6 +11,7 @@ committed or handed on.
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import shutil
@@ -22,24 +23,25 @@ from typing import Final
 from tests.wheels import Unobtainable, cached_folder, compile_library, unpack
 
 BINDINGS: Final = "tensorrt_cu13_bindings==11.4.0.106"
+BINDINGS_10: Final = "tensorrt_cu13_bindings==10.16.1.11"
 STUBGEN: Final = "pybind11-stubgen==3.0.0"
 _MADE_BY: Final = 1  # counts changes of this file that change the stubs
 _FETCH_S: Final = 60.0
 
 _EMPTY_LIBRARIES: Final = {
-    "libnvinfer.so.11": (
+    "libnvinfer.so": (
         "createInferBuilder_INTERNAL",
         "createInferRefitter_INTERNAL",
         "createInferRuntime_INTERNAL",
         "getBuilderPluginRegistry",
         "getPluginRegistry",
     ),
-    "libnvonnxparser.so.11": (
+    "libnvonnxparser.so": (
         "createNvOnnxParser_INTERNAL",
         "createNvOnnxParserRefitter_INTERNAL",
         "getNvOnnxParserVersion",
     ),
-    "libnvinfer_plugin.so.11": ("initLibNvInferPlugins",),
+    "libnvinfer_plugin.so": ("initLibNvInferPlugins",),
 }
 # Enumerations that appear as default values, which stubgen cannot place by itself.
 _ENUMERATIONS: Final = {
@@ -73,29 +75,34 @@ def nptype(trt_type: _t.DataType) -> type[Any]: ...
 """
 
 
-def tensorrt_stubs() -> Path:
+def tensorrt_stubs(bindings: str) -> Path:
     """The folder for MYPYPATH.
+
+    Args:
+        bindings: `BINDINGS` or `BINDINGS_10`.
 
     Raises:
         Unobtainable: the text says what is missing.
     """
     version = f"{sys.version_info[0]}{sys.version_info[1]}"
-    return cached_folder(f"tensorrt-stubs-{BINDINGS.partition('==')[2]}-py{version}-{_MADE_BY}", _make)
+    name = f"tensorrt-stubs-{bindings.partition('==')[2]}-py{version}-{_MADE_BY}"
+    return cached_folder(name, functools.partial(_make, bindings))
 
 
-def _make(out: Path) -> None:
+def _make(bindings: str, out: Path) -> None:
     work = out.with_name("work")
     work.mkdir(parents=True)
+    major = bindings.partition("==")[2].split(".")[0]
     for name, functions in _EMPTY_LIBRARIES.items():
         source = "".join(f"void* {function}(void) {{ return 0; }}\n" for function in functions)
-        compile_library(source, work / name)
-    unpack(BINDINGS, work / "wheel", timeout_s=_FETCH_S)
+        compile_library(source, work / f"{name}.{major}")
+    unpack(bindings, work / "wheel", timeout_s=_FETCH_S)
     unpack(STUBGEN, work / "stubgen", timeout_s=_FETCH_S)
     shutil.copytree(work / "wheel" / "tensorrt_bindings", work / "python" / "tensorrt")
     raw = _run_stubgen(work)
     package = out / "tensorrt"
     package.mkdir(parents=True)
-    (package / "tensorrt.pyi").write_text(mended(raw), encoding="utf-8")
+    (package / "tensorrt.pyi").write_text(mended(raw, bindings), encoding="utf-8")
     (package / "__init__.pyi").write_text(_PACKAGE, encoding="utf-8")
     (package / "py.typed").touch()
 
@@ -116,7 +123,7 @@ def _run_stubgen(work: Path) -> str:
     return (work / "raw" / "tensorrt" / "tensorrt.pyi").read_text(encoding="utf-8")
 
 
-def mended(raw: str) -> str:
+def mended(raw: str, bindings: str) -> str:
     """Make Python of what stubgen wrote: it leaves C++ names, enumerations as `<...>` and reserved words."""
     classes = set(re.findall(r"^class (\w+)", raw, re.MULTILINE))
 
@@ -134,7 +141,7 @@ def mended(raw: str) -> str:
     tree = _Mend().visit(ast.parse(text))
     future = next(i for i, node in enumerate(tree.body) if isinstance(node, ast.ImportFrom))
     tree.body.insert(future + 1, ast.Import([ast.alias("builtins")]))
-    return f"# mypy: ignore-errors\n# generated from {BINDINGS}\n{ast.unparse(ast.fix_missing_locations(tree))}\n"
+    return f"# mypy: ignore-errors\n# generated from {bindings}\n{ast.unparse(ast.fix_missing_locations(tree))}\n"
 
 
 class _Mend(ast.NodeTransformer):
@@ -168,6 +175,6 @@ class _Mend(ast.NodeTransformer):
 
 if __name__ == "__main__":
     try:
-        print(tensorrt_stubs())  # noqa: T201
+        print(tensorrt_stubs(BINDINGS), tensorrt_stubs(BINDINGS_10), sep="\n")  # noqa: T201
     except Unobtainable as reason:
         sys.exit(f"No stubs: {reason}")

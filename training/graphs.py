@@ -90,10 +90,20 @@ class _Identities(nn.Module):
         return w
 
 
+def pictures(generator: Generator, *, half: bool) -> nn.Module:
+    """What is exported, as a module: w and controls -> uint8 [N, H, W, 4]. A copy, on the CPU.
+
+    Args:
+        generator: stays as it is.
+        half: compute in fp16.
+    """
+    return _HalfPictures(generator) if half else _Pictures(generator)
+
+
 def generator_graph(generator: Generator, controls: int) -> bytes:
     """`w` float32 [N, w_dim] and `controls` float32 [N, c], natural units -> `rgba` uint8 [N, H, W, 4]."""
     example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
-    return _export(_Pictures(generator), example, ["w", "controls"], "rgba")
+    return _export(pictures(generator, half=False), example, ["w", "controls"], "rgba")
 
 
 def half_generator_graph(generator: Generator, controls: int) -> bytes:
@@ -102,7 +112,7 @@ def half_generator_graph(generator: Generator, controls: int) -> bytes:
     No better than fp32 on a CPU: ONNX Runtime has no fp16 convolution there and computes it in fp32.
     """
     example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
-    return _export(_HalfPictures(generator), example, ["w", "controls"], "rgba")
+    return _export(pictures(generator, half=True), example, ["w", "controls"], "rgba")
 
 
 def mapping_graph(mapping: Mapping) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Final
 
@@ -9,7 +10,13 @@ import tensorrt as trt
 
 logger = logging.getLogger(__name__)
 
-_KEPT: Final = 8
+_KEPT: Final = 3
+
+
+@functools.cache
+def tensorrt_log() -> TensorRtLog:
+    """The log of this process: TensorRT takes the first that it is given and ignores every other."""
+    return TensorRtLog()
 
 
 class TensorRtLog(trt.ILogger):  # type: ignore[misc]
@@ -34,6 +41,10 @@ class TensorRtLog(trt.ILogger):  # type: ignore[misc]
             self._errors.append(msg)
             del self._errors[:-_KEPT]
         logger.log(level, "TensorRT: %s", msg)
+
+    def forget_errors(self) -> None:
+        """Begin something new, whose errors are its own."""
+        self._errors.clear()
 
     def last_errors(self) -> str:
         """The newest errors in one line, for the text of an exception."""

@@ -13,11 +13,11 @@ from engine_bridge.errors import EngineError, EngineMismatch
 from runtime.engine import EngineDescription
 
 from .gpu_lane import Buffers
-from .tensorrt_log import TensorRtLog
+from .tensorrt_log import tensorrt_log
 
 
 class OpenPlan:
-    """An engine of TensorRT that fits the character. It dies with its last reference, before the library's log does."""
+    """An engine of TensorRT that fits the character. It dies with its last reference."""
 
     def __init__(self, plan: bytes, *, about: EngineDescription, layout: str, batches: Sequence[int]) -> None:
         """Open a plan that this machine has built; a plan is native code, so none of other origin may come here.
@@ -31,8 +31,9 @@ class OpenPlan:
         Raises:
             EngineMismatch: TensorRT refuses the plan, or it is of another network.
         """
-        # In this order, which Python undoes backwards: each must outlive what is made of it.
-        self._log = TensorRtLog()
+        self._log = tensorrt_log()
+        self._log.forget_errors()
+        # Each must outlive what is made of it.
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         self._batches = tuple(batches)

@@ -37,7 +37,7 @@ def unavailable() -> str:
     try:
         devices = _devices()
     except Exception as error:  # the edge: ONNX Runtime's errors share no base class, and another engine may still play
-        return f"installed, but cannot be loaded ({error}); {INSTALL} --upgrade --force-reinstall"
+        return f"installed, but cannot be loaded ({error}); update the driver, or {INSTALL} --upgrade"
     if not devices:
         gpus = ", ".join(f"{gpu.name}, compute capability {gpu.compute_capability}" for gpu in driver.gpus)
         return f"does not run on this GPU ({gpus}); it needs an RTX card of the 30 series or newer"

@@ -1,4 +1,4 @@
-"""What every engine promises, asked of each one that is installed."""
+"""What every engine promises, asked of each one that can run here; `-m gpu` asks those that need a GPU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import EngineError
-from runtime.character import Character
 from runtime.engine import Engine
-from runtime.engines import Candidate, EngineSettings, availability, make_engine
-from tests.tiny_character import W_DIM, write_tiny
+from tests.tiny_character import CONTROLS, W_DIM, write_tiny
+from tests.tiny_engines import inputs, make_engine
 
-CONTROLS = 38
+GPU_ENGINES = [pytest.param(name, marks=pytest.mark.gpu) for name in ("tensorrt", "tensorrt-rtx", "cuda")]
 
 
 @pytest.fixture(scope="module")
@@ -22,23 +21,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny(tmp_path_factory.mktemp("engines") / "tiny.bunraku")
 
 
-def make(name: str, tiny: Path) -> Engine:
-    if reason := availability().get(name):
-        pytest.skip(f"{name}: {reason}")
-    with Character.open(tiny) as character:
-        return make_engine(Candidate(name, "fp32"), character, EngineSettings(threads=1))
-
-
-@pytest.fixture(params=["synthetic", *availability()])
+@pytest.fixture(params=["synthetic", "onnxruntime", "openvino", *GPU_ENGINES])
 def engine(request: pytest.FixtureRequest, tiny: Path) -> Engine:
-    return make(request.param, tiny)
-
-
-def inputs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    random = np.random.Generator(np.random.Philox(seed))
-    w = random.standard_normal((count, W_DIM)).astype(np.float32)
-    controls = random.uniform(0, 1, (count, CONTROLS)).astype(np.float32)
-    return w, controls, np.zeros((count, 32, 32, 4), np.uint8)
+    return make_engine(request.param, tiny)
 
 
 def test_it_says_what_it_is_before_it_is_active(engine: Engine) -> None:
@@ -133,7 +118,7 @@ def test_it_must_be_active_and_may_be_closed_twice(engine: Engine) -> None:
 
 
 def test_two_at_once_in_two_threads(engine: Engine, tiny: Path) -> None:
-    other = make(engine.description.backend, tiny)
+    other = make_engine(engine.description.backend, tiny)
     w, controls, out = inputs(1)
     with engine, other:
         engine.infer(w, controls, out)
@@ -154,15 +139,15 @@ def test_two_at_once_in_two_threads(engine: Engine, tiny: Path) -> None:
         assert wrong == []
 
 
-def test_backends_agree(tiny: Path) -> None:
-    pictures = {}
-    for name in ("onnxruntime", "openvino"):
-        with make(name, tiny) as engine:
+@pytest.mark.parametrize("name", ["openvino", *GPU_ENGINES])
+def test_it_draws_what_the_reference_draws(name: str, tiny: Path) -> None:
+    pictures = []
+    for backend in ("onnxruntime", name):
+        with make_engine(backend, tiny) as engine:
             w, controls, out = inputs(2)
             engine.infer(w, controls, out)
-            pictures[name] = out
-    difference = np.abs(pictures["onnxruntime"].astype(int) - pictures["openvino"])
-    assert difference.max() <= 1
+            pictures.append(out)
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
 
 
 def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> None:
