@@ -16,6 +16,8 @@ import typer
 from engine_bridge.errors import BunrakuError, DriverError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from .engines import Candidate, Choice, EngineSettings
 
 # Heavier modules are imported by the commands that need them, so that `--help` answers at once and the first frame of
@@ -444,32 +446,19 @@ def build(
 
     Example: `bunraku build aki --engine tensorrt --precision fp16`
     """
-    from rich.progress import Progress, TaskID
-
     path = _find(character, engine)
     if path is None:
         raise typer.BadParameter("the test card has nothing to build")
-    if as_json:
 
-        def tell(phase: str, done: int, of: int) -> bool:
-            typer.echo(json.dumps({"phase": phase, "done": done, "of": of}))
-            return True
+    def tell(phase: str, done: int, of: int) -> bool:
+        typer.echo(json.dumps({"phase": phase, "done": done, "of": of}))
+        return True
 
-        with _open(path, engine, precision, _settings(None, Profile.shared), progress=tell) as choice:
+    with _open(path, engine, precision, _settings(None, Profile.shared), progress=tell if as_json else None) as choice:
+        if as_json:
             typer.echo(json.dumps({"command": "build", "provider": choice.engine.description.label}))
-        return
-    with Progress(transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(phase: str, done: int, of: int) -> bool:
-            if phase not in tasks:
-                tasks[phase] = bar.add_task(phase, total=of)
-            bar.update(tasks[phase], completed=done, total=of)
-            return True
-
-        with _open(path, engine, precision, _settings(None, Profile.shared), progress=show) as choice:
-            sentence = choice.sentence()
-    typer.echo(f"ready: {choice.role.name} on {sentence}")
+        else:
+            typer.echo(f"ready: {choice.role.name} on {choice.sentence()}")
 
 
 @app.command()
@@ -515,16 +504,47 @@ def _open(
     quick: bool = False,
     progress: Callable[[str, int, int], bool] | None = None,
 ) -> Choice:
-    """The active engine and the role for what the command line names; the file is closed again."""
+    """The active engine and the role for what the command line names; the file is closed again.
+
+    If something must be built, its progress is shown, or told to `progress`.
+    """
     from .character import Character
     from .engines import open_engine
 
     if path is None:
         return open_engine(engine.value, None)
-    with Character.open(path) as opened:
+    with Character.open(path) as opened, _BuildBar() as bar:
         return open_engine(
-            engine.value, opened, precision=precision.value, settings=settings, quick=quick, progress=progress
+            engine.value, opened, precision=precision.value, settings=settings, quick=quick, progress=progress or bar
         )
+
+
+class _BuildBar:
+    """A bar per phase of a build, on stderr; nothing if nothing is built."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _BuildBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, phase: str, done: int, of: int) -> bool:
+        """Show how far a phase is; called from the thread that builds."""
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bar.add_task(phase, total=of)
+        self._bar.update(self._tasks[phase], completed=done, total=of)
+        return True
 
 
 def _candidates(path: Path, engine: EngineName, precision: Precision) -> Sequence[Candidate]:
