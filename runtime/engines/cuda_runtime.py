@@ -89,29 +89,13 @@ class CudaRuntime:
         Returns:
             What `launch` takes and an empty text; or None and why it cannot be recorded, and then nothing has changed.
         """
-        cudart = self._cudart
-        # Of this thread only: another engine may be loading in another thread, and may reserve memory meanwhile.
-        mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         try:
-            self._call("beginning a graph", cudart.cudaStreamBeginCapture(self._stream, mode))
+            graph = self._record(enqueue)
+            executable = self._call("preparing a graph", self._cudart.cudaGraphInstantiate(graph, 0))
         except EngineError as error:
-            return None, self._recover(error)
-        refusal: EngineError | None = None
-        try:
-            enqueue()
-        except EngineError as error:
-            refusal = error
-        # Also after a refusal: the stream would go on recording otherwise.
-        code, graph = cudart.cudaStreamEndCapture(self._stream)
-        try:
-            self._call("ending a graph", (code, graph))
-            self._owned.callback(cudart.cudaGraphDestroy, graph)
-            if refusal is not None:
-                raise refusal
-            executable = self._call("preparing a graph", cudart.cudaGraphInstantiate(graph, 0))
-        except EngineError as error:
-            return None, self._recover(refusal or error)
-        self._owned.callback(cudart.cudaGraphExecDestroy, executable)
+            self._cudart.cudaGetLastError()  # CUDA would otherwise tell it to the next who asks
+            return None, str(error)
+        self._owned.callback(self._cudart.cudaGraphExecDestroy, executable)
         return executable, ""
 
     def launch(self, graph: Any) -> None:
@@ -132,10 +116,20 @@ class CudaRuntime:
     def _copy(self, target: int, source: int, size: int, kind: Any) -> None:
         self._call(f"copying {size} bytes", self._cudart.cudaMemcpyAsync(target, source, size, kind, self._stream))
 
-    def _recover(self, error: EngineError) -> str:
-        """Forget CUDA's last error, which it would otherwise tell to the next who asks."""
-        self._cudart.cudaGetLastError()
-        return str(error)
+    def _record(self, enqueue: Callable[[], None]) -> Any:
+        """The graph of what `enqueue` gives to the stream."""
+        cudart = self._cudart
+        # Of this thread only: another engine may be loading in another thread, and may reserve memory meanwhile.
+        mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self._call("beginning a graph", cudart.cudaStreamBeginCapture(self._stream, mode))
+        try:
+            enqueue()
+        finally:
+            # Also after a refusal: the stream would go on recording otherwise.
+            answer = cudart.cudaStreamEndCapture(self._stream)
+            if int(answer[0]) == 0:
+                self._owned.callback(cudart.cudaGraphDestroy, answer[1])
+        return self._call("ending a graph", answer)
 
     def _call(self, doing: str, answer: tuple[Any, ...]) -> Any:
         """The value of an answer, if its code says success."""

@@ -40,7 +40,7 @@ class OpenPlan:
         if self._engine is None:
             raise EngineMismatch(
                 f"TensorRT {trt.__version__} on {about.provider} refuses the built engine: {self._log.last_errors()}. "
-                "It must be built again."
+                "It must be built again: bunraku build CHARACTER --engine tensorrt"
             )
         self._check(about, layout)
 
@@ -88,5 +88,6 @@ class OpenPlan:
         if engine.name != layout or found != expected or engine.num_optimization_profiles != len(self._batches):
             raise EngineMismatch(
                 f"The built engine is of another network: it has layout {engine.name} and {found}, but layout {layout} "
-                f"and {expected} are needed, with {len(self._batches)} batch sizes. It must be built again."
+                f"and {expected} are needed, with {len(self._batches)} batch sizes. "
+                "It must be built again: bunraku build CHARACTER --engine tensorrt"
             )

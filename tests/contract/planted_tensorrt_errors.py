@@ -1,4 +1,4 @@
-"""Mistakes that the type check against TensorRT 11.4 must find, one per line. Read by mypy, never run."""
+"""Mistakes that the type check must find, one per line, some of them right for TensorRT 10. Read by mypy, never run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import tensorrt as trt
 
 
 def planted(builder: trt.Builder, config: trt.IBuilderConfig, engine: trt.ICudaEngine) -> None:
-    config.set_flag(trt.BuilderFlag.FP16)  # planted: attr-defined
-    config.int8_calibrator = None  # planted: attr-defined
-    builder.platform_has_fast_fp16  # planted: attr-defined  # noqa: B018
-    1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)  # planted: attr-defined
-    engine.device_memory_size  # planted: attr-defined  # noqa: B018
+    config.set_flag(trt.BuilderFlag.FP16)  # planted for 11: attr-defined
+    config.int8_calibrator = None  # planted for 11: attr-defined
+    builder.platform_has_fast_fp16  # planted for 11: attr-defined  # noqa: B018
+    1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)  # planted for 11: attr-defined
+    engine.device_memory_size  # planted for 11: attr-defined  # noqa: B018
     engine.get_binding_shape(0)  # planted: attr-defined
     context = engine.create_execution_context()
     context.execute_async_v2([0, 0], 0)  # planted: attr-defined

