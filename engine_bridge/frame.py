@@ -28,7 +28,7 @@ class Frame:
         publish_ns: when the frame was handed to the sinks, 0 before that.
         control_id: number of the last control message applied, 0 if there was none.
         control_timestamp_ns: that message's own timestamp, the sender's clock, echoed for motion-to-photon.
-        provider: the engine and provider that drew it, for example `onnxruntime/CPUExecutionProvider`.
+        provider: the engine and provider that drew it, for example `onnxruntime/CPU fp32`.
     """
 
     pixels: Pixels

@@ -84,7 +84,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
         identities: names that `ControlState.identity` may hold.
         expressions: names that `ControlState.expression` may hold.
         has_mapping: true if `ControlState.identity` may also be a number, a seed.
-        provider: the engine and provider in use, for example `onnxruntime/CPUExecutionProvider`.
+        provider: the engine and provider in use when the stream began, for example `onnxruntime/CPU fp32`.
     """
 
     session: int
@@ -146,6 +146,7 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         provider: the engine and provider in use.
+        engine_note: why it is this engine, or what is being made ready in its place; for people.
         engine_ms_p50: median time of one inference, milliseconds.
         engine_ms_p99: its 99th percentile.
         fps: frames per second really made.
@@ -158,6 +159,7 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     provider: str = ""
+    engine_note: str = ""
     engine_ms_p50: float = 0.0
     engine_ms_p99: float = 0.0
     fps: float = 0.0

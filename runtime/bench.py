@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,19 +19,24 @@ from engine_bridge.errors import EngineError
 from engine_bridge.publisher import Publisher
 from engine_bridge.subscriber import Subscriber
 
+from .bench_lane import Lane, psnr_db
 from .character import Role
 from .drivers import open_drivers
 from .engine import Engine
-from .stage import Performer, Stage
+from .engines import Candidate, EngineSettings
+from .performer import Performer
+from .stage import Stage, pays_together
 
 # What the live loop is held to: a frame every 16.7 ms beside a game.
 BUDGET: Final = {
-    "engine_ms_p50": 10.0,
+    "tick_ms_p50": 11.0,
     "other_ms_p50": 1.0,
     "transport_ms_p50": 3.0,
     "first_frame_s": 1.5,
     "rss_mb": 250.0,
 }
+
+_ROUND: Final = 20  # pictures that one engine draws before the next one's turn
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -56,24 +63,130 @@ def figure(name: str, value: float) -> Figure:
     return Figure(name, round(value, 3), BUDGET.get(name))
 
 
-def bench_engine(engine: Engine, *, frames: int = 200) -> list[Figure]:
-    """Time the inference alone, with changing inputs so that nothing can be cached."""
+class EngineFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine, measured.
+
+    Attributes:
+        engine: backend and precision.
+        provider: what it ran on.
+        start_s: from the start of the process to its first picture.
+        ms_p50: one picture after another, median.
+        ms_p99: its 99th percentile.
+        paced_ms_p50: one picture, at 60 frames a second with rests between.
+        paced_ms_p99: its 99th percentile.
+        fps: pictures a second when paced for 60.
+        cores: processor time when paced, in cores.
+        busy_ms_p50: as `paced_ms_p50`, beside a process that keeps one core busy for three fifths of the time.
+        busy_ms_p99: its 99th percentile.
+        rss_mb: resident memory, mebibytes.
+        psnr_p1_db: first percentile of PSNR against the reference, None for the reference itself.
+    """
+
+    engine: str
+    provider: str
+    start_s: float
+    ms_p50: float
+    ms_p99: float
+    paced_ms_p50: float
+    paced_ms_p99: float
+    fps: float
+    cores: float
+    busy_ms_p50: float
+    busy_ms_p99: float
+    rss_mb: float
+    psnr_p1_db: float | None
+
+    def row(self) -> tuple[str, ...]:
+        """The cells of a table."""
+        quality = "" if self.psnr_p1_db is None else f"{self.psnr_p1_db:.1f}"
+        times = (self.ms_p50, self.ms_p99, self.paced_ms_p50, self.paced_ms_p99)
+        return (
+            self.engine,
+            f"{self.start_s:.2f}",
+            *(f"{value:.1f}" for value in times),
+            f"{self.fps:.1f}",
+            f"{self.cores:.2f}",
+            f"{self.busy_ms_p50:.1f}",
+            f"{self.busy_ms_p99:.1f}",
+            f"{self.rss_mb:.0f}",
+            quality,
+        )
+
+
+def bench_engines(
+    character: Path, candidates: Sequence[Candidate], settings: EngineSettings, frames: int
+) -> list[EngineFigures]:
+    """Measure engines against each other, each in a process of its own, in turns.
+
+    Args:
+        character: the file to play.
+        candidates: what to measure; ONNX Runtime in fp32 joins them as the reference of quality.
+        settings: threads and profile for all.
+        frames: pictures per measurement.
+
+    Raises:
+        EngineError: one of them failed.
+    """
+    reference = Candidate("onnxruntime", "fp32")
+    listed = list(dict.fromkeys([*candidates, reference]))
+    with contextlib.ExitStack() as stack:
+        lanes = [stack.enter_context(Lane(character, each, settings)) for each in listed]
+        for _ in range(max(1, frames // _ROUND)):
+            for lane in lanes:
+                lane.burst(min(_ROUND, frames))
+        paced = [lane.paced(frames) for lane in lanes]
+        with _competing_load():
+            busy = [lane.paced(frames) for lane in lanes]
+        wanted = lanes[listed.index(reference)].pictures()
+        out = []
+        for lane, rest, loaded in zip(lanes, paced, busy, strict=True):
+            same = lane.candidate == reference
+            out.append(
+                EngineFigures(
+                    engine=str(lane.candidate),
+                    provider=lane.provider,
+                    start_s=lane.start_s,
+                    ms_p50=round(float(np.percentile(lane.times_ms, 50)), 2),
+                    ms_p99=round(float(np.percentile(lane.times_ms, 99)), 2),
+                    paced_ms_p50=rest["p50"],
+                    paced_ms_p99=rest["p99"],
+                    fps=rest["fps"],
+                    cores=rest["cores"],
+                    busy_ms_p50=loaded["p50"],
+                    busy_ms_p99=loaded["p99"],
+                    rss_mb=lane.rss_mb(),
+                    psnr_p1_db=None if same else round(float(np.percentile(psnr_db(lane.pictures(), wanted), 1)), 2),
+                )
+            )
+    return out
+
+
+@contextlib.contextmanager
+def _competing_load() -> Iterator[None]:
+    """A process that computes for 6 of every 10 ms, as a game's main thread does."""
+    busy = "import time\nwhile True:\n e = time.perf_counter() + 0.006\n while time.perf_counter() < e: pass\n"
+    with subprocess.Popen([sys.executable, "-c", busy + " time.sleep(0.004)"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def bench_batches(engine: Engine) -> list[Figure]:
+    """Time several pictures in one call: milliseconds per picture, and whether one call is faster than several."""
     about = engine.description
-    random = np.random.Generator(np.random.Philox(0))
-    w = np.zeros((1, about.w_dim), np.float32)
-    controls = np.zeros((1, about.num_controls), np.float32)
-    out = np.empty((1, about.height, about.width, 4), np.uint8)
-    times = np.empty(frames)
-    for index in range(frames):
-        w[0] = random.standard_normal(about.w_dim)
-        controls[0] = random.uniform(0.0, 1.0, about.num_controls)
-        begun = now_ns()
-        engine.infer(w, controls, out)
-        times[index] = (now_ns() - begun) / 1e6
-    return [
-        figure("engine_ms_p50", float(np.percentile(times, 50))),
-        figure("engine_ms_p99", float(np.percentile(times, 99))),
-    ]
+    figures = []
+    for count in (1, 4, 8):
+        w = np.zeros((count, about.w_dim), np.float32)
+        controls = np.zeros((count, about.num_controls), np.float32)
+        out = np.empty((count, about.height, about.width, 4), np.uint8)
+        times = []
+        for _ in range(12):
+            begun = now_ns()
+            engine.infer(w, controls, out)
+            times.append((now_ns() - begun) / 1e6 / count)
+        figures.append(figure(f"batch_{count}_ms_each", float(np.median(times[2:]))))
+    return [*figures, figure("together_pays", float(pays_together(engine, 4)))]
 
 
 def bench_loop(role: Role, engine: Engine, *, frames: int = 200) -> list[Figure]:

@@ -41,6 +41,7 @@ MAX_LATENT: Final = 8192
 MEMBER_LIMITS: Final[Mapping[str, int]] = {
     "character.json": 1 * MEBI,
     "generator.onnx": 200 * MEBI,
+    "generator.fp16.onnx": 100 * MEBI,
     "generator.int8.onnx": 100 * MEBI,
     "mapping.onnx": 64 * MEBI,
     "encoder.onnx": 128 * MEBI,
@@ -139,9 +140,11 @@ class Character:
         self._check_generator()
         self.latents_file = self._check_latents()
         self._z_dim = self._check_mapping() if "mapping.onnx" in self._names else 0
-        for name in ("generator.int8.onnx", "encoder.onnx"):
+        for name in ("generator.fp16.onnx", "generator.int8.onnx"):
             if name in self._names:
-                self._check_graph(name)
+                self._check_variant(name)
+        if "encoder.onnx" in self._names:
+            self._check_graph("encoder.onnx")
 
     @classmethod
     def open(cls, path: str | Path) -> Character:
@@ -333,6 +336,17 @@ class Character:
         except CharacterError as error:
             raise CharacterError(f"{member} in {self.path.name} is refused: {error}. {_EXPORT_AGAIN}") from error
 
+    def _check_variant(self, member: str) -> None:
+        """A generator of another precision takes and gives the same."""
+        graph = self._check_graph(member)
+        if sorted(graph.inputs, key=_by_name) != sorted(self.generator.inputs, key=_by_name) or (
+            graph.outputs != self.generator.outputs
+        ):
+            raise CharacterError(
+                f"{member} in {self.path.name} takes or gives something else than generator.onnx does: "
+                f"{graph.inputs} and {graph.outputs}. {_EXPORT_AGAIN}"
+            )
+
     def _check_generator(self) -> None:
         frame = self.manifest.frame
         inputs = {info.name: info for info in self.generator.inputs}
@@ -368,6 +382,14 @@ class Character:
             f"mapping.onnx in {self.path.name} must take z float32 [N, z_dim] and give w float32 [N, {self.w_dim}], "
             f"but it has {inputs} and {outputs}. {_EXPORT_AGAIN}"
         )
+
+    @property
+    def layout(self) -> str:
+        """What an engine built from this character must be fed with: a digest of sizes and of the controls' order."""
+        frame = self.manifest.frame
+        names = ",".join(control.name for control in self.controls)
+        told = f"w {self.w_dim}; controls {names}; rgba {frame.width}x{frame.height}"
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
 
     @property
     def w_dim(self) -> int:
@@ -563,6 +585,10 @@ def _check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
     for name in REQUIRED_MEMBERS:
         if name not in seen:
             raise CharacterError(f"{path.name} has no {name}. {_EXPORT_AGAIN}")
+
+
+def _by_name(info: TensorInfo) -> str:
+    return info.name
 
 
 def _is(info: TensorInfo, element_type: int, shape: tuple[int | None, ...]) -> bool:

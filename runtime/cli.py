@@ -9,11 +9,16 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from engine_bridge.errors import BunrakuError, DriverError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from .engines import Candidate, Choice, EngineSettings
 
 # Heavier modules are imported by the commands that need them, so that `--help` answers at once and the first frame of
 # `live` does not wait for tables and films.
@@ -35,19 +40,31 @@ class EngineName(str, Enum):
     """What `--engine` takes."""
 
     auto = "auto"
-    onnxruntime = "onnxruntime"
-    openvino = "openvino"
     tensorrt = "tensorrt"
     tensorrt_rtx = "tensorrt-rtx"
+    cuda = "cuda"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+    directml = "directml"
+    coreml = "coreml"
     synthetic = "synthetic"
 
 
 class Precision(str, Enum):
     """What `--precision` takes."""
 
+    auto = "auto"
     fp32 = "fp32"
     fp16 = "fp16"
+    bf16 = "bf16"
     int8 = "int8"
+
+
+class Profile(str, Enum):
+    """What `--profile` takes."""
+
+    shared = "shared"
+    exclusive = "exclusive"
 
 
 CharacterArgument = Annotated[
@@ -57,11 +74,21 @@ CharacterArgument = Annotated[
     ),
 ]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What draws the pictures; auto says what it chose.")]
-PrecisionOption = Annotated[Precision, typer.Option("--precision", help="int8 needs a character that brings it.")]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option("--precision", help="What it computes in; auto takes the fastest that passed the quality gate."),
+]
+ProfileOption = Annotated[
+    Profile, typer.Option("--profile", help="shared leaves cores to a game and waits quietly; exclusive takes all.")
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, max=256, help="Threads that compute.  [default: cores - 2, at least 2]", show_default=False
+        "--threads",
+        min=1,
+        max=256,
+        help="Threads that compute.  [default: cores - 2, at least 2; all in the exclusive profile]",
+        show_default=False,
     ),
 ]
 IdentityOption = Annotated[
@@ -99,9 +126,10 @@ def live(
     *,
     identity: IdentityOption = None,
     engine: EngineOption = EngineName.auto,
-    precision: PrecisionOption = Precision.fp32,
+    precision: PrecisionOption = Precision.auto,
     fps: Annotated[float, typer.Option(min=1.0, max=240.0, help="Frames per second to aim at.")] = 60.0,
     threads: ThreadsOption = None,
+    profile: ProfileOption = Profile.shared,
     publish: Annotated[
         str | None,
         typer.Option(help="Endpoint for frames, or off.  [default: tcp://127.0.0.1:5760]", show_default=False),
@@ -130,6 +158,9 @@ def live(
     Without a window and without a subscriber nothing is drawn, unless `--record` or `--seconds` asks for it. Ctrl-C or
     closing the window ends the play in good order, with exit code 0.
 
+    `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
+    takes over between two frames.
+
     Example: `bunraku live --driver recording:take.csv --record take.mp4`
     """
     from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
@@ -139,32 +170,39 @@ def live(
     from . import live as playing
     from .drivers import open_drivers
     from .machine import missing_display
-    from .stage import Performer
+    from .performer import Performer
+    from .upgrade import EngineUpgrade
 
     _log_to_stderr()
     if window and (reason := missing_display()):
         raise SinkError(
             f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
         )
-    choice = _choose(character, engine, precision, threads)
-    drivers = open_drivers(driver or [], choice.role.idle, window=window)
-    settings = playing.LiveSettings(
-        fps=fps,
-        stream=stream,
-        publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
-        control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
-        seconds=seconds,
-        record=record,
-        background=background,
-        measure=seconds is not None,
-    )
-    typer.echo(f"{choice.role.name} on {choice.sentence()}")
-    for warning in drivers.warnings:
-        typer.echo(f"Note: {warning}.", err=True)
-    session = new_session()
-    with choice.engine:
+    engine_settings = _settings(threads, profile)
+    path = _find(character, engine)
+    with _open(path, engine, precision, engine_settings, quick=True) as choice:
+        drivers = open_drivers(driver or [], choice.role.idle, window=window)
+        settings = playing.LiveSettings(
+            fps=fps,
+            stream=stream,
+            publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
+            control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
+            seconds=seconds,
+            record=record,
+            background=background,
+            measure=seconds is not None,
+        )
+        typer.echo(f"{choice.role.name} on {choice.sentence()}")
+        for warning in drivers.warnings:
+            typer.echo(f"Note: {warning}.", err=True)
+        session = new_session()
         performer = Performer(choice.role, choice.engine, drivers, identity=identity, stream=stream, session=session)
-        with playing.LiveLoop(performer, settings, session=session, window=window) as loop:
+        with (
+            EngineUpgrade(path or Path(), choice.better, engine_settings) as upgrade,
+            playing.LiveLoop(
+                performer, settings, session=session, window=window, upgrade=upgrade, engine_note=choice.note
+            ) as loop,
+        ):
             frames_at = loop.publisher.endpoint if loop.publisher else "off"
             controls_at = loop.control_server.endpoint if loop.control_server else "off"
             typer.echo(f"frames {frames_at}  controls {controls_at}  driver {drivers.label}")
@@ -250,14 +288,11 @@ def render(
 
     Example: `bunraku render aki --controls take.csv --out take.mp4`
     """
-    from .engines import usable_cores
     from .render import RenderSettings
     from .render import render as run
 
     if controls is None or out is None:
         raise typer.BadParameter("--controls FILE and --out FILE are both needed")
-    choice = _choose(character, engine, precision, threads or usable_cores())
-    typer.echo(f"{choice.role.name} on {choice.sentence()}")
     settings = RenderSettings(
         controls=controls,
         out=out,
@@ -270,7 +305,8 @@ def render(
         idle=idle,
         neutral=neutral,
     )
-    with choice.engine:
+    with _open(_find(character, engine), engine, precision, _settings(threads, Profile.exclusive)) as choice:
+        typer.echo(f"{choice.role.name} on {choice.sentence()}")
         frames, warnings = run(choice.role, choice.engine, settings, progress=_progress(out.name))
     for warning in warnings:
         typer.echo(f"Note: {warning}.", err=True)
@@ -338,25 +374,42 @@ def bench(
     character: CharacterArgument = None,
     *,
     engine: EngineOption = EngineName.auto,
-    precision: PrecisionOption = Precision.fp32,
+    precision: PrecisionOption = Precision.auto,
     threads: ThreadsOption = None,
+    profile: ProfileOption = Profile.shared,
     frames: Annotated[int, typer.Option(min=10, max=100_000, help="Frames per measurement.")] = 200,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure engine, loop, transport, start-up and memory against the budget.
+    """Measure every engine that works here, and then loop, transport, start-up and memory against the budget.
+
+    Each engine has a process of its own; they take turns, so that a busy minute of the machine hits all alike.
 
     Example: `bunraku bench aki --engine onnxruntime`
     """
     from . import bench as measuring
     from .machine import describe
 
-    choice = _choose(character, engine, precision, threads)
-    typer.echo(f"{choice.role.name} on {choice.sentence()}")
-    with choice.engine:
-        figures = measuring.bench_engine(choice.engine, frames=frames)
-        figures += measuring.bench_loop(choice.role, choice.engine, frames=frames)
+    path = _find(character, engine)
+    settings = _settings(threads, profile)
+    lanes = (
+        [] if path is None else measuring.bench_engines(path, _candidates(path, engine, precision), settings, frames)
+    )
+    if lanes:
+        _table(
+            ["engine", "start s", "ms p50", "p99", "60 fps p50", "p99", "fps", "cores", "busy p50", "p99", "MB", "dB"],
+            [lane.row() for lane in lanes],
+        )
+        typer.echo(
+            "ms: one after another; 60 fps: paced, with the cores it keeps busy; busy: the same beside a competing load"
+        )
+        typer.echo("dB: lowest percentile of PSNR against fp32 in ONNX Runtime; MB: memory of the process\n")
+    with _open(path, engine, precision, settings) as choice:
+        typer.echo(f"{choice.role.name} on {choice.sentence()}")
+        figures = measuring.bench_loop(choice.role, choice.engine, frames=frames)
+        figures += measuring.bench_batches(choice.engine)
         figures += measuring.bench_transport(choice.role, choice.engine, frames=min(frames, 300))
-    arguments = ["--engine", choice.engine.description.backend, "--precision", precision.value]
+        about = choice.engine.description
+    arguments = ["--engine", about.backend, "--precision", about.precision, "--profile", profile.value]
     arguments += [character] if character else []
     arguments += ["--threads", str(threads)] if threads else []
     figures += measuring.bench_start(arguments)
@@ -366,12 +419,46 @@ def bench(
     ]
     _table(["figure", "value", "budget", ""], rows)
     if as_json:
-        label = choice.engine.description.label
+        import msgspec
+
         values = {figure.name: figure.value for figure in figures}
         over = [figure.name for figure in figures if not figure.good]
-        typer.echo(
-            json.dumps({"command": "bench", "provider": label, **values, "over_budget": over, "machine": describe()})
-        )
+        told = {"command": "bench", "provider": about.label, **values, "over_budget": over}
+        told |= {"engines": msgspec.to_builtins(lanes), "machine": describe()}
+        typer.echo(json.dumps(told))
+
+
+@app.command()
+@_reporting
+def build(
+    character: CharacterArgument = None,
+    *,
+    engine: EngineOption = EngineName.auto,
+    precision: PrecisionOption = Precision.auto,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print progress and result as JSON, one object per line.")
+    ] = False,
+) -> None:
+    """Build an engine ahead of time, so that the first start is as fast as the others.
+
+    Only TensorRT and TensorRT-RTX build anything; the others have nothing to do. What is built stays on this machine,
+    in this user's cache folder.
+
+    Example: `bunraku build aki --engine tensorrt --precision fp16`
+    """
+    path = _find(character, engine)
+    if path is None:
+        raise typer.BadParameter("the test card has nothing to build")
+
+    def tell(phase: str, done: int, of: int) -> bool:
+        typer.echo(json.dumps({"phase": phase, "done": done, "of": of}))
+        return True
+
+    with _open(path, engine, precision, _settings(None, Profile.shared), progress=tell if as_json else None) as choice:
+        if as_json:
+            typer.echo(json.dumps({"command": "build", "provider": choice.engine.description.label}))
+        else:
+            typer.echo(f"ready: {choice.role.name} on {choice.sentence()}")
 
 
 @app.command()
@@ -395,15 +482,77 @@ def doctor(as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _choose(character: str | None, engine: EngineName, precision: Precision, threads: int | None) -> Any:
-    """The engine and role for what the command line names; the file is closed again."""
-    from .character import Character, find_character
-    from .engines import choose_engine
+def _find(character: str | None, engine: EngineName) -> Path | None:
+    """The character's file; None for the test card."""
+    from .character import find_character
 
-    if engine is EngineName.synthetic and character is None:
-        return choose_engine(engine.value, None)
-    with Character.open(find_character(character or _SHIPPED)) as opened:
-        return choose_engine(engine.value, opened, precision=precision.value, threads=threads)
+    return None if engine is EngineName.synthetic and character is None else find_character(character or _SHIPPED)
+
+
+def _settings(threads: int | None, profile: Profile) -> EngineSettings:
+    from .engines import EngineSettings
+
+    return EngineSettings(threads, "exclusive" if profile is Profile.exclusive else "shared")
+
+
+def _open(
+    path: Path | None,
+    engine: EngineName,
+    precision: Precision,
+    settings: EngineSettings,
+    *,
+    quick: bool = False,
+    progress: Callable[[str, int, int], bool] | None = None,
+) -> Choice:
+    """The active engine and the role for what the command line names; the file is closed again.
+
+    If something must be built, its progress is shown, or told to `progress`.
+    """
+    from .character import Character
+    from .engines import open_engine
+
+    if path is None:
+        return open_engine(engine.value, None)
+    with Character.open(path) as opened, _BuildBar() as bar:
+        return open_engine(
+            engine.value, opened, precision=precision.value, settings=settings, quick=quick, progress=progress or bar
+        )
+
+
+class _BuildBar:
+    """A bar per phase of a build, on stderr; nothing if nothing is built."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _BuildBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, phase: str, done: int, of: int) -> bool:
+        """Show how far a phase is; called from the thread that builds."""
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bar.add_task(phase, total=of)
+        self._bar.update(self._tasks[phase], completed=done, total=of)
+        return True
+
+
+def _candidates(path: Path, engine: EngineName, precision: Precision) -> Sequence[Candidate]:
+    from .character import Character
+    from .engines import candidates
+
+    with Character.open(path) as opened:
+        return candidates(engine.value, opened, precision.value)[0]
 
 
 def _endpoint(given: str | None, default: str) -> str | None:

@@ -14,8 +14,10 @@ from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_END
 from engine_bridge.errors import BunrakuError
 
 from . import machine
-from .character import Character, shipped_folder
-from .engines import BACKENDS, availability, choose, shared_threads, usable_cores
+from .character import SHIPPED, Character, find_character, shipped_folder
+from .engine_cache import EngineCache
+from .engines import BACKENDS, BY_NAME, ON_GPU, availability, open_engine
+from .engines.cuda_driver import cuda_driver
 from .sinks import ffmpeg_path, film_encoder_name
 
 GOOD: Final = "ok"
@@ -59,8 +61,10 @@ def _python() -> Finding:
 
 
 def _processor() -> Finding:
-    cores = usable_cores()
-    found = f"{machine.processor()}, {cores} cores, {shared_threads()} for inference beside a game"
+    cores = machine.usable_cores()
+    ours = machine.profile_threads("shared")
+    known = ", ".join(machine.instructions()) or "instruction sets unknown"
+    found = f"{machine.processor()}, {cores} cores, {ours} for inference beside a game; {known}"
     few = cores < 2
     return Finding("processor", LIMITED if few else GOOD, found, "One core must share with the game." if few else "")
 
@@ -73,23 +77,51 @@ def _memory() -> Finding:
     return Finding("memory", LIMITED if low else GOOD, f"{free:.1f} GiB free", "Close something." if low else "")
 
 
+def _gpu() -> Finding:
+    driver = cuda_driver()
+    if driver.missing:
+        found, _, advice = driver.missing.partition("; ")
+        return Finding("gpu", LIMITED, found, advice)
+    gpus = (
+        f"{g.name}, compute capability {g.compute_capability}, {g.memory_bytes / 2**30:.1f} GiB" for g in driver.gpus
+    )
+    return Finding("gpu", GOOD, f"{'; '.join(gpus)}; driver for CUDA {driver.version}")
+
+
 def _engine() -> Finding:
+    """What `auto` really does with the shipped character, by doing it."""
     try:
-        chosen, passed_over = choose("auto")
+        with Character.open(find_character(SHIPPED)) as character, open_engine("auto", character) as choice:
+            found = f"auto uses {choice.sentence()}"
     except BunrakuError as error:
         return Finding("engine", MISSING, str(error), "pip install onnxruntime")
-    others = "; ".join(f"{name}: {reason}" for name, reason in passed_over)
-    return Finding("engine", GOOD, f"auto uses {chosen}" + (f" ({others})" if others else ""))
+    return Finding("engine", GOOD, found, _faster(choice.engine.description.backend))
+
+
+def _faster(chosen: str) -> str:
+    """What would be faster here, and the command that gets it; empty if nothing."""
+    if chosen in ON_GPU:
+        return ""
+    if not cuda_driver().missing:
+        return 'The GPU would be faster: pip install "bunraku[tensorrt-rtx]"'
+    if chosen == "onnxruntime" and machine.instructions() and "asimd" not in machine.instructions():
+        return 'OpenVINO is faster on this processor: pip install "bunraku[openvino]"'
+    return ""
 
 
 def _backend(name: str) -> Callable[[], Finding]:
     def look() -> Finding:
-        reason = availability()[name]
-        if reason:
-            return Finding(name, LIMITED, reason)
-        return Finding(name, GOOD, version(name))
+        reason, _, advice = availability()[name].partition("; ")
+        return Finding(name, LIMITED, reason, advice) if reason else Finding(name, GOOD, "can be used")
 
     return look
+
+
+def _built() -> Finding:
+    cache = EngineCache()
+    entries = cache.entries()
+    size = sum(size for _, size in entries) / 2**20
+    return Finding("built engines", GOOD, f"{len(entries)} in {cache.folder}, {size:.0f} MiB")
 
 
 def _window() -> Finding:
@@ -146,8 +178,10 @@ _CHECKS: Final[tuple[tuple[str, Callable[[], Finding]], ...]] = (
     ("python", _python),
     ("processor", _processor),
     ("memory", _memory),
+    ("gpu", _gpu),
     ("engine", _engine),
-    *((name, _backend(name)) for name in BACKENDS),
+    *((name, _backend(name)) for name in (*BACKENDS, *BY_NAME)),
+    ("built engines", _built),
     ("window", _window),
     ("films", _ffmpeg),
     ("ports", _ports),

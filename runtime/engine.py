@@ -27,7 +27,7 @@ class EngineDescription:
         provider: what the backend runs on, for example `CPUExecutionProvider`.
         version: of the backend's library.
         precision: `fp32`, `fp16`, `bf16` or `int8`.
-        threads: threads that compute.
+        threads: threads of the processor that compute; 0 where a GPU does.
         w_dim: numbers per identity.
         num_controls: numbers per pose.
         width: of the pictures in pixels.
@@ -46,8 +46,13 @@ class EngineDescription:
 
     @property
     def label(self) -> str:
-        """What frames and the window show, for example `onnxruntime/CPUExecutionProvider`."""
-        return f"{self.backend}/{self.provider}"
+        """What frames and the window show, for example `onnxruntime/CPU fp32`."""
+        return f"{self.backend}/{self.provider.removesuffix('ExecutionProvider')} {self.precision}"
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it computes on the processor."""
+        return self.threads > 0
 
 
 class Engine(abc.ABC):

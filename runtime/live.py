@@ -30,10 +30,13 @@ from engine_bridge.publisher import Publisher
 
 from .character import Role
 from .controls import RULES, VOCABULARY
+from .machine import seconds_since_process_start
 from .pacing import FramePacer
+from .performer import Performer, Timings
 from .recorder import Recorder
 from .sinks import Film, parse_colour
-from .stage import Performer, Stage, Timings
+from .stage import Stage
+from .upgrade import EngineUpgrade
 from .window_source import WindowSource
 
 logger = logging.getLogger(__name__)
@@ -73,9 +76,11 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         command: always `live`.
         character: name.
-        provider: engine and provider.
+        provider: engine, provider and precision at the end.
         engine_version: of the engine's library.
         precision: of the engine.
+        engine_note: why it is this engine.
+        engine_swaps: how often a faster engine took over.
         threads: that compute.
         width: of the frames in pixels.
         height: of the frames in pixels.
@@ -102,6 +107,8 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     engine_version: str
     precision: str
+    engine_note: str
+    engine_swaps: int
     threads: int
     width: int
     height: int
@@ -131,7 +138,7 @@ def stream_info(role: Role, *, session: int, stream: str, fps: float, provider: 
         session: number of this start.
         stream: name of the stream.
         fps: frames per second aimed at.
-        provider: engine and provider.
+        provider: engine, provider and precision at the end.
         derived: also name the controls that the character does not take itself but that move it through `RULES`.
     """
     taken = {control.name for control in role.controls}
@@ -165,8 +172,25 @@ class LiveLoop:
         error: what ended the loop, if something did.
     """
 
-    def __init__(self, performer: Performer, settings: LiveSettings, *, session: int, window: bool) -> None:
+    def __init__(
+        self,
+        performer: Performer,
+        settings: LiveSettings,
+        *,
+        session: int,
+        window: bool,
+        upgrade: EngineUpgrade | None = None,
+        engine_note: str = "",
+    ) -> None:
         """Open sockets and the recording.
+
+        Args:
+            performer: who plays.
+            settings: what else to do.
+            session: number of the stream.
+            window: whether a window of this process will show it.
+            upgrade: a faster engine that may come; what it replaces is handed to it.
+            engine_note: why the engine is the one it is.
 
         Raises:
             WireError: an endpoint is taken or not allowed.
@@ -175,6 +199,9 @@ class LiveLoop:
         self._performer = performer
         self._stage = Stage([performer])
         self._settings = settings
+        self._upgrade = upgrade
+        self._engine_note = engine_note
+        self._swaps = 0
         self._pacer = FramePacer(settings.fps)
         self._stop = threading.Event()
         self._start_ns = 0
@@ -298,6 +325,8 @@ class LiveLoop:
             provider=about.label,
             engine_version=about.version,
             precision=about.precision,
+            engine_note=self._engine_note,
+            engine_swaps=self._swaps,
             threads=about.threads,
             width=about.width,
             height=about.height,
@@ -328,6 +357,7 @@ class LiveLoop:
             self._check_time(now_ns())
             return
         self._pacer.wait()
+        self._take_better_engine()
         begun = now_ns()
         self._listen()
         for frame in self._stage.tick(now_ns()):
@@ -336,6 +366,18 @@ class LiveLoop:
         self._count(begun, done)
         self._tell(done)
         self._check_time(done)
+
+    def _take_better_engine(self) -> None:
+        """Between two frames, so that each is whole and drawn by one engine."""
+        engine = self._upgrade.take() if self._upgrade is not None else None
+        if engine is None or self._upgrade is None:
+            return
+        old = self._performer.engine
+        self._stage.use_engine(old, engine)
+        self._upgrade.retire(old)
+        self._swaps += 1
+        self._engine_note = ""
+        logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
 
     def _anybody_watches(self) -> bool:
         return (
@@ -404,6 +446,7 @@ class LiveLoop:
         photons = self.source.motion_to_photon if self.source else None
         stats = LiveStats(
             provider=performer.engine.description.label,
+            engine_note=(self._upgrade.note if self._upgrade is not None else "") or self._engine_note,
             engine_ms_p50=performer.engine_times.percentile_ms(50),
             engine_ms_p99=performer.engine_times.percentile_ms(99),
             fps=fps,
@@ -461,13 +504,6 @@ def version() -> str:
         return installed("bunraku")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def seconds_since_process_start() -> float:
-    """How long this process has been running, the interpreter's own start included."""
-    import psutil
-
-    return max(0.0, time.time() - float(psutil.Process().create_time()))
 
 
 @contextlib.contextmanager

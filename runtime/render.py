@@ -17,8 +17,9 @@ from .drivers import ControlPort, Drivers, IdleDriver, RecordingDriver, from_neu
 from .drivers.base import Driver
 from .engine import Engine
 from .live import note_about
+from .performer import DEFAULT_PSI, Performer
 from .sinks import Film, Pixels, check_film_path, parse_colour, write_film
-from .stage import DEFAULT_PSI, Performer, Stage
+from .stage import Stage
 
 MAX_FRAMES = 1_000_000
 

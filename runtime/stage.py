@@ -6,294 +6,150 @@ The same drivers, engine and times give the same pixels. `live.py` and `render.p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from engine_bridge.clock import now_ns as monotonic_ns
-from engine_bridge.errors import BunrakuError, ControlError
+from engine_bridge.errors import EngineMismatch
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlState, IdentityMix
 
-from .character import Role
-from .controls import Control, Values, derivation
-from .drivers import ControlPort, Driver, Drivers, IdleDriver
 from .engine import Engine, Pixels
-from .expressions import ExpressionFade
-from .filters import OneEuroFilter, OneEuroSettings
-from .idle import HairSway
-from .latents import IdentityFade
+from .performer import Performer
 
-RELEASE_S: Final = 0.5  # how long a control takes back to the lower layers when nobody holds it any more
 BUFFERS: Final = 3  # a frame's pixels stay valid for two more ticks
-DEFAULT_PSI: Final = 0.7
-_TIMINGS: Final = 2048
+_TRIALS: Final = 5  # of each way to draw several pictures
 
 
-class Timings:
-    """The newest durations, for percentiles."""
+class _Company:
+    """Performers that share an engine, in one memory, drawn in one call or in turn."""
 
-    def __init__(self) -> None:
-        self._ring = np.zeros(_TIMINGS, np.int64)
-        self._count = 0
-
-    def add(self, duration_ns: int) -> None:
-        """Note one more."""
-        self._ring[self._count % _TIMINGS] = duration_ns
-        self._count += 1
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._count = 0
-
-    def percentile_ms(self, percent: float) -> float:
-        """A percentile in milliseconds; 0 if there is nothing yet."""
-        if self._count == 0:
-            return 0.0
-        return float(np.percentile(self._ring[: min(self._count, _TIMINGS)], percent)) / 1e6
-
-    def __len__(self) -> int:
-        return min(self._count, _TIMINGS)
-
-
-class _Layer:
-    """One driver's controls over time: derived, smoothed, calibrated, faded in and out."""
-
-    def __init__(self, driver: Driver, controls: tuple[Control, ...]) -> None:
-        size = len(controls)
-        self.driver = driver
-        self._controls = controls
-        self._low = np.array([control.minimum for control in controls], np.float32)
-        self._high = np.array([control.maximum for control in controls], np.float32)
-        self._rest = np.array([control.rest for control in controls], np.float32)
-        self._signed = self._low < 0
-        self._values = self._rest.copy()
-        self._raw = self._rest.copy()
-        self._weight = np.zeros(size, np.float32)
-        self._neutral = self._rest.copy()
-        self._gain = np.ones(size, np.float32)
-        self._calibrated = False
-        self._last_ns: int | None = None
-        self._filter = (
-            OneEuroFilter(size, OneEuroSettings(), scale=np.maximum(self._high - self._low, np.float32(1e-6)))
-            if driver.smooth
-            else None
-        )
-
-    def apply(self, pose: Values, now_ns: int) -> None:
-        """Cover `pose` (float32 [c], changed in place) with what this driver holds."""
-        first = self._last_ns is None
-        dt = 0.0 if self._last_ns is None else max(0.0, (now_ns - self._last_ns) / 1e9)
-        self._last_ns = now_ns
-        sample = self.driver.sample(now_ns)
-        if sample is None:
-            if self._filter is not None:
-                self._filter.reset()
-            np.maximum(self._weight - np.float32(dt / RELEASE_S), np.float32(0.0), out=self._weight)
-        else:
-            way = derivation(tuple(sample), self._controls)
-            raw = way.apply(list(sample.values()))
-            if self._filter is not None:
-                raw = self._filter.step(raw, now_ns)
-            np.copyto(self._raw, raw, where=way.held)
-            values = self._from_neutral(raw) if self._calibrated else raw
-            np.copyto(self._values, values, where=way.held)
-            attack = self.driver.attack_s
-            gain = np.float32(1.0 if attack <= 0.0 or first else dt / attack)
-            change = np.where(way.held, gain, np.float32(-dt / RELEASE_S))
-            np.clip(self._weight + change, 0.0, 1.0, out=self._weight)
-        weight = self._weight
-        pose += (weight * weight * (3.0 - 2.0 * weight)) * (self._values - pose)
-
-    def calibrate(self) -> None:
-        """Take the present values as the neutral ones."""
-        np.copyto(self._neutral, self._raw)
-        # A weight that rests at 0.2 reaches 1 from there; nobody's neutral face has its mouth wide open.
-        limit = self._rest + np.float32(0.6) * (self._high - self._rest)
-        unsigned = ~self._signed
-        self._neutral[unsigned] = np.minimum(self._neutral, limit)[unsigned]
-        self._gain.fill(1.0)
-        span = np.maximum(self._high - self._neutral, np.float32(1e-6))
-        self._gain[unsigned] = ((self._high - self._rest) / span)[unsigned]
-        self._calibrated = True
-
-    def _from_neutral(self, raw: Values) -> Values:
-        moved: Values = (raw - self._neutral) * self._gain + self._rest
-        return np.clip(moved, self._low, self._high, out=moved)
-
-
-class Performer:
-    """One character on the stage: its engine, its layers, its identity, its buffers."""
-
-    def __init__(
-        self,
-        role: Role,
-        engine: Engine,
-        drivers: Drivers,
-        *,
-        identity: str | int | None = None,
-        truncation_psi: float = DEFAULT_PSI,
-        stream: str = "bunraku",
-        session: int = 0,
-        clock: Callable[[], int] = monotonic_ns,
-    ) -> None:
-        """Take the stage.
-
-        Args:
-            role: the character.
-            engine: active; whoever made it deactivates it.
-            drivers: what moves it.
-            identity: a name or a seed; None for the first name.
-            truncation_psi: factor on `z`, 0..1; less of it draws more ordinary people.
-            stream: name in its frames.
-            session: number in its frames.
-            clock: only measures how long inference takes; the pose depends on the time given to `perform`.
-
-        Raises:
-            CharacterError: there is no such identity.
-        """
-        self.role = role
-        self.engine = engine
-        self.drivers = drivers
-        self.engine_times = Timings()
-        self.last_engine_ns = 0
-        self.bad_controls = 0
-        self.last_bad_control = ""
-        self._clock = clock
-        self._stream = stream
-        self._session = session
-        self._provider = engine.description.label
-        self._identity: str | int = role.latents.names[0] if identity is None else identity
-        self._psi = truncation_psi
-        self._mix: IdentityMix | None = None
-        self._fade = IdentityFade(self._target_w(self._identity, self._mix, self._psi))
-        self._layers = [_Layer(driver, role.controls) for driver in sorted(drivers.layers, key=lambda d: d.rank)]
-        self._expression = ExpressionFade(role.expressions, role.controls)
-        row = {control.name: index for index, control in enumerate(role.controls)}
-        self._hair = row.get("hairSway")
-        self._head = (row.get("headYaw"), row.get("headRoll"))
-        idle = next((layer for layer in drivers.layers if isinstance(layer, IdleDriver)), None)
-        self._sway = HairSway(idle.settings.hair_amount if idle else 0.0)
-        self._low = np.array([control.minimum for control in role.controls], np.float32)
-        self._high = np.array([control.maximum for control in role.controls], np.float32)
-        self._rest = np.array([control.rest for control in role.controls], np.float32)
-        self._controls = np.empty((1, len(role.controls)), np.float32)
-        self._controls[0] = self._rest
-        self._w = np.empty((1, role.latents.w_dim), np.float32)
-        self._buffers: list[Pixels] = [np.empty((1, role.height, role.width, 4), np.uint8) for _ in range(BUFFERS)]
+    def __init__(self, performers: Sequence[Performer], *, together: bool | None) -> None:
+        self.performers = performers
+        first = performers[0]
+        role, count = first.role, len(performers)
+        self._w = np.zeros((count, role.latents.w_dim), np.float32)
+        self._controls = np.zeros((count, len(role.controls)), np.float32)
+        self._buffers: list[Pixels] = [np.empty((count, role.height, role.width, 4), np.uint8) for _ in range(BUFFERS)]
         self._turn = 0
-        self._control_id = 0
-        self._control_timestamp_ns = 0
+        for index, performer in enumerate(performers):
+            performer.seat(self._w[index], self._controls[index])
+        self._asked = together
+        self.together = self._decide(first.engine)
 
-    @property
-    def pose(self) -> npt.NDArray[np.float32]:
-        """The controls of the newest frame, float32 [c], natural units; overwritten by the next one."""
-        pose: npt.NDArray[np.float32] = self._controls[0]
-        return pose
+    def use_engine(self, engine: Engine) -> None:
+        """Draw with this one from the next frame on."""
+        for performer in self.performers:
+            performer.engine = engine
+            performer.engine_times.clear()
+        self.together = self._decide(engine)
 
-    @property
-    def expression(self) -> str:
-        """The named expression that is shown or on its way; empty for none."""
-        return self._expression.name
-
-    def perform(self, now_ns: int, frame_id: int) -> Frame:
-        """Draw one frame.
-
-        Returns:
-            A frame whose pixels stay valid for two more calls.
-
-        Raises:
-            EngineError: the engine failed.
-        """
-        for port in (self.drivers.wire, self.drivers.window):
-            self._listen(port, now_ns)
-        self._move(now_ns)
-        self._w[0] = self._fade.value(now_ns)
-        buffer = self._buffers[self._turn]
+    def tick(self, now_ns: int, frame_id: int) -> list[Frame]:
+        for performer in self.performers:
+            performer.prepare(now_ns)
+        engine, clock = self.performers[0].engine, self.performers[0].clock
+        out = self._buffers[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
-        started = self._clock()
-        self.engine.infer(self._w, self._controls, buffer)
-        self.last_engine_ns = self._clock() - started
-        self.engine_times.add(self.last_engine_ns)
-        return Frame(
-            pixels=buffer[0],
-            frame_id=frame_id,
-            session=self._session,
-            stream=self._stream,
-            capture_ns=now_ns,
-            render_start_ns=started,
-            publish_ns=0,
-            control_id=self._control_id,
-            control_timestamp_ns=self._control_timestamp_ns,
-            provider=self._provider,
-        )
+        count = len(self.performers)
+        frames = []
+        if self.together:
+            started = clock()
+            engine.infer(self._w, self._controls, out)
+            share = (clock() - started) // count
+        for index, performer in enumerate(self.performers):
+            if not self.together:
+                started = clock()
+                row = slice(index, index + 1)
+                engine.infer(self._w[row], self._controls[row], out[row])
+                share = clock() - started
+            frames.append(performer.frame(out[index], now_ns, frame_id=frame_id, started_ns=started, took_ns=share))
+        return frames
 
-    def _listen(self, port: ControlPort, now_ns: int) -> None:
-        """Take what came in; a state that cannot be used is counted, and the one before it stays."""
-        previous = port.current
-        state = port.take(now_ns)
-        if state is None:
-            return
-        try:
-            self._obey(state, now_ns)
-        except BunrakuError as error:
-            port.reject(previous)
-            self.bad_controls += 1
-            self.last_bad_control = f"{port.name}: {error}"
-            return
-        self._control_id = state.control_id
-        self._control_timestamp_ns = state.timestamp_ns
+    def _decide(self, engine: Engine) -> bool:
+        if len(self.performers) == 1:
+            return False
+        return pays_together(engine, len(self.performers)) if self._asked is None else self._asked
 
-    def _obey(self, state: ControlState, now_ns: int) -> None:
-        derivation(tuple(state.controls), self.role.controls)  # an unknown name must fail here, not inside a layer
-        if not all(map(math.isfinite, state.controls.values())):
-            broken = next(name for name, value in state.controls.items() if not math.isfinite(value))
-            raise ControlError(f'control "{broken}" is not a finite number')
-        identity = self._identity if state.identity is None else state.identity
-        psi = self._psi if state.truncation_psi is None else state.truncation_psi
-        mix = self._mix if state.mix is None else state.mix
-        if (identity, psi, mix) != (self._identity, self._psi, self._mix):
-            self._fade.go_to(self._target_w(identity, mix, psi), now_ns)
-            self._identity, self._psi, self._mix = identity, psi, mix
-        if state.expression is not None:
-            self._expression.go_to(state.expression, now_ns)
-        if state.calibrate:
-            for layer in self._layers:
-                if layer.driver.tracks:
-                    layer.calibrate()
 
-    def _target_w(self, identity: str | int, mix: IdentityMix | None, psi: float) -> npt.NDArray[np.float32]:
-        latents = self.role.latents
-        w = latents.identity(identity, truncation_psi=psi)
-        if mix is None or mix.amount == 0.0:
-            return w
-        return latents.mixture(w, latents.identity(mix.identity, truncation_psi=psi), mix.amount)
+def pays_together(engine: Engine, count: int, *, clock: Callable[[], int] = monotonic_ns) -> bool:
+    """Measure whether so many pictures are drawn faster in one call than one by one.
 
-    def _move(self, now_ns: int) -> None:
-        """Compute the pose of this moment."""
-        pose = self._controls[0]
-        yaw, roll = self._head
-        head_yaw = float(pose[yaw]) if yaw is not None else 0.0
-        head_roll = float(pose[roll]) if roll is not None else 0.0
-        np.copyto(pose, self._rest)
-        if self._hair is not None:
-            pose[self._hair] += self._sway.step(now_ns, head_yaw=head_yaw, head_roll=head_roll)
-        for layer in self._layers:
-            layer.apply(pose, now_ns)
-        if self._expression.active:
-            pose += self._expression.value(now_ns)
-        np.clip(pose, self._low, self._high, out=pose)
+    On a GPU they are; on a processor, which one picture keeps busy, they are not.
+
+    Args:
+        engine: active.
+        count: pictures per frame.
+        clock: measures, in nanoseconds.
+    """
+    about = engine.description
+    w = np.zeros((count, about.w_dim), np.float32)
+    controls = np.zeros((count, about.num_controls), np.float32)
+    out = np.empty((count, about.height, about.width, 4), np.uint8)
+
+    def batched() -> None:
+        engine.infer(w, controls, out)
+
+    def in_turn() -> None:
+        for index in range(count):
+            row = slice(index, index + 1)
+            engine.infer(w[row], controls[row], out[row])
+
+    best: dict[Callable[[], None], int] = {}
+    for way in (batched, in_turn):
+        way()  # the first call of a size makes room
+    for _ in range(_TRIALS):
+        for way in (batched, in_turn):
+            began = clock()
+            way()
+            best[way] = min(best.get(way, 1 << 62), clock() - began)
+    return best[batched] < best[in_turn]
 
 
 class Stage:
-    """All characters that play together."""
+    """All characters that play together.
 
-    def __init__(self, performers: Sequence[Performer]) -> None:
+    Performers that share an engine are drawn in one call where that is faster, which is measured at the start.
+    """
+
+    def __init__(self, performers: Sequence[Performer], *, together: bool | None = None) -> None:
+        """Set the stage.
+
+        Args:
+            performers: who plays.
+            together: whether performers with one engine are drawn in one call; None measures.
+        """
         self.performers = tuple(performers)
+        engines = {id(performer.engine): performer.engine for performer in performers}
+        self._companies = [
+            _Company([p for p in performers if p.engine is engine], together=together) for engine in engines.values()
+        ]
         self._frame_id = 0
+
+    @property
+    def together(self) -> bool:
+        """Whether some pictures are drawn in one call."""
+        return any(company.together for company in self._companies)
+
+    def use_engine(self, old: Engine, new: Engine) -> None:
+        """From the next frame on, have everything that `old` draws drawn by `new`.
+
+        Args:
+            old: in use; whoever made it deactivates it afterwards.
+            new: active, of the same character.
+
+        Raises:
+            EngineMismatch: `new` takes or gives something else; nothing has changed.
+        """
+        have, want = new.description, old.description
+        sizes = ("w_dim", "num_controls", "width", "height")
+        if any(getattr(have, name) != getattr(want, name) for name in sizes):
+            raise EngineMismatch(
+                f"{have.label} was made for another character than {want.label}. Build it for this one."
+            )
+        for company in self._companies:
+            if company.performers[0].engine is old:
+                company.use_engine(new)
 
     def tick(self, now_ns: int) -> list[Frame]:
         """Draw one frame of every character.
@@ -303,10 +159,15 @@ class Stage:
                 inference.
 
         Returns:
-            One frame per performer. Their pixels stay valid for two more ticks; copy them to keep them.
+            One frame per performer, in their order. Their pixels stay valid for two more ticks; copy them to keep them.
 
         Raises:
             EngineError: an engine failed.
         """
         self._frame_id += 1
-        return [performer.perform(now_ns, self._frame_id) for performer in self.performers]
+        frames = {
+            id(performer): frame
+            for company in self._companies
+            for performer, frame in zip(company.performers, company.tick(now_ns, self._frame_id), strict=True)
+        }
+        return [frames[id(performer)] for performer in self.performers]

@@ -17,7 +17,7 @@ from engine_bridge.frame import Frame
 from engine_bridge.messages import ControlState, LiveStats, StreamInfo
 
 from .drivers import ControlPort
-from .stage import Timings
+from .performer import Timings
 
 
 class WindowSource:

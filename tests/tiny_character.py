@@ -15,6 +15,8 @@ from runtime.controls import PORTRAIT_CONTROLS, Control
 
 W_DIM = 8
 Z_DIM = 6
+SIDE = 32
+CONTROLS = len(PORTRAIT_CONTROLS)
 
 
 def generator(

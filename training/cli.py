@@ -145,7 +145,13 @@ def evaluate(
         Path | None, typer.Option("--out", help="Folder for report.json and sheets [<run>/evaluation].")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Another checkpoint of the same recipe, drawn beside this one.")
+        Path | None, typer.Option("--against", help="Another checkpoint for the same people, drawn beside this one.")
+    ] = None,
+    against_data: Annotated[
+        Path | None, typer.Option("--against-data", help="Its data set, if it is not where its recipe says.")
+    ] = None,
+    at: Annotated[
+        int | None, typer.Option("--at", min=16, help="Pixels per side to compare pictures at.", show_default=False)
     ] = None,
     frames: Annotated[int, typer.Option(min=8, help="Pictures per question, at most.")] = 240,
     as_json: Json = False,
@@ -165,11 +171,12 @@ def evaluate(
         trained.dataset,
         trained.split,
         frames=frames,
+        at_px=at,
         sheets=folder,
         note=_note,
     )
     if against is not None:
-        other = open_trained(against, data=data)
+        other = open_trained(against, data=against_data)
         report["against"] = compare_checkpoints(trained, other, folder / "against.png")
     write_report(report, folder / "report.json")
     _print_report(report)

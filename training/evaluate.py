@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine_bridge.errors import DatasetError
@@ -41,6 +42,7 @@ def evaluate(
     split: Split,
     *,
     frames: int = 240,
+    at_px: int | None = None,
     sheets: Path | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -51,19 +53,25 @@ def evaluate(
         dataset: at the generator's size.
         split: what was trained on and what was not.
         frames: at most so many pictures per question.
+        at_px: size to compare pictures at, to set networks of different sizes side by side; theirs if None.
         sheets: folder for pictures of the results, worst first.
         note: told what is being done.
 
     Raises:
-        DatasetError: nothing was held out.
+        DatasetError: nothing was held out, or pictures cannot be reduced to `at_px`.
     """
+    at_px = at_px or dataset.size_px
+    if at_px > dataset.size_px or dataset.size_px % at_px:
+        raise DatasetError(
+            f"Pictures of {dataset.size_px} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …"
+        )
     if not len(split.unseen_controls):
         raise DatasetError(
             "No frames were held out of training, so there is nothing to evaluate on. Raise data.holdout_frames."
         )
     generator, encoder = networks.generator_ema, networks.encoder_ema
     thumbs = _thumbnails(dataset)
-    report: Report = {"size_px": dataset.size_px, "frames_trained_on": len(split.train)}
+    report: Report = {"size_px": dataset.size_px, "compared_at_px": at_px, "frames_trained_on": len(split.train)}
 
     note("trained identities, controls never seen")
     targets = _pick(split.unseen_controls, frames)
@@ -72,11 +80,12 @@ def evaluate(
     nearest = np.array(
         [_nearest(thumbs, t, split.train[dataset.identity[split.train] == dataset.identity[t]]) for t in targets]
     )
-    report["seen_identities"] = _compare(dataset, targets, answers, nearest, sheets and sheets / "seen_identities.png")
+    sheet = sheets and sheets / "seen_identities.png"
+    report["seen_identities"] = _compare(dataset, targets, answers, nearest, at_px, sheet)
     named = set(dataset.named.values())
     chosen = np.array([int(dataset.identity[t]) in named for t in targets])
     if named and chosen.any():
-        report["named_identities"] = _compare(dataset, targets[chosen], answers[chosen], nearest[chosen], None)
+        report["named_identities"] = _compare(dataset, targets[chosen], answers[chosen], nearest[chosen], at_px, None)
 
     if len(split.unseen_identities):
         note("identities never seen, through the encoder")
@@ -84,9 +93,8 @@ def evaluate(
         w = encode(encoder, dataset.pictures[sources])
         answers = draw(generator, w, dataset.controls[targets], dataset.size_px)
         nearest = np.array([_nearest(thumbs, t, split.train) for t in targets])
-        report["unseen_identities"] = _compare(
-            dataset, targets, answers, nearest, sheets and sheets / "unseen_identities.png"
-        )
+        sheet = sheets and sheets / "unseen_identities.png"
+        report["unseen_identities"] = _compare(dataset, targets, answers, nearest, at_px, sheet)
 
     note("closed eyes and open mouths")
     report["obedience"] = obedience(networks, dataset, split, frames=frames)
@@ -99,21 +107,32 @@ def evaluate(
 def compare_checkpoints(ours: Trained, other: Trained, sheet: Path) -> Report:
     """The same held-out pictures by two checkpoints, side by side: wanted | ours | other.
 
+    They may be of different sizes; pictures are compared at the smaller one.
+
     Returns:
         figures of both on these pictures, and how much of the target's fine detail each has.
     """
     dataset = ours.dataset
     targets = _pick(ours.split.unseen_controls, 48)
-    wanted, boxes = _tensor(dataset.pictures[targets]), torch.from_numpy(dataset.regions[targets])
-    columns, figures = [unpremultiply(dataset.pictures[targets])], {}
+    side = min(dataset.size_px, other.dataset.size_px)
+    wanted, boxes = _tensor(dataset.pictures[targets], side), torch.from_numpy(dataset.regions[targets])
+    columns, figures = [wanted], {}
     for name, trained in (("ours", ours), ("other", other)):
-        w = latents_of(trained.networks, dataset, trained.split.train, dataset.identity[targets])
-        columns.append(draw(trained.networks.generator_ema, w, dataset.controls[targets], dataset.size_px))
-        drawn = premultiplied_tensor(columns[-1])
+        w = latents_of(trained.networks, trained.dataset, trained.split.train, dataset.identity[targets])
+        generator = trained.networks.generator_ema
+        drawn = _reduced(premultiplied_tensor(draw(generator, w, dataset.controls[targets])), side)
+        columns.append(drawn)
         sharpness = float(metrics.detail(drawn).mean() / metrics.detail(wanted).mean())
         figures[name] = {**_figures(drawn, wanted, boxes), "detail_ratio": round(sharpness, 4)}
-    side = dataset.size_px
-    shown = np.stack([column[:12] for column in columns], 1).reshape(-1, side, side, 4)
+    shown = unpremultiply(
+        torch.stack([column[:12] for column in columns], 1)
+        .flatten(0, 1)
+        .mul(255)
+        .round()
+        .byte()
+        .permute(0, 2, 3, 1)
+        .numpy()
+    )
     write_sheet(sheet, shown, columns=6, column_labels=("wanted", "this checkpoint", "the other") * 2)
     return figures
 
@@ -167,14 +186,22 @@ def _nearest(thumbs: npt.NDArray[np.float32], target: int, candidates: Indices) 
     return int(candidates[np.argmin(distance)])
 
 
-def _tensor(premultiplied: Uint8) -> Tensor:
-    return torch.from_numpy(np.array(premultiplied)).permute(0, 3, 1, 2).float() / 255
+def _tensor(premultiplied: Uint8, size_px: int) -> Tensor:
+    return _reduced(torch.from_numpy(np.array(premultiplied)).permute(0, 3, 1, 2).float() / 255, size_px)
 
 
-def _compare(dataset: Dataset, targets: Indices, answers: Uint8, nearest: Indices, sheet: Path | None) -> Report:
+def _reduced(premultiplied: Tensor, size_px: int) -> Tensor:
+    """Blocks of pixels averaged: [N, 4, S, S] -> [N, 4, size_px, size_px]."""
+    factor = premultiplied.shape[-1] // size_px
+    return F.avg_pool2d(premultiplied, factor) if factor > 1 else premultiplied
+
+
+def _compare(
+    dataset: Dataset, targets: Indices, answers: Uint8, nearest: Indices, at_px: int, sheet: Path | None
+) -> Report:
     """Ours and the baseline's figures, and a sheet of target | ours | baseline, worst rows first."""
-    wanted, boxes = _tensor(dataset.pictures[targets]), torch.from_numpy(dataset.regions[targets])
-    drawn = premultiplied_tensor(answers)
+    wanted, boxes = _tensor(dataset.pictures[targets], at_px), torch.from_numpy(dataset.regions[targets])
+    drawn = _reduced(premultiplied_tensor(answers), at_px)
     if sheet is not None:
         order = torch.argsort(metrics.psnr(drawn, wanted)).numpy()
         order = (
@@ -197,7 +224,7 @@ def _compare(dataset: Dataset, targets: Indices, answers: Uint8, nearest: Indice
     return {
         "frames": len(targets),
         "ours": _figures(drawn, wanted, boxes),
-        "nearest_training_frame": _figures(_tensor(dataset.pictures[nearest]), wanted, boxes),
+        "nearest_training_frame": _figures(_tensor(dataset.pictures[nearest], at_px), wanted, boxes),
     }
 
 

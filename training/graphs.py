@@ -1,4 +1,4 @@
-"""The three graphs of a character file, as ONNX bytes. Knows networks and ONNX, not files.
+"""The graphs of a character file, as ONNX bytes. Knows networks and ONNX, not files.
 
 What the runtime feeds and gets is fixed in docs/character-file.md; the operators are the few that ONNX Runtime,
 OpenVINO and TensorRT all run fast.
@@ -34,7 +34,7 @@ class _Pictures(nn.Module):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.generator = copy.deepcopy(generator).eval()
+        self.generator = copy.deepcopy(generator).eval().cpu().float()
         head = self.generator.heads[str(self.generator.size_px)]
         assert isinstance(head, nn.Conv2d)
         assert head.bias is not None
@@ -46,11 +46,32 @@ class _Pictures(nn.Module):
             head.bias.copy_(head.bias[order] * 255 + 0.5)
 
     def forward(self, w: Tensor, controls: Tensor) -> Tensor:
+        return self.laid_out(self.generator.unshuffled(w, controls))
+
+    def laid_out(self, blocks: Tensor) -> Tensor:
         factor, size = self.generator.head, self.generator.size_px
         small = size // factor
-        blocks = self.generator.unshuffled(w, controls).clamp(0, 255).permute(0, 2, 3, 1)
+        blocks = blocks.clamp(0, 255).permute(0, 2, 3, 1)
         rows = blocks.reshape(-1, small, small, factor, factor * 4).transpose(2, 3)
         return rows.reshape(-1, size, size, 4).to(torch.uint8)
+
+
+class _HalfPictures(_Pictures):
+    """The same with a trunk and a head in fp16, which halves what a GPU must move.
+
+    Identity and pose become a code in fp32: that is a thousandth of the work, and in fp16 a head turned by half a
+    degree would move in steps. Bytes survive fp16, whose numbers lie 1/8 apart between 128 and 256 and closer below.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__(generator)
+        for name, part in self.generator.named_children():
+            if name != "code":
+                part.half()
+        self.generator.const.data = self.generator.const.data.half()
+
+    def forward(self, w: Tensor, controls: Tensor) -> Tensor:
+        return self.laid_out(self.generator.from_code(self.generator.code_of(w, controls).half()))
 
 
 class _Identities(nn.Module):
@@ -61,33 +82,53 @@ class _Identities(nn.Module):
         self.encoder = copy.deepcopy(encoder).eval()
 
     def forward(self, rgba: Tensor) -> Tensor:
-        straight = rgba.permute(0, 3, 1, 2).float() / 255
+        # The cast first, because TensorRT's parser takes bytes only at the ends of a graph.
+        straight = rgba.float().permute(0, 3, 1, 2) / 255
         alpha = straight[:, 3:]
         premultiplied = torch.cat([straight[:, :3] * alpha, alpha], 1)
         w: Tensor = self.encoder(premultiplied)
         return w
 
 
+def pictures(generator: Generator, *, half: bool) -> nn.Module:
+    """What is exported, as a module: w and controls -> uint8 [N, H, W, 4]. A copy, on the CPU.
+
+    Args:
+        generator: stays as it is.
+        half: compute in fp16.
+    """
+    return _HalfPictures(generator) if half else _Pictures(generator)
+
+
 def generator_graph(generator: Generator, controls: int) -> bytes:
     """`w` float32 [N, w_dim] and `controls` float32 [N, c], natural units -> `rgba` uint8 [N, H, W, 4]."""
     example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
-    return _export(_Pictures(generator), example, ["w", "controls"], "rgba")
+    return _export(pictures(generator, half=False), example, ["w", "controls"], "rgba")
+
+
+def half_generator_graph(generator: Generator, controls: int) -> bytes:
+    """The generator for GPUs: as `generator_graph`, same ends, computing in fp16.
+
+    No better than fp32 on a CPU: ONNX Runtime has no fp16 convolution there and computes it in fp32.
+    """
+    example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
+    return _export(pictures(generator, half=True), example, ["w", "controls"], "rgba")
 
 
 def mapping_graph(mapping: Mapping) -> bytes:
     """`z` float32 [N, z_dim] -> `w` float32 [N, w_dim]."""
-    return _export(copy.deepcopy(mapping).eval(), (torch.zeros(2, mapping.z_dim),), ["z"], "w")
+    return _export(copy.deepcopy(mapping).eval().float(), (torch.zeros(2, mapping.z_dim),), ["z"], "w")
 
 
 def encoder_graph(encoder: Encoder, size_px: int) -> bytes:
     """`rgba` uint8 [N, size_px, size_px, 4], straight -> `w` float32 [N, w_dim]."""
     example = (torch.zeros(2, size_px, size_px, 4, dtype=torch.uint8),)
-    return _export(_Identities(encoder), example, ["rgba"], "w")
+    return _export(_Identities(encoder).float(), example, ["rgba"], "w")
 
 
 def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str) -> bytes:
     buffer = io.BytesIO()
-    module = module.cpu().float()
+    module = module.cpu()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

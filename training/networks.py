@@ -96,7 +96,8 @@ class ModulatedBlock(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """[N, C, H, W] and code [N, code_dim] -> [N, C, H, W]."""
-        scale_in, scale_out, shift = self.affine(code)[:, :, None, None].chunk(3, 1)
+        # A split into fixed sizes: a chunk is exported as arithmetic on shapes.
+        scale_in, scale_out, shift = self.affine(code)[:, :, None, None].split(self.a.in_channels, 1)
         # Bounded scales: their products through the trunk must not run away at a high learning rate.
         hidden = self.a(x * (1 + torch.tanh(scale_in))) * (1 + torch.tanh(scale_out)) + shift
         out: Tensor = x + self.b(lrelu(hidden))
@@ -221,8 +222,15 @@ class Generator(nn.Module):
 
     def unshuffled(self, w: Tensor, controls: Tensor, size_px: int | None = None) -> Tensor:
         """The picture before its pixels are laid out: float [N, 4 * head * head, size_px / head, size_px / head]."""
+        return self.from_code(self.code_of(w, controls), size_px)
+
+    def code_of(self, w: Tensor, controls: Tensor) -> Tensor:
+        """What the trunk is told of identity and pose: float [N, code_dim], mean square 1."""
         normalised = (controls - self.lowest) * self.inverse_half_range - 1.0
-        code = unit_size(lrelu(self.code(torch.cat([unit_size(w), normalised], 1))))
+        return unit_size(lrelu(self.code(torch.cat([unit_size(w), normalised], 1))))
+
+    def from_code(self, code: Tensor, size_px: int | None = None) -> Tensor:
+        """The second half of `unshuffled`, which may run at another precision than the first."""
         x = self.const + self.seed(code).view(-1, SEED_CHANNELS, SEED_SIZE, SEED_SIZE)
         x = self.first(lrelu(self.enter(x)), code)
         wanted = (size_px or self.size_px) // self.head

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,8 @@ from engine_bridge.errors import DatasetError
 from runtime.character import Character, Role, write_character
 from runtime.drivers import Recording
 from runtime.engine import Engine, Pixels
-from runtime.engines import shared_threads
+from runtime.engines import unavailable
+from runtime.machine import profile_threads
 from training import gate, metrics
 from training.dataset import Dataset, split_frames
 from training.pictures import premultiplied_tensor
@@ -266,7 +266,7 @@ def _spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
 
 def _backends() -> list[str]:
     """All that play int8 here: they round in different places, so one may pass where another does not."""
-    return ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
+    return ["onnxruntime", *(["openvino"] if not unavailable("openvino") else [])]
 
 
 def _engine(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
@@ -274,10 +274,10 @@ def _engine(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
     if backend == "openvino":
         from runtime.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(graph, threads=shared_threads(), precision=precision, **size)
+        return OpenVinoEngine(graph, threads=profile_threads("shared"), precision=precision, **size)
     from runtime.engines.onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(graph, threads=shared_threads(), precision=precision, **size)
+    return OnnxRuntimeEngine(graph, threads=profile_threads("shared"), precision=precision, **size)
 
 
 def _most_harmful(prepared: Prepared, exam: gate.Exam, drawn: Pixels, role: Role) -> list[str]:

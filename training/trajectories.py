@@ -17,7 +17,8 @@ from runtime.character import Role
 from runtime.drivers import ControlPort, Drivers, IdleDriver, Recording, RecordingDriver
 from runtime.drivers.base import Driver
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
-from runtime.stage import DEFAULT_PSI, Performer, Stage
+from runtime.performer import DEFAULT_PSI, Performer
+from runtime.stage import Stage
 
 _VISEMES: Final = ("aa", "ih", "ou", "ee", "oh")
 _SYLLABLE_S: Final = 0.18  # about five and a half syllables a second, as people talk

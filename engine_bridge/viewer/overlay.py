@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,10 @@ _STATE_COLOURS: Final[dict[LinkState, Colour]] = {
     LinkState.INCOMPATIBLE: theme.BAD,
 }
 _OPACITY: Final = 216
+
+
+_NOTE_WIDTH: Final = 38  # characters
+_NOTE_LINES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,9 @@ def figures(
     lines = [Figure("stream", state, _STATE_COLOURS[link])]
     provider = stats.provider if stats is not None and stats.provider else provider
     if provider:
-        lines.append(Figure("engine", provider.replace("ExecutionProvider", "")))
+        lines.append(Figure("engine", provider))
+    if stats is not None and stats.engine_note:
+        lines += [Figure("", line, theme.DIM) for line in textwrap.wrap(stats.engine_note, _NOTE_WIDTH)[:_NOTE_LINES]]
     if stats is None:
         return [*lines, Figure("shown", f"{shown_fps:.0f} fps")]
     late = stats.target_fps > 0 and stats.fps < 0.9 * stats.target_fps

@@ -2,145 +2,311 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Final
+from types import TracebackType
+from typing import Final, TypedDict
 
-from engine_bridge.errors import CharacterError, EngineUnavailable
+from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
 from runtime.character import Character, Role
 from runtime.engine import Engine
+from runtime.machine import ThreadProfile, instructions, profile_threads
+from runtime.self_test import check_against_preview
 
+from . import onnxruntime, openvino, tensorrt, tensorrt_rtx
 from .synthetic import SyntheticEngine, synthetic_role
 
-# Fastest first: the order in which `auto` looks.
-BACKENDS: Final = ("tensorrt", "tensorrt-rtx", "openvino", "onnxruntime")
-NAMES: Final = ("auto", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx", "synthetic")
-PRECISIONS: Final = ("fp32", "fp16", "int8")
+# What `auto` tries, the fastest first.
+BACKENDS: Final = ("tensorrt", "tensorrt-rtx", "cuda", "openvino", "onnxruntime")
+# Only by name: nobody here has been able to try them.
+BY_NAME: Final = ("directml", "coreml")
+NAMES: Final = ("auto", *BACKENDS, *BY_NAME, "synthetic")
+BUILT_AHEAD: Final = frozenset(["tensorrt", "tensorrt-rtx"])
+ON_GPU: Final = frozenset(["tensorrt", "tensorrt-rtx", "cuda", "directml", "coreml"])
 
-_NOT_YET: Final = "not in this release"
+# What each can compute in. `auto` takes the first that the character and the machine allow.
+PRECISIONS_OF: Final = {
+    "tensorrt": ("fp16", "fp32", "int8"),
+    "tensorrt-rtx": ("fp16", "fp32", "int8"),
+    "cuda": ("fp16", "fp32"),
+    "directml": ("fp16", "fp32"),
+    "coreml": ("fp16", "fp32"),
+    "openvino": ("int8", "bf16", "fp32"),
+    "onnxruntime": ("int8", "fp32"),
+    "synthetic": ("fp32",),
+}
+PRECISIONS: Final = ("auto", "fp32", "fp16", "bf16", "int8")
+MEMBERS: Final = {"fp16": "generator.fp16.onnx", "int8": "generator.int8.onnx"}
+
+Progress = Callable[[str, int, int], bool]  # (what, done, of): False gives up
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to play: a backend and what it computes in."""
+
+    backend: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.backend} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How to make an engine.
+
+    Attributes:
+        threads: threads that compute; None for what the profile says.
+        profile: how inference shares the machine.
+        batches: batch sizes that an engine built ahead is tuned for.
+    """
+
+    threads: int | None = None
+    profile: ThreadProfile = "shared"
+    batches: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An engine and why it is this one.
+    """An active engine and why it is this one. Use it as a context manager; the engine is deactivated at its end.
 
     Attributes:
-        engine: not yet activated.
+        engine: active.
         role: the character that it draws.
-        passed_over: (backend, reason) of those that `auto` would have preferred.
+        passed_over: (engine, reason) of those that would have been faster.
+        better: faster ones that can be used but take long to start, the fastest first.
     """
 
     engine: Engine
     role: Role
-    passed_over: tuple[tuple[str, str], ...]
+    passed_over: tuple[tuple[str, str], ...] = ()
+    better: tuple[Candidate, ...] = ()
+
+    def __enter__(self) -> Choice:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.engine.deactivate()
+
+    @property
+    def note(self) -> str:
+        """The same reasons in few words, for the window and the heartbeat."""
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self.passed_over:
+            by_reason.setdefault(reason.partition(";")[0], []).append(name)
+        return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
 
     def sentence(self) -> str:
         """One line for people: what was chosen, and why nothing better."""
         about = self.engine.description
-        text = f"{about.label} {about.version}, {about.precision}, {about.threads} thread{'s' * (about.threads > 1)}"
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.passed_over)
-        return f"{text} (passed over {reasons})" if reasons else text
+        text = f"{about.label} ({about.version}"
+        text += f", {about.threads} thread{'s' * (about.threads > 1)})" if about.on_cpu else ")"
+        return f"{text}; faster ones passed over: {self.note}" if self.passed_over else text
 
 
-def shared_threads() -> int:
-    """Threads for a machine that also runs a game: all cores but two.
-
-    At least two where there are two: on one alone a 256 px character does not reach 60 frames a second.
-    """
-    cores = usable_cores()
-    return min(cores, max(2, cores - 2))
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+def unavailable(backend: str) -> str:
+    """Why this backend cannot be used here, and after a semicolon what to do; empty if it can. May load its library."""
+    if backend == "tensorrt":
+        return tensorrt.unavailable()
+    if backend == "tensorrt-rtx":
+        return tensorrt_rtx.unavailable()
+    if backend == "openvino":
+        return openvino.unavailable()
+    return onnxruntime.unavailable(backend)
 
 
 def availability() -> dict[str, str]:
-    """Backend to the reason why it cannot be used here; empty if it can."""
-    reasons = {"tensorrt": _NOT_YET, "tensorrt-rtx": _NOT_YET, "openvino": "", "onnxruntime": ""}
-    if find_spec("openvino") is None:
-        reasons["openvino"] = "not installed; pip install openvino"
-    if find_spec("onnxruntime") is None:
-        reasons["onnxruntime"] = "not installed; pip install onnxruntime"
-    return reasons
+    """Every backend with the reason why it cannot be used here; empty if it can."""
+    return {backend: unavailable(backend) for backend in (*BACKENDS, *BY_NAME)}
 
 
-def choose(name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Settle on a backend.
+def candidates(
+    name: str, character: Character, precision: str = "auto"
+) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    """What could play this character here, the fastest first, and why faster ones cannot.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES` but `synthetic`.
+        character: an open character.
+        precision: one of `PRECISIONS`.
 
     Returns:
-        The backend, and (backend, reason) of those that `auto` passed over.
+        The candidates, and (backend or candidate, reason) of what would have come before the first of them.
 
     Raises:
-        EngineUnavailable: the named backend is unknown or cannot be used here, or `auto` found none.
+        EngineUnavailable: what was named is unknown or cannot be used here, or `auto` found nothing.
+        CharacterError: the character lacks what was asked for.
     """
-    if name == "synthetic":
-        return name, ()
-    reasons = availability()
-    if name != "auto":
-        if name not in reasons:
-            raise EngineUnavailable(f'There is no engine "{name}". Choose one of: {", ".join(NAMES)}.')
-        if reasons[name]:
-            raise EngineUnavailable(
-                f"The engine {name} cannot be used: {reasons[name]}. `--engine auto` finds one that can."
-            )
-        return name, ()
-    passed_over: list[tuple[str, str]] = []
-    for backend in BACKENDS:
-        if not reasons[backend]:
-            return backend, tuple(passed_over)
-        passed_over.append((backend, reasons[backend]))
-    raise EngineUnavailable("No engine is installed. Install one: pip install onnxruntime")
+    if name not in NAMES:
+        raise EngineUnavailable(f'There is no engine "{name}". Choose one of: {", ".join(NAMES)}.')
+    if precision not in PRECISIONS:
+        raise EngineUnavailable(f'There is no precision "{precision}". Choose one of: {", ".join(PRECISIONS)}.')
+    if precision in MEMBERS and MEMBERS[precision] not in character:
+        raise CharacterError(f"{character.path.name} {_without(precision)}. Choose --precision fp32 or auto.")
+    if name != "auto" and (reason := unavailable(name)):
+        raise EngineUnavailable(f"The engine {name} cannot be used: {reason}. `--engine auto` finds one that can.")
+    found: list[Candidate] = []
+    passed: list[tuple[str, str]] = []
+    for backend in BACKENDS if name == "auto" else (name,):
+        if reason := unavailable(backend):
+            passed += [] if found else [(backend, reason)]
+            continue
+        for each in PRECISIONS_OF[backend] if precision == "auto" else (precision,):
+            lack = _lacking(backend, each, character, chosen=precision != "auto")
+            if not lack:
+                found.append(Candidate(backend, each))
+            elif not found:
+                passed.append((f"{backend} {each}", lack))
+    if not found:
+        told = "; ".join(f"{what}: {why}" for what, why in passed)
+        raise EngineUnavailable(f"Nothing here can play {character.path.name} like that ({told}). Choose `auto`.")
+    return found, passed
 
 
-def choose_engine(
-    name: str, character: Character | None, *, precision: str = "fp32", threads: int | None = None
+def _lacking(backend: str, precision: str, character: Character, *, chosen: bool) -> str:
+    """Why this precision cannot, or without being `chosen` should not, be used; empty if it can."""
+    if precision not in PRECISIONS_OF[backend]:
+        return f"it computes in {', '.join(PRECISIONS_OF[backend])} only"
+    if precision in MEMBERS and MEMBERS[precision] not in character:
+        return f"the character {_without(precision)}"
+    if chosen:
+        return ""
+    if precision == "bf16" and not openvino.has_bf16():
+        return "this processor has no bf16 instructions"
+    if backend == "onnxruntime" and precision == "int8" and not _has_int8():
+        return "this processor has no int8 instructions that would make it faster"
+    return ""
+
+
+def _without(precision: str) -> str:
+    gate = "; it is exported only when its pictures pass a quality gate" if precision == "int8" else ""
+    return f"has no {precision} generator{gate}"
+
+
+def _has_int8() -> bool:
+    return bool({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"} & set(instructions()))
+
+
+class _Size(TypedDict):
+    w_dim: int
+    num_controls: int
+    width: int
+    height: int
+
+
+def make_engine(
+    candidate: Candidate,
+    character: Character,
+    settings: EngineSettings = EngineSettings(),
+    progress: Progress | None = None,
+) -> Engine:
+    """Make an engine; it is loaded, and where it must be built, built, by `activate`.
+
+    Args:
+        candidate: `synthetic`, or a backend that is available, with a precision that the character has.
+        character: an open character; may be closed afterwards.
+        settings: how.
+        progress: told how a build proceeds, by backends that build.
+
+    Raises:
+        EngineUnavailable: the backend cannot be used here after all.
+        CharacterError: the character lacks what is needed.
+    """
+    backend, precision = candidate.backend, candidate.precision
+    frame = character.manifest.frame
+    model = character.read(MEMBERS.get(precision, "generator.onnx"))
+    size: _Size = {
+        "w_dim": character.w_dim,
+        "num_controls": len(character.controls),
+        "width": frame.width,
+        "height": frame.height,
+    }
+    if backend == "synthetic":
+        return SyntheticEngine(character.controls, width=frame.width, height=frame.height, w_dim=character.w_dim)
+    if backend == "tensorrt":
+        return tensorrt.TensorRtEngine(
+            model, layout=character.layout, precision=precision, batches=settings.batches, progress=progress, **size
+        )
+    if backend == "tensorrt-rtx":
+        return tensorrt_rtx.TensorRtRtxEngine(model, precision=precision, max_batch=max(settings.batches), **size)
+    threads = profile_threads(settings.profile) if settings.threads is None else settings.threads
+    if backend == "openvino":
+        return openvino.OpenVinoEngine(model, threads=threads, precision=precision, profile=settings.profile, **size)
+    return onnxruntime.OnnxRuntimeEngine(
+        model, threads=threads, precision=precision, profile=settings.profile, name=backend, **size
+    )
+
+
+def open_engine(
+    name: str,
+    character: Character | None,
+    *,
+    precision: str = "auto",
+    settings: EngineSettings = EngineSettings(),
+    quick: bool = False,
+    progress: Progress | None = None,
 ) -> Choice:
-    """Make the engine that plays a character; it is loaded by `activate`.
+    """Load the engine that plays a character.
+
+    A named engine that cannot play is an error. `auto` goes on to the next one and says why; the reference, ONNX
+    Runtime on the processor, is the last.
 
     Args:
         name: one of `NAMES`.
-        character: an open character; None only for `synthetic`.
+        character: an open character, which may be closed afterwards; None only for `synthetic`.
         precision: one of `PRECISIONS`.
-        threads: threads that compute; None for `shared_threads`.
+        settings: how to make it.
+        quick: begin at once on the processor, and leave what takes long to start to `Choice.better`; only for `auto`.
+        progress: told how a build proceeds.
 
     Raises:
-        EngineUnavailable: the backend or the precision cannot be used here.
+        EngineUnavailable: the engine or the precision cannot be used here.
+        EngineError: the named engine could not be built or loaded, or draws something else.
         CharacterError: the character lacks what was asked for.
     """
-    backend, passed_over = choose(name)
-    if backend == "synthetic":
+    if name == "synthetic":
         role = character.role() if character is not None else synthetic_role()
         card = SyntheticEngine(role.controls, width=role.width, height=role.height, w_dim=role.latents.w_dim)
-        return Choice(card, role, ())
+        card.activate()
+        return Choice(card, role)
     if character is None:
-        raise CharacterError(
-            f"The engine {backend} needs a character. Give a .bunraku file, or use --engine synthetic."
-        )
-    if precision not in PRECISIONS:
-        raise EngineUnavailable(f'There is no precision "{precision}". Choose one of: {", ".join(PRECISIONS)}.')
-    if precision == "fp16":
-        raise EngineUnavailable(f"{backend} runs on the CPU, where fp16 gains nothing. Choose fp32 or int8.")
-    member = "generator.int8.onnx" if precision == "int8" else "generator.onnx"
-    if member not in character:
-        raise CharacterError(
-            f"{character.path.name} has no int8 generator: it is exported only when its pictures pass a "
-            "quality gate. Choose --precision fp32."
-        )
+        raise CharacterError(f"The engine {name} needs a character. Give a .bunraku file, or use --engine synthetic.")
+    found, passed = candidates(name, character, precision)
+    better: tuple[Candidate, ...] = ()
+    if quick and name == "auto" and any(each.backend not in ON_GPU for each in found):
+        better = tuple(each for each in found if each.backend in ON_GPU)
+        found = [each for each in found if each.backend not in ON_GPU]
     role = character.role()
-    model = character.read(member)
-    threads = shared_threads() if threads is None else threads
-    size = {"w_dim": role.latents.w_dim, "num_controls": len(role.controls), "width": role.width, "height": role.height}
-    if backend == "openvino":
-        from .openvino import OpenVinoEngine
+    for candidate in found:
+        try:
+            return Choice(load_engine(candidate, character, settings, progress), role, tuple(passed), better)
+        except EngineError as error:
+            if name != "auto" or candidate is found[-1]:
+                raise
+            passed.append((str(candidate), str(error)))
+    raise AssertionError("candidates() never returns an empty list")
 
-        return Choice(OpenVinoEngine(model, threads=threads, precision=precision, **size), role, passed_over)
-    from .onnxruntime import OnnxRuntimeEngine
 
-    return Choice(OnnxRuntimeEngine(model, threads=threads, precision=precision, **size), role, passed_over)
+def load_engine(
+    candidate: Candidate,
+    character: Character,
+    settings: EngineSettings = EngineSettings(),
+    progress: Progress | None = None,
+) -> Engine:
+    """Make an engine, activate it, and see that it draws this character.
+
+    Raises:
+        EngineError: it cannot be built or loaded, or draws something else.
+    """
+    engine = make_engine(candidate, character, settings, progress)
+    engine.activate()
+    if candidate.backend in ON_GPU:
+        try:
+            check_against_preview(engine, character)
+        except EngineError:
+            engine.deactivate()
+            raise
+    return engine

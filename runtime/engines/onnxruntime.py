@@ -1,41 +1,115 @@
-"""ONNX Runtime on the CPU. Knows that library and nothing above it."""
+"""ONNX Runtime: on the processor the reference, and on a GPU through the provider that is installed.
+
+Knows that library and nothing above it.
+"""
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
 
 from engine_bridge.errors import EngineError, EngineUnavailable
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.machine import ThreadProfile
 
-_PROVIDER: Final = "CPUExecutionProvider"
-_BOUND_BUFFERS: Final = 8
+from .cuda_driver import cuda_driver
+
+CPU: Final = "CPUExecutionProvider"
+# The name that `--engine` takes -> the provider that the library calls by this name.
+PROVIDERS: Final = {
+    "onnxruntime": CPU,
+    "cuda": "CUDAExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+# Builds of the library that bring a provider which the plain one lacks; one replaces the other.
+_PACKAGES: Final = {"cuda": "onnxruntime-gpu", "directml": "onnxruntime-directml"}
+_PROVIDER_OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "CUDAExecutionProvider": {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"},
+    "CoreMLExecutionProvider": {"ModelFormat": "MLProgram"},
+}
+_BOUND_BUFFERS: Final = 64
+# What makes pictures. If one of these is left to the processor, the provider does not do the work it was chosen for.
+_WORK: Final = frozenset(["Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Resize"])
+
+
+def unavailable(name: str) -> str:
+    """Why this engine cannot be used here; empty if it can.
+
+    Args:
+        name: one of `PROVIDERS`.
+    """
+    if find_spec("onnxruntime") is None:
+        return "not installed; pip install onnxruntime"
+    if name == "onnxruntime":
+        return ""
+    if name == "coreml" and sys.platform != "darwin":
+        return "only on macOS"
+    if name == "cuda" and (missing := cuda_driver().missing):
+        return missing
+    package = _PACKAGES.get(name, "onnxruntime")
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return f"not installed; pip uninstall onnxruntime, then pip install {package}"
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    return "" if PROVIDERS[name] in there else f"{package} is installed, but offers only {', '.join(there)}"
 
 
 class OnnxRuntimeEngine(Engine):
-    """A generator on ONNX Runtime's CPU provider.
+    """A generator on one provider of ONNX Runtime.
 
-    Inputs and outputs are bound to the caller's memory, so a frame allocates no pixels. Its threads wait without
-    spinning: on two busy cores, spinning doubled the processor time of a frame (37 ms instead of 20) and made it later.
+    Inputs and outputs are bound to the caller's memory, so a frame allocates no pixels. In the shared profile its
+    threads wait without spinning: on two busy cores, spinning doubled the processor time of a frame (37 ms instead of
+    20) and made it later.
     """
 
     def __init__(
-        self, model: bytes, *, w_dim: int, num_controls: int, width: int, height: int, threads: int, precision: str
+        self,
+        model: bytes,
+        *,
+        w_dim: int,
+        num_controls: int,
+        width: int,
+        height: int,
+        threads: int,
+        precision: str,
+        profile: ThreadProfile = "shared",
+        name: str = "onnxruntime",
     ) -> None:
+        """Prepare; `activate` loads.
+
+        Args:
+            model: `generator.onnx` or one of its variants.
+            w_dim: numbers per identity.
+            num_controls: numbers per pose.
+            width: of the pictures in pixels.
+            height: of the pictures in pixels.
+            threads: threads that compute.
+            precision: what the model computes in, for the description.
+            profile: how the threads wait for work.
+            name: one of `PROVIDERS`.
+        """
         super().__init__()
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise EngineUnavailable(
-                f"ONNX Runtime cannot be imported ({error}). Install it: pip install onnxruntime"
-            ) from error
+        if reason := unavailable(name):
+            raise EngineUnavailable(f"The engine {name} cannot be used: {reason}.")
+        import onnxruntime
+
         self._library = onnxruntime
         self._model = model
         self._session: Any = None
+        self._profile = profile
         self._bindings: dict[tuple[int, int, int, int], Any] = {}
+        provider = PROVIDERS[name]
+        threads = threads if provider == CPU else 0
         self._description = EngineDescription(
-            "onnxruntime", _PROVIDER, onnxruntime.__version__, precision, threads, w_dim, num_controls, width, height
+            name, provider, onnxruntime.__version__, precision, threads, w_dim, num_controls, width, height
         )
 
     @property
@@ -44,20 +118,57 @@ class OnnxRuntimeEngine(Engine):
         return self._description
 
     def _load(self) -> None:
+        about = self._description
         options = self._library.SessionOptions()
-        options.intra_op_num_threads = self._description.threads
+        options.intra_op_num_threads = max(1, about.threads)
         options.inter_op_num_threads = 1
         options.execution_mode = self._library.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        spinning = "1" if self._profile == "exclusive" and about.on_cpu else "0"
+        options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+        options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
+        if self._profile == "shared":
+            # Small blocks, so that a thread that the game has pushed aside holds up little.
+            options.add_session_config_entry("session.dynamic_block_base", "4")
+        if not about.on_cpu:
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         try:
-            self._session = self._library.InferenceSession(self._model, options, providers=[_PROVIDER])
+            self._session = self._library.InferenceSession(
+                self._model, options, providers=[(about.provider, _PROVIDER_OPTIONS.get(about.provider, {}))]
+            )
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise EngineError(
-                f"ONNX Runtime {self._library.__version__} refuses the generator: {error}. "
+                f"ONNX Runtime {about.version} refuses the generator on {about.provider}: {error}. "
                 "Look at it with `bunraku inspect`, or export it again: bunraku-train export"
             ) from error
+        if not about.on_cpu:
+            self._check_where_it_runs()
+
+    def _check_where_it_runs(self) -> None:
+        """Refuse a session that has quietly gone to the processor, whole or in part."""
+        about = self._description
+        active = self._session.get_providers()
+        if about.provider not in active:
+            self._unload()
+            raise EngineError(
+                f"ONNX Runtime {about.version} did not take {about.provider} and would run on {active[0]} instead: a "
+                "library or driver that it needs is missing. `bunraku doctor` says which."
+            )
+        elsewhere = sorted(
+            {
+                node.op_type
+                for part in self._session.get_provider_graph_assignment_info()
+                if part.ep_name != about.provider
+                for node in part.get_nodes()
+            }
+            & _WORK
+        )
+        if elsewhere:
+            self._unload()
+            raise EngineError(
+                f"{about.provider} leaves {', '.join(elsewhere)} of this generator to the processor. "
+                "Choose another engine, or update the provider."
+            )
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         key = (w.ctypes.data, controls.ctypes.data, out.ctypes.data, out.shape[0])

@@ -1,21 +1,19 @@
-"""What every engine promises, asked of each one that is installed."""
+"""What every engine promises, asked of each one that can run here; `-m gpu` asks those that need a GPU."""
 
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
-from runtime.character import Character
+from engine_bridge.errors import EngineError
 from runtime.engine import Engine
-from runtime.engines import NAMES, availability, choose, choose_engine
-from tests.tiny_character import W_DIM, write_tiny
+from tests.tiny_character import CONTROLS, W_DIM, write_tiny
+from tests.tiny_engines import inputs, make_engine
 
-CONTROLS = 38
+GPU_ENGINES = [pytest.param(name, marks=pytest.mark.gpu) for name in ("tensorrt", "tensorrt-rtx", "cuda")]
 
 
 @pytest.fixture(scope="module")
@@ -23,28 +21,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny(tmp_path_factory.mktemp("engines") / "tiny.bunraku")
 
 
-def make(name: str, tiny: Path) -> Engine:
-    if name != "synthetic" and find_spec(name) is None:
-        pytest.skip(f"{name} is not installed")
-    with Character.open(tiny) as character:
-        return choose_engine(name, character, threads=1).engine
-
-
-@pytest.fixture(params=["synthetic", "onnxruntime", "openvino"])
+@pytest.fixture(params=["synthetic", "onnxruntime", "openvino", *GPU_ENGINES])
 def engine(request: pytest.FixtureRequest, tiny: Path) -> Engine:
-    return make(request.param, tiny)
-
-
-def inputs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    random = np.random.Generator(np.random.Philox(seed))
-    w = random.standard_normal((count, W_DIM)).astype(np.float32)
-    controls = random.uniform(0, 1, (count, CONTROLS)).astype(np.float32)
-    return w, controls, np.zeros((count, 32, 32, 4), np.uint8)
+    return make_engine(request.param, tiny)
 
 
 def test_it_says_what_it_is_before_it_is_active(engine: Engine) -> None:
     about = engine.description
-    assert about.label == f"{about.backend}/{about.provider}"
+    assert about.label.startswith(f"{about.backend}/")
+    assert about.label.endswith(" fp32")
     assert (about.w_dim, about.num_controls, about.width, about.height) == (W_DIM, CONTROLS, 32, 32)
     assert about.version
     assert about.precision == "fp32"
@@ -133,7 +118,7 @@ def test_it_must_be_active_and_may_be_closed_twice(engine: Engine) -> None:
 
 
 def test_two_at_once_in_two_threads(engine: Engine, tiny: Path) -> None:
-    other = make(engine.description.backend, tiny)
+    other = make_engine(engine.description.backend, tiny)
     w, controls, out = inputs(1)
     with engine, other:
         engine.infer(w, controls, out)
@@ -154,15 +139,15 @@ def test_two_at_once_in_two_threads(engine: Engine, tiny: Path) -> None:
         assert wrong == []
 
 
-def test_backends_agree(tiny: Path) -> None:
-    pictures = {}
-    for name in ("onnxruntime", "openvino"):
-        with make(name, tiny) as engine:
+@pytest.mark.parametrize("name", ["openvino", *GPU_ENGINES])
+def test_it_draws_what_the_reference_draws(name: str, tiny: Path) -> None:
+    pictures = []
+    for backend in ("onnxruntime", name):
+        with make_engine(backend, tiny) as engine:
             w, controls, out = inputs(2)
             engine.infer(w, controls, out)
-            pictures[name] = out
-    difference = np.abs(pictures["onnxruntime"].astype(int) - pictures["openvino"])
-    assert difference.max() <= 1
+            pictures.append(out)
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
 
 
 def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> None:
@@ -171,30 +156,3 @@ def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> N
     engine = OnnxRuntimeEngine(b"\x08\x0a", w_dim=1, num_controls=1, width=1, height=1, threads=1, precision="fp32")
     with pytest.raises(EngineError, match="refuses the generator"):
         engine.activate()
-
-
-def test_auto_takes_the_first_that_is_there_and_says_what_it_passed_over() -> None:
-    name, passed_over = choose("auto")
-    reasons = availability()
-    assert reasons[name] == ""
-    assert dict(passed_over)["tensorrt"] == "not in this release"
-    assert name == ("openvino" if find_spec("openvino") else "onnxruntime")
-    assert "auto" in NAMES
-
-
-@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
-def test_a_named_engine_that_cannot_be_used_is_an_error(name: str, tiny: Path) -> None:
-    with Character.open(tiny) as character, pytest.raises(EngineUnavailable, match="not in this release"):
-        choose_engine(name, character)
-
-
-def test_what_the_character_or_machine_lacks_is_told(tiny: Path) -> None:
-    with Character.open(tiny) as character:
-        with pytest.raises(CharacterError, match="no int8 generator"):
-            choose_engine("onnxruntime", character, precision="int8")
-        with pytest.raises(EngineUnavailable, match="fp16"):
-            choose_engine("onnxruntime", character, precision="fp16")
-    with pytest.raises(CharacterError, match="needs a character"):
-        choose_engine("onnxruntime", None)
-    with pytest.raises(EngineUnavailable, match="There is no engine"):
-        choose("cuda")

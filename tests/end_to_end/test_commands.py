@@ -24,7 +24,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["live", "nobody", "--no-window"], 1, "--engine synthetic"),
         ([*CARD, "--driver", "recoding:x.csv"], 2, 'Did you mean "recording"'),
         ([*CARD, "--driver", "recording:none.csv"], 1, "no recording"),
-        ([*CARD, "--engine", "cuda"], 2, "cuda"),
+        ([*CARD, "--engine", "metal"], 2, "metal"),
         ([*CARD, "--identity", "nobody", *NOWHERE], 1, "teal, amber"),
         ([*CARD, "--publish", "tcp://0.0.0.0:5760"], 1, "other machines"),
         ([*CARD, *NOWHERE, "--record", "film.avi"], 1, r"\.mp4 or \.webp"),
@@ -65,20 +65,42 @@ def test_doctor_finds_what_is_here(run_program: RunProgram, tmp_path: Path) -> N
     out, _ = run(run_program, "doctor", "--json", cwd=tmp_path)
     findings = {finding["name"]: finding for finding in last_line(out)["findings"]}
     assert findings["onnxruntime"]["state"] == "ok"
-    assert findings["tensorrt"]["found"] == "not in this release"
+    assert findings["tensorrt"]["state"] in ("ok", "limited")
+    assert findings["engine"]["found"].startswith("auto uses ")
     assert findings["films"]["state"] in ("ok", "limited")
 
 
 def test_bench_measures_everything(run_program: RunProgram, tiny: Path) -> None:
     out, _ = run(run_program, "bench", tiny, "--engine", "onnxruntime", "--frames", "20", "--json")
     figures = last_line(out)
-    for name in ("engine_ms_p50", "tick_ms_p99", "other_ms_p50", "transport_ms_p50", "first_frame_s", "rss_mb"):
+    for name in ("tick_ms_p99", "other_ms_p50", "transport_ms_p50", "first_frame_s", "rss_mb"):
         assert figures[name] > 0
-    assert figures["provider"] == "onnxruntime/CPUExecutionProvider"
+    assert figures["provider"] == "onnxruntime/CPU fp32"
     assert figures["rss_mb"] <= 250
+    (lane,) = figures["engines"]
+    assert lane["engine"] == "onnxruntime fp32"
+    assert lane["psnr_p1_db"] is None
+    for name in ("start_s", "ms_p50", "paced_ms_p99", "busy_ms_p50", "fps", "cores", "rss_mb"):
+        assert lane[name] > 0
 
 
-@pytest.mark.parametrize("command", ["live", "view", "render", "inspect", "bench", "doctor"])
+def test_bench_compares_engines_with_the_reference(run_program: RunProgram, tiny: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed, so there is nothing to compare")
+    arguments = ["--engine", "openvino", "--precision", "fp32", "--frames", "10", "--json"]
+    out, _ = run(run_program, "bench", tiny, *arguments)
+    openvino, reference = last_line(out)["engines"]
+    assert (openvino["engine"], reference["engine"]) == ("openvino fp32", "onnxruntime fp32")
+    assert openvino["psnr_p1_db"] > 45
+
+
+def test_build_has_nothing_to_do_on_a_processor_and_says_what_is_ready(run_program: RunProgram, tiny: Path) -> None:
+    out, _ = run(run_program, "build", tiny, "--engine", "onnxruntime")
+    assert "ready: Tiny on onnxruntime/CPU fp32" in out
+    out, _ = run(run_program, "build", tiny, "--engine", "onnxruntime", "--json")
+    assert last_line(out)["provider"] == "onnxruntime/CPU fp32"
+
+
+@pytest.mark.parametrize("command", ["live", "view", "render", "inspect", "build", "bench", "doctor"])
 def test_every_command_has_help_with_an_example(run_program: RunProgram, command: str) -> None:
     out, _ = run(run_program, command, "--help")
     assert f"bunraku {command}" in out

@@ -28,7 +28,7 @@ def test_live_reports_what_it_did(run_program: RunProgram) -> None:
     out, _ = run(run_program, *CARD, *ANYWHERE, "--seconds", "2", "--json")
     report = last_line(out)
     assert report["command"] == "live"
-    assert report["provider"] == "synthetic/numpy"
+    assert report["provider"] == "synthetic/numpy fp32"
     assert report["frames"] >= 5
     assert report["frames"] + report["dropped"] <= 125
     assert report["first_frame_s"] > 0
@@ -56,7 +56,7 @@ def test_a_character_plays_without_the_tools_that_live_does_not_need(tiny: Path,
     )
     assert ended.returncode == 0, ended.stderr
     report = last_line(ended.stdout)
-    assert report["provider"] == "onnxruntime/CPUExecutionProvider"
+    assert report["provider"] == "onnxruntime/CPU fp32"
     assert report["rss_mb"] <= 250
 
 
@@ -66,7 +66,7 @@ def test_a_subscriber_sees_and_moves_a_live_character(tmp_path: Path) -> None:
             frame = subscriber.wait(60)
             assert frame is not None, "nobody drew, although somebody watched"
             assert frame.pixels.shape == (256, 256, 4)
-            assert frame.provider == "synthetic/numpy"
+            assert frame.provider == "synthetic/numpy fp32"
             before = frame.frame_id
             deadline = time.monotonic() + 60
             while client.info is None and time.monotonic() < deadline:

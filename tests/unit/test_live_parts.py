@@ -20,9 +20,10 @@ from runtime.character import SHIPPED
 from runtime.drivers import ControlPort, open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
 from runtime.live import LiveLoop, LiveSettings, stream_info
+from runtime.performer import Performer
 from runtime.recorder import Recorder
 from runtime.sinks import Film, check_film_path, flatten, parse_colour, write_film
-from runtime.stage import Performer, Stage
+from runtime.stage import Stage
 from runtime.window_source import WindowSource
 
 ROLE = synthetic_role(width=64, height=48)
@@ -241,7 +242,7 @@ def test_a_loop_that_measures_draws_and_reports(tmp_path: Path) -> None:
     assert loop.error is None
     assert report.frames > 1
     assert report.recorded == len((tmp_path / "take.jsonl").read_text().splitlines()) > 1
-    assert report.provider == "synthetic/numpy"
+    assert report.provider == "synthetic/numpy fp32"
 
 
 def test_an_engine_that_fails_ends_the_loop_with_its_error(tmp_path: Path) -> None:

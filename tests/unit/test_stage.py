@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine_bridge.errors import CharacterError, ControlError, DriverError
+from engine_bridge.errors import CharacterError, ControlError, DriverError, EngineMismatch
+from engine_bridge.frame import Frame
 from engine_bridge.messages import ControlState, IdentityMix
 from runtime.drivers import Drivers, RecordingDriver, open_drivers
 from runtime.drivers.recording import Recording
@@ -19,7 +20,8 @@ from runtime.filters import OneEuroFilter, OneEuroSettings
 from runtime.idle import HairSway, IdleLife, IdleSettings, lid
 from runtime.latents import IdentityFade, Latents
 from runtime.pacing import FramePacer
-from runtime.stage import BUFFERS, Performer, Stage
+from runtime.performer import Performer
+from runtime.stage import BUFFERS, Stage, pays_together
 
 MS = 1_000_000
 ROLE = synthetic_role(width=32, height=32)
@@ -66,6 +68,11 @@ def performer(*specs: str, drivers: Drivers | None = None, identity: str | int |
     )
 
 
+def play(actor: Performer, now_ns: int) -> Frame:
+    """One frame of this performer alone."""
+    return Stage([actor]).tick(now_ns)[0]
+
+
 def shown(actor: Performer, name: str) -> float:
     return float(actor.pose[ROW[name]])
 
@@ -87,7 +94,7 @@ def test_frames_carry_their_numbers_and_times() -> None:
     frames = [stage.tick(index * 16 * MS)[0] for index in range(3)]
     assert [frame.frame_id for frame in frames] == [1, 2, 3]
     assert [frame.capture_ns for frame in frames] == [0, 16 * MS, 32 * MS]
-    assert {frame.provider for frame in frames} == {"notes/python"}
+    assert {frame.provider for frame in frames} == {"notes/python fp32"}
     assert {frame.session for frame in frames} == {7}
     assert actor.engine_times.percentile_ms(50) == pytest.approx(1.0)
 
@@ -160,12 +167,12 @@ def test_a_lost_tracker_blends_to_idle_in_half_a_second() -> None:
     actor = performer(drivers=Drivers((*base.layers, tracker), base.wire, base.window))
     alone = performer()
     for index in range(100):
-        actor.perform(index * 10 * MS, index + 1)
-        alone.perform(index * 10 * MS, index + 1)
+        play(actor, index * 10 * MS)
+        play(alone, index * 10 * MS)
     assert shown(actor, "headYaw") == pytest.approx(25.0)
     for index in range(100, 155):
-        actor.perform(index * 10 * MS, index + 1)
-        alone.perform(index * 10 * MS, index + 1)
+        play(actor, index * 10 * MS)
+        play(alone, index * 10 * MS)
     assert shown(actor, "headYaw") == pytest.approx(shown(alone, "headYaw"), abs=1e-4)
 
 
@@ -174,14 +181,14 @@ def test_a_wire_with_a_timeout_lets_go_and_one_without_holds() -> None:
         actor = performer("idle:off", spec)
         actor.drivers.wire.offer(ControlState(control_id=1, controls={"jawOpen": 0.5}))
         for index in range(200):
-            actor.perform(index * 10 * MS, index + 1)
+            play(actor, index * 10 * MS)
         assert shown(actor, "jawOpen") == pytest.approx(expected)
 
 
 def test_a_bad_state_is_counted_and_the_last_good_one_stays() -> None:
     actor = performer("idle:off")
     actor.drivers.wire.offer(ControlState(control_id=1, controls={"jawOpen": 0.5}))
-    actor.perform(0, 1)
+    play(actor, 0)
     for state in (
         ControlState(control_id=2, controls={"jawOpne": 0.5}),
         ControlState(control_id=3, controls={"jawOpen": math.nan}),
@@ -190,7 +197,7 @@ def test_a_bad_state_is_counted_and_the_last_good_one_stays() -> None:
         ControlState(control_id=6, expression="nothing"),
     ):
         actor.drivers.wire.offer(state)
-        frame = actor.perform(state.control_id * MS, state.control_id)
+        frame = play(actor, state.control_id * MS)
         assert frame.control_id == 1
         assert shown(actor, "jawOpen") == pytest.approx(0.5)
     assert actor.bad_controls == 5
@@ -200,13 +207,13 @@ def test_a_bad_state_is_counted_and_the_last_good_one_stays() -> None:
 def test_calibration_makes_the_present_pose_neutral() -> None:
     actor = performer("idle:off", "wire:timeout=10")
     actor.drivers.wire.offer(ControlState(control_id=1, controls={"headYaw": 6.0, "jawOpen": 0.2}))
-    actor.perform(0, 1)
+    play(actor, 0)
     actor.drivers.window.offer(ControlState(control_id=1, calibrate=True))
-    actor.perform(MS, 2)
+    play(actor, MS)
     assert shown(actor, "headYaw") == pytest.approx(0.0, abs=1e-5)
     assert shown(actor, "jawOpen") == pytest.approx(0.0, abs=1e-5)
     actor.drivers.wire.offer(ControlState(control_id=2, controls={"headYaw": 16.0, "jawOpen": 1.0}))
-    actor.perform(2 * MS, 3)
+    play(actor, 2 * MS)
     assert shown(actor, "headYaw") == pytest.approx(10.0)
     assert shown(actor, "jawOpen") == pytest.approx(1.0)
 
@@ -214,15 +221,15 @@ def test_calibration_makes_the_present_pose_neutral() -> None:
 def test_expressions_add_fade_and_leave() -> None:
     actor = performer("idle:off")
     actor.drivers.window.offer(ControlState(control_id=1, expression="happy"))
-    actor.perform(0, 1)
+    play(actor, 0)
     assert shown(actor, "happy") == 0.0
-    actor.perform(125 * MS, 2)
+    play(actor, 125 * MS)
     assert 0.3 < shown(actor, "happy") < 0.7
-    actor.perform(300 * MS, 3)
+    play(actor, 300 * MS)
     assert shown(actor, "happy") == pytest.approx(1.0)
     actor.drivers.window.offer(ControlState(control_id=2, expression=""))
-    actor.perform(301 * MS, 4)
-    actor.perform(900 * MS, 5)
+    play(actor, 301 * MS)
+    play(actor, 900 * MS)
     assert shown(actor, "happy") == 0.0
     fade = ExpressionFade([Expression("odd", {"eyeLookUpLeft": 0.5, "eyeLookUpRight": 0.5})], ROLE.controls)
     fade.go_to("odd", 0)
@@ -233,18 +240,18 @@ def test_expressions_add_fade_and_leave() -> None:
 
 def test_identity_changes_smoothly_and_mixes() -> None:
     actor = performer(identity="teal")
-    actor.perform(0, 1)
+    play(actor, 0)
     actor.drivers.window.offer(ControlState(control_id=1, identity="rose"))
     steps = []
     for index in range(1, 70):
-        actor.perform(index * 10 * MS, index + 1)
+        play(actor, index * 10 * MS)
         steps.append(np.array(actor.engine.seen[-1][0]))  # type: ignore[attr-defined]
     rose, teal = ROLE.latents.identity("rose"), ROLE.latents.identity("teal")
     assert np.allclose(steps[-1], rose)
     assert max(np.abs(b - a).max() for a, b in pairwise(steps)) < 0.1
     actor.drivers.window.offer(ControlState(control_id=2, mix=IdentityMix("teal", 0.25)))
     for index in range(70, 140):
-        actor.perform(index * 10 * MS, index + 1)
+        play(actor, index * 10 * MS)
     assert np.allclose(actor.engine.seen[-1][0], rose + 0.25 * (teal - rose), atol=1e-6)  # type: ignore[attr-defined]
 
 
@@ -432,3 +439,72 @@ def test_window_drivers_need_a_window() -> None:
     assert open_drivers(["mouse"], ROLE.idle).label == "idle"
     with pytest.raises(DriverError, match="needs the window"):
         open_drivers(["mouse"], ROLE.idle, window=False)
+
+
+class Costly(Engine):
+    """Draws a grey that tells w and the pose; its clock moves by what a call costs."""
+
+    def __init__(self, *, call_ms: int, picture_ms: int, crowd_ms: int = 0, width: int = 32) -> None:
+        super().__init__()
+        self.now = 0
+        self.calls: list[int] = []
+        self._call, self._picture, self._crowd, self._width = call_ms * MS, picture_ms * MS, crowd_ms * MS, width
+
+    @property
+    def description(self) -> EngineDescription:
+        return EngineDescription("costly", "python", "1", "fp32", 1, 3, len(ROLE.controls), self._width, 32)
+
+    def _load(self) -> None: ...
+
+    def _unload(self) -> None: ...
+
+    def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
+        self.now += self._call + len(w) * self._picture + (self._crowd if len(w) > 1 else 0)
+        self.calls.append(len(w))
+        for index, picture in enumerate(out):
+            picture[:] = int(w[index].sum() * 20 + controls[index].sum()) % 256
+
+
+@pytest.mark.parametrize(("call_ms", "crowd_ms", "together"), [(9, 0, True), (1, 5, False)])
+def test_one_call_for_all_is_chosen_where_it_measures_faster(call_ms: int, crowd_ms: int, together: bool) -> None:
+    with Costly(call_ms=call_ms, picture_ms=1, crowd_ms=crowd_ms) as engine:
+        assert pays_together(engine, 4, clock=lambda: engine.now) is together
+
+
+def test_performers_with_one_engine_are_drawn_alike_together_and_in_turn() -> None:
+    def film(together: bool) -> tuple[list[list[bytes]], list[int]]:
+        with Costly(call_ms=1, picture_ms=1) as engine:
+            names = ("teal", "rose", "amber")
+            actors = [Performer(ROLE, engine, open_drivers([], ROLE.idle), identity=name) for name in names]
+            stage = Stage(actors, together=together)
+            engine.calls.clear()
+            return [[f.pixels.tobytes() for f in stage.tick(index * 40 * MS)] for index in range(30)], engine.calls
+
+    (one_call, calls), (in_turn, turns) = film(True), film(False)
+    assert one_call == in_turn
+    assert len(set(one_call[0])) == 3
+    assert set(calls) == {3}
+    assert set(turns) == {1}
+    assert len(turns) == 3 * len(calls)
+
+
+def test_another_engine_takes_over_between_two_frames_and_the_numbers_go_on() -> None:
+    actor = performer()
+    stage = Stage([actor])
+    first = actor.engine
+    frames = [stage.tick(index * MS)[0] for index in range(3)]
+    with Costly(call_ms=1, picture_ms=1) as other:
+        stage.use_engine(first, other)
+        frames += [stage.tick(index * MS)[0] for index in range(3, 6)]
+    assert [frame.frame_id for frame in frames] == [1, 2, 3, 4, 5, 6]
+    assert [frame.provider.split("/")[0] for frame in frames] == ["notes"] * 3 + ["costly"] * 3
+    assert len(first.seen) == 3  # type: ignore[attr-defined]
+
+
+def test_an_engine_of_another_character_is_refused_and_the_old_one_plays_on() -> None:
+    actor = performer()
+    stage = Stage([actor])
+    with Costly(call_ms=1, picture_ms=1, width=64) as other:
+        with pytest.raises(EngineMismatch, match="another character"):
+            stage.use_engine(actor.engine, other)
+        assert stage.tick(MS)[0].provider == "notes/python fp32"

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
+from tests import random_generator
 from training import losses, metrics
-from training.graphs import encoder_graph, generator_graph, mapping_graph
+from training.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph, pictures
 from training.muon import Muon, orthogonalise
 from training.networks import Encoder, Generator, unit_size
 from training.people import Mapping, WholeAttributes
@@ -66,9 +67,48 @@ def test_the_exported_generator_draws_the_same_bytes(generator: Generator) -> No
     assert session.run(None, {"w": w[:1].numpy(), "controls": controls[:1]})[0].shape == (1, 64, 64, 4)
 
 
+def drawn_by(graph: bytes, w: Tensor, controls: Tensor) -> np.ndarray:
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    out: np.ndarray = session.run(None, {"w": w.numpy(), "controls": controls.numpy()})[0]
+    return out.astype(int)
+
+
+def test_the_half_generator_draws_nearly_the_same_bytes() -> None:
+    net = random_generator.random_generator()
+    w, controls = torch.randn(8, random_generator.W_DIM), torch.rand(8, 3) * torch.tensor([30.0, 1.0, 1.0])
+    expected = drawn_by(generator_graph(net, 3), w, controls)
+    assert 30 < expected.std() < 120
+    assert {0, 255} <= set(np.unique(expected))
+    # ONNX Runtime rounds the weights, and computes in fp32 on a CPU.
+    assert np.abs(drawn_by(half_generator_graph(net, 3), w, controls) - expected).max() <= 1
+    # PyTorch rounds after every layer, as a GPU does; a few pixels on hard edges are further off.
+    with torch.no_grad():
+        rounded = pictures(net, half=True)(w, controls).numpy().astype(int)
+    apart = np.abs(rounded - expected)
+    assert apart.mean() < 0.3
+    assert np.percentile(apart, 99.9) <= 2
+    assert apart.max() <= 4
+    # Exporting changed nothing in the network itself.
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+def test_the_half_generator_bears_a_code_whose_squares_fp16_cannot_hold() -> None:
+    net = random_generator.random_generator()
+    w, controls = torch.randn(2, random_generator.W_DIM), torch.zeros(2, 3)
+    expected = drawn_by(generator_graph(net, 3), w, controls)
+    last = net.code.layers[-1]
+    assert isinstance(last, torch.nn.Linear)
+    last.weight *= 1000  # only the direction counts: the pictures stay, nearly
+    last.bias *= 1000
+    assert np.abs(drawn_by(half_generator_graph(net, 3), w, controls) - expected).mean() < 0.1
+    with torch.no_grad():
+        assert np.abs(pictures(net, half=True)(w, controls).numpy().astype(int) - expected).mean() < 0.5
+
+
 def test_the_graphs_have_the_promised_interfaces_and_operators(generator: Generator) -> None:
     graphs = {
         "generator": generator_graph(generator, 3),
+        "half generator": half_generator_graph(generator, 3),
         "mapping": mapping_graph(Mapping(z_dim=8, width=16, steps=2)),
         "encoder": encoder_graph(Encoder(w_dim=8).eval(), 64),
     }
@@ -79,6 +119,7 @@ def test_the_graphs_have_the_promised_interfaces_and_operators(generator: Genera
         for name, s in ((name, summarise(graph)) for name, graph in graphs.items())
     }
     assert found["generator"] == [("w", 1, (None, 8)), ("controls", 1, (None, 3)), ("rgba", 2, (None, 64, 64, 4))]
+    assert found["half generator"] == found["generator"]
     assert found["mapping"] == [("z", 1, (None, 8)), ("w", 1, (None, 8))]
     assert found["encoder"] == [("rgba", 2, (None, 64, 64, 4)), ("w", 1, (None, 8))]
 

@@ -1,0 +1,238 @@
+"""TensorRT 10 and 11 on an NVIDIA GPU. Knows when to build and how a batch is cut; the parts live in their own files.
+
+`cuda_driver` says whether there is a GPU, `runtime.build` makes plans, `tensorrt_plan` opens them, `gpu_lane` draws.
+TensorRT itself is imported only once the driver has answered.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from engine_bridge.errors import EngineError, EngineMismatch, EngineUnavailable, SinkError
+from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.engine_cache import CacheKey, EngineCache
+
+from .cuda_driver import cuda_driver
+from .gpu_lane import SLOTS, Buffers, GpuLane, Piece, Slot, pieces
+
+if TYPE_CHECKING:
+    from runtime.build import Progress
+
+    from .tensorrt_plan import OpenPlan
+
+logger = logging.getLogger(__name__)
+
+INSTALL: Final = 'pip install "bunraku[tensorrt]" --extra-index-url https://pypi.nvidia.com'
+_MAJORS: Final = ("10", "11")
+_FLOAT_BYTES: Final = 4
+
+Opened = TypeVar("Opened")
+
+
+@functools.cache
+def unavailable() -> str:
+    """Why this engine cannot be used here and what to do; empty if it can. Never raises, asks once per process."""
+    driver = cuda_driver()
+    if driver.missing:
+        return driver.missing
+    if find_spec("tensorrt") is None or find_spec("cuda") is None or find_spec("cuda.bindings") is None:
+        return f"not installed; {INSTALL}"
+    try:
+        import tensorrt
+        from cuda.bindings import runtime  # noqa: F401
+    except Exception as error:  # the edge: broken libraries fail in many ways, and another engine may still play
+        return f"installed, but cannot be imported ({error}); {INSTALL} --force-reinstall"
+    if str(tensorrt.__version__).split(".")[0] not in _MAJORS:
+        return f"TensorRT {tensorrt.__version__} is installed, but 10 or 11 is needed; {INSTALL} --upgrade"
+    return ""
+
+
+class TensorRtEngine(Engine):
+    """A generator compiled by TensorRT for this GPU, kept on disk for the next start.
+
+    A batch whose size was not tuned for is drawn in pieces of sizes that were. While one piece is copied to the caller
+    the GPU draws the next; across calls nothing overlaps, because `infer` promises a complete picture, and a live loop
+    that takes its controls as late as possible would only show each picture one frame later.
+
+    Attributes:
+        cuda_graph: whether each frame is one recorded CUDA graph; False before `activate`.
+        cuda_graph_refusal: why not; empty if it is.
+    """
+
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        w_dim: int,
+        num_controls: int,
+        width: int,
+        height: int,
+        precision: str,
+        layout: str,
+        batches: Sequence[int] = (1,),
+        cache: EngineCache | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Say what to run; nothing is built or loaded before `activate`.
+
+        Args:
+            model: ONNX bytes of the generator, its tensors typed as `precision` says.
+            w_dim: numbers per identity.
+            num_controls: numbers per pose.
+            width: of the pictures in pixels.
+            height: of the pictures in pixels.
+            precision: `fp32`, `fp16` or `int8`, for the description and the cache.
+            layout: hash of what `w` and `controls` mean; a plan for another layout is refused.
+            batches: batch sizes to tune for. Each takes building time and GPU memory.
+            cache: where built plans are kept; None for this user's cache folder.
+            progress: told (phase, steps done, steps in all) while a plan is built; False stops it.
+
+        Raises:
+            EngineUnavailable: no driver, no GPU, or TensorRT is not installed.
+            EngineError: the batch sizes make no sense, or the cache folder is not private.
+        """
+        super().__init__()
+        reason = unavailable()
+        if reason:
+            raise EngineUnavailable(f"TensorRT cannot be used: {reason}. `--engine auto` finds an engine that can.")
+        if not batches or min(batches) < 1:
+            raise EngineError(f"Batch sizes must be 1 or more, but are {list(batches)}.")
+        import tensorrt
+
+        driver = cuda_driver()
+        gpu = driver.gpus[0]
+        self._model, self._layout, self._progress = model, layout, progress
+        self._batches = tuple(sorted(set(batches)))
+        self._cache = cache or EngineCache()
+        self._key = CacheKey(
+            onnx_sha256=hashlib.sha256(model).hexdigest(),
+            backend="tensorrt",
+            backend_version=str(tensorrt.__version__),
+            device=gpu.name,
+            compute_capability=gpu.compute_capability,
+            driver=driver.version,
+            precision=precision,
+            batches=self._batches,
+        )
+        self._description = EngineDescription(
+            "tensorrt", gpu.name, str(tensorrt.__version__), precision, 0, w_dim, num_controls, width, height
+        )
+        self._lanes: dict[int, GpuLane] = {}
+        self._held = ExitStack()
+
+    @property
+    def description(self) -> EngineDescription:
+        """What it is and takes."""
+        return self._description
+
+    @property
+    def cuda_graph(self) -> bool:
+        """Whether each frame is one recorded CUDA graph."""
+        return bool(self._lanes) and not self.cuda_graph_refusal
+
+    @property
+    def cuda_graph_refusal(self) -> str:
+        """Why frames are not recorded; empty if they are."""
+        return next((lane.refusal for lane in self._lanes.values() if lane.refusal), "")
+
+    def _load(self) -> None:
+        from cuda.bindings import runtime as cudart
+
+        from .cuda_runtime import CudaRuntime
+
+        about = self._description
+        with ExitStack() as stack:
+            cuda = CudaRuntime(cudart)
+            stack.callback(cuda.close)
+            plan = self._plan()
+            most = max(self._batches)
+            # Shared by all batch sizes: they take turns on one stream.
+            buffers = Buffers(
+                w=cuda.device_memory(most * about.w_dim * _FLOAT_BYTES),
+                controls=cuda.device_memory(most * about.num_controls * _FLOAT_BYTES),
+                rgba=cuda.device_memory(most * about.height * about.width * 4),
+            )
+            # The lanes hold TensorRT's contexts: they go when nothing runs any more, and before the memory goes.
+            stack.callback(self._lanes.clear)
+            stack.callback(cuda.settle)
+            shape = (about.w_dim, about.num_controls, about.height, about.width)
+            for batch in self._batches:
+                compute = plan.computing(batch, buffers, cuda.stream)
+                self._lanes[batch] = GpuLane(cuda, buffers, compute, batch=batch, shape=shape)
+            self._held = stack.pop_all()
+
+    def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
+        under_way: deque[tuple[Piece, Slot]] = deque()
+        for piece in pieces(out.shape[0], self._batches):
+            if len(under_way) == SLOTS:
+                self._collect(*under_way.popleft(), out)
+            slot = self._lanes[piece.batch].submit(w[piece.rows], controls[piece.rows])
+            under_way.append((piece, slot))
+        while under_way:
+            self._collect(*under_way.popleft(), out)
+
+    def _collect(self, piece: Piece, slot: Slot, out: Pixels) -> None:
+        self._lanes[piece.batch].collect(slot, out[piece.rows])
+
+    def _unload(self) -> None:
+        self._held.close()
+
+    def _plan(self) -> OpenPlan:
+        from .tensorrt_plan import OpenPlan
+
+        open_plan = functools.partial(OpenPlan, about=self._description, layout=self._layout, batches=self._batches)
+        return opened(self._cache, self._key, build=self._build, open_plan=open_plan)
+
+    def _build(self) -> bytes:
+        from runtime.build import plan_from_onnx
+
+        logger.info("building %s for %s", self._key.name, self._key.device)
+        # Timings hold for every network on this GPU with this library.
+        owner = hashlib.sha256(f"{self._key.backend_version} {self._key.device}".encode()).hexdigest()[:16]
+        return plan_from_onnx(
+            self._model,
+            layout=self._layout,
+            batches=self._batches,
+            timing_cache=self._cache.folder / f"tensorrt-{owner}.timings",
+            progress=self._progress,
+        )
+
+
+def opened(
+    cache: EngineCache, key: CacheKey, *, build: Callable[[], bytes], open_plan: Callable[[bytes], Opened]
+) -> Opened:
+    """The plan for this key, from the cache or built and kept there; a kept one that is refused is built again once.
+
+    Args:
+        cache: where plans are kept.
+        key: of the plan.
+        build: makes it; only one process at a time does.
+        open_plan: raises `EngineMismatch` where it refuses.
+
+    Raises:
+        EngineMismatch: also the newly built plan is refused.
+        EngineBuildError: building failed.
+    """
+    kept = cache.get(key)
+    if kept is not None:
+        try:
+            return open_plan(kept)
+        except EngineMismatch as error:
+            logger.warning("%s", error)
+            cache.forget(key)
+    with cache.building(key):
+        plan = cache.get(key)  # another process may have built it while this one waited
+        if plan is None:
+            plan = build()
+            try:
+                cache.put(key, plan)
+            except SinkError as error:
+                logger.warning("the built engine could not be kept, the next start will build it again: %s", error)
+    return open_plan(plan)

@@ -1,0 +1,93 @@
+"""A plan of TensorRT, opened and checked. Import it only when `tensorrt.unavailable()` has nothing to say.
+
+Knows what the network must look like, not where the plan was kept or how frames are timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorrt as trt
+
+from engine_bridge.errors import EngineError, EngineMismatch
+from runtime.engine import EngineDescription
+
+from .gpu_lane import Buffers
+from .tensorrt_log import tensorrt_log
+
+
+class OpenPlan:
+    """An engine of TensorRT that fits the character. It dies with its last reference."""
+
+    def __init__(self, plan: bytes, *, about: EngineDescription, layout: str, batches: Sequence[int]) -> None:
+        """Open a plan that this machine has built; a plan is native code, so none of other origin may come here.
+
+        Args:
+            plan: from `runtime.build`.
+            about: what the network must take and give.
+            layout: what the plan must have been built for.
+            batches: what it was tuned for, in the order of its profiles.
+
+        Raises:
+            EngineMismatch: TensorRT refuses the plan, or it is of another network.
+        """
+        self._log = tensorrt_log()
+        self._log.forget_errors()
+        # Each must outlive what is made of it.
+        self._runtime = trt.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        self._batches = tuple(batches)
+        if self._engine is None:
+            raise EngineMismatch(
+                f"TensorRT {trt.__version__} on {about.provider} refuses the built engine: {self._log.last_errors()}. "
+                "It must be built again: bunraku build CHARACTER --engine tensorrt"
+            )
+        self._check(about, layout)
+
+    def computing(self, batch: int, buffers: Buffers, stream: int) -> Callable[[], None]:
+        """What draws one batch size from and to these addresses, on this stream.
+
+        Args:
+            batch: one of those that the plan is tuned for.
+            buffers: stay valid as long as the result is used.
+            stream: handle of the stream; idle now.
+
+        Raises:
+            EngineError: there is no memory for it.
+        """
+        context = self._engine.create_execution_context()
+        if context is None or not context.set_optimization_profile_async(self._batches.index(batch), stream):
+            raise EngineError(
+                f"TensorRT cannot prepare batches of {batch}: {self._log.last_errors()}. "
+                "Free some GPU memory, or choose another engine with --engine."
+            )
+        for name, address in (("w", buffers.w), ("controls", buffers.controls), ("rgba", buffers.rgba)):
+            if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
+                shape = (batch, *tuple(self._engine.get_tensor_shape(name))[1:])
+                context.set_input_shape(name, shape)
+            context.set_tensor_address(name, address)
+        unknown = context.infer_shapes()
+        if unknown:
+            raise EngineError(f"TensorRT does not know the shapes of {', '.join(unknown)}; export the character again.")
+
+        def compute() -> None:
+            if not context.execute_async_v3(stream):
+                raise EngineError(f"TensorRT failed while drawing: {self._log.last_errors()}. Start the program again.")
+
+        return compute
+
+    def _check(self, about: EngineDescription, layout: str) -> None:
+        engine = self._engine
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        found = {name: (tuple(engine.get_tensor_shape(name))[1:], engine.get_tensor_dtype(name)) for name in names}
+        expected = {
+            "w": ((about.w_dim,), trt.DataType.FLOAT),
+            "controls": ((about.num_controls,), trt.DataType.FLOAT),
+            "rgba": ((about.height, about.width, 4), trt.DataType.UINT8),
+        }
+        if engine.name != layout or found != expected or engine.num_optimization_profiles != len(self._batches):
+            raise EngineMismatch(
+                f"The built engine is of another network: it has layout {engine.name} and {found}, but layout {layout} "
+                f"and {expected} are needed, with {len(self._batches)} batch sizes. "
+                "It must be built again: bunraku build CHARACTER --engine tensorrt"
+            )
