@@ -97,7 +97,7 @@ class Choice:
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.passed_over:
             by_reason.setdefault(reason.partition(";")[0], []).append(name)
-        return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+        return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in by_reason.items())
 
     def sentence(self) -> str:
         """One line for people: what was chosen, and why nothing better."""
