@@ -270,14 +270,19 @@ def _backends() -> list[str]:
 
 
 def _engine(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
-    size = {"w_dim": role.latents.w_dim, "num_controls": len(role.controls), "width": role.width, "height": role.height}
     if backend == "openvino":
-        from runtime.engines.openvino import OpenVinoEngine
-
-        return OpenVinoEngine(graph, threads=profile_threads("shared"), precision=precision, **size)
-    from runtime.engines.onnxruntime import OnnxRuntimeEngine
-
-    return OnnxRuntimeEngine(graph, threads=profile_threads("shared"), precision=precision, **size)
+        from runtime.engines.openvino import OpenVinoEngine as Backend
+    else:
+        from runtime.engines.onnxruntime import OnnxRuntimeEngine as Backend  # type: ignore[assignment]
+    return Backend(
+        graph,
+        w_dim=role.latents.w_dim,
+        num_controls=len(role.controls),
+        width=role.width,
+        height=role.height,
+        threads=profile_threads("shared"),
+        precision=precision,
+    )
 
 
 def _most_harmful(prepared: Prepared, exam: gate.Exam, drawn: Pixels, role: Role) -> list[str]:

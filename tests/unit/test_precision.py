@@ -272,6 +272,6 @@ def test_the_report_and_what_passed_land_in_the_file(
             stored = opened.report()
         assert stored["psnr"] == 9.5  # what was there stays
         assert stored["precision"]["int8"]["passed"] is good
-        assert stored["precision"]["int8"]["figures"][0]["engine"] == "onnxruntime/CPUExecutionProvider"
+        assert stored["precision"]["int8"]["figures"][0]["engine"].startswith("onnxruntime/")
         assert json.dumps(stored)
     assert (tmp_path / "worst.png").is_file()
