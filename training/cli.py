@@ -14,7 +14,7 @@ from rich.console import Console
 from engine_bridge.errors import BunrakuError, RecipeError
 
 if TYPE_CHECKING:
-    from training.dataset import Dataset
+    from training.dataset import Dataset, Split
 
 app = typer.Typer(
     help="Train neural characters.",
@@ -235,7 +235,7 @@ def export(
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     manifest = export_character(trained, out, report=figures, refine=refine, note=_note)
-    precision = _add_int8(out, out, trained.dataset, performance) if int8 else None
+    precision = _add_int8(out, out, trained.dataset, performance, trained.split) if int8 else None
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
     result = {"character": str(out), "bytes": size, "identities": list(manifest.identities)}
@@ -268,7 +268,9 @@ def quantise(
     _finish(as_json, {"character": str(out), "int8": precision})
 
 
-def _add_int8(source: Path, out: Path, dataset: Dataset | None, performance: Path | None) -> dict[str, Any]:
+def _add_int8(
+    source: Path, out: Path, dataset: Dataset | None, performance: Path | None, split: Split | None = None
+) -> dict[str, Any]:
     """Run the precision gate and say what it found; the worst picture goes beside the file."""
     import msgspec
     from rich.table import Table
@@ -279,7 +281,7 @@ def _add_int8(source: Path, out: Path, dataset: Dataset | None, performance: Pat
 
     recording = None if performance is None else read_recording(performance)
     worst = out.with_suffix(".int8.png")
-    report = add_int8(source, out, dataset=dataset, recording=recording, note=_note, worst=worst)
+    report = add_int8(source, out, dataset=dataset, recording=recording, split=split, note=_note, worst=worst)
     table = Table("int8 against fp32", *(figures.engine for figures in report.figures), "must be", box=None)
     for limit in gate.LIMITS:
         found = (getattr(figures, limit.figure) for figures in report.figures)

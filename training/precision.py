@@ -23,7 +23,7 @@ from runtime.engine import Engine, Pixels
 from runtime.engines import unavailable
 from runtime.machine import profile_threads
 from training import gate, metrics
-from training.dataset import Dataset, split_frames
+from training.dataset import Dataset, Split, split_frames
 from training.pictures import premultiplied_tensor
 from training.quantise import Prepared, prepare, quantise
 from training.recipe import Data
@@ -114,13 +114,14 @@ class Questions:
     truth: Uint8
 
 
-def ask(role: Role, dataset: Dataset | None, recording: Recording | None) -> Questions:
+def ask(role: Role, dataset: Dataset | None, recording: Recording | None, split: Split | None = None) -> Questions:
     """Put together what this character will be asked to draw.
 
     Args:
         role: the character.
         dataset: of the size of its pictures; None for poses of the drivers alone.
         recording: a performance to judge by; None for speech and moods that the runtime makes up.
+        split: what the run held out of the data; None for what a recipe holds out that does not say.
 
     Raises:
         DatasetError: its controls are not the character's.
@@ -134,10 +135,7 @@ def ask(role: Role, dataset: Dataset | None, recording: Recording | None) -> Que
             raise DatasetError(
                 f"The data set's controls are not those of {role.name}. Give the data it was trained on."
             )
-        held_out = Data("")
-        split = split_frames(
-            dataset, holdout_identities=held_out.holdout_identities, holdout_frames=held_out.holdout_frames
-        )
+        split = split or split_frames(dataset, **_held_out_by_default())
         w = latents(role, who)
         calibration.append(_crossed(w, dataset.controls[_spread(split.train, CALIBRATION_POSES)]))
         named = {number: name for name, number in dataset.named.items() if name in role.latents.names}
@@ -222,6 +220,7 @@ def add_int8(
     *,
     dataset: Dataset | None,
     recording: Recording | None = None,
+    split: Split | None = None,
     note: Note = lambda _: None,
     worst: Path | None = None,
 ) -> PrecisionReport:
@@ -232,6 +231,7 @@ def add_int8(
         out: the file to write; may be the same.
         dataset: see `ask`.
         recording: see `ask`.
+        split: see `ask`.
         note: told what is being done.
         worst: see `find_int8`.
 
@@ -244,7 +244,7 @@ def add_int8(
             name: opened.read(name) for name in opened.members if name not in ("character.json", "generator.int8.onnx")
         }
         figures: dict[str, Any] = opened.report()
-    quantised, report = find_int8(graph, role, ask(role, dataset, recording), note=note, worst=worst)
+    quantised, report = find_int8(graph, role, ask(role, dataset, recording, split), note=note, worst=worst)
     if quantised is not None:
         members["generator.int8.onnx"] = quantised
     precision = {**figures.get("precision", {}), "int8": msgspec.to_builtins(report)}
@@ -252,6 +252,11 @@ def add_int8(
     note("writing")
     write_character(out, manifest, members)
     return report
+
+
+def _held_out_by_default() -> dict[str, float]:
+    settings = Data("")
+    return {"holdout_identities": settings.holdout_identities, "holdout_frames": settings.holdout_frames}
 
 
 def _crossed(w: npt.NDArray[np.float32], controls: npt.NDArray[np.float32]) -> Poses:
