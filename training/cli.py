@@ -33,7 +33,7 @@ Checkpoint = Annotated[Path, typer.Argument(help="A run's folder, or one of its 
 DataFolder = Annotated[Path | None, typer.Option("--data", help="The data set, if it is not where the recipe says.")]
 Performance = Annotated[
     Path | None,
-    typer.Option("--performance", help="A recording of controls to judge int8 by [speech that we make up]."),
+    typer.Option("--performance", help="A recording of controls to judge precisions by [speech that we make up]."),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override the recipe: section.key=value. Repeatable.")]
 
@@ -217,8 +217,9 @@ def export(
     refine: Annotated[
         bool, typer.Option("--refine/--no-refine", help="Fit named latents to their own pictures.")
     ] = True,
-    int8: Annotated[
-        bool, typer.Option("--int8/--no-int8", help="Try an int8 generator; it is left out if its pictures suffer.")
+    reduced: Annotated[
+        bool,
+        typer.Option("--reduced/--no-reduced", help="Try fp16 and int8 generators; what suffers is left out."),
     ] = True,
     performance: Performance = None,
     as_json: Json = False,
@@ -234,12 +235,12 @@ def export(
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    manifest = export_character(trained, out, report=figures, refine=refine, note=_note)
-    precision = _add_int8(out, out, trained.dataset, performance, trained.split) if int8 else None
+    manifest = export_character(trained, out, report=figures, refine=refine, half=reduced, note=_note)
+    precisions = _add_precisions(out, out, trained.dataset, performance, trained.split) if reduced else []
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
-    result = {"character": str(out), "bytes": size, "identities": list(manifest.identities)}
-    _finish(as_json, result if precision is None else {**result, "int8": precision})
+    told = {"character": str(out), "bytes": size, "identities": list(manifest.identities), "precisions": precisions}
+    _finish(as_json, told)
 
 
 @app.command()
@@ -253,7 +254,7 @@ def quantise(
     performance: Performance = None,
     as_json: Json = False,
 ) -> None:
-    """Add an int8 generator to a character file, if its pictures do not suffer.
+    """Add an int8 generator to a character file, if its pictures do not suffer, and judge what else there is.
 
     Example: `bunraku-train quantise aki.bunraku --data datasets/cast --out aki.int8.bunraku`
     """
@@ -264,38 +265,40 @@ def quantise(
     with Character.open(source) as opened:
         side = opened.manifest.frame.width
     dataset = None if data is None else open_dataset(data, side)
-    precision = _add_int8(source, out, dataset, performance)
-    _finish(as_json, {"character": str(out), "int8": precision})
+    precisions = _add_precisions(source, out, dataset, performance)
+    _finish(as_json, {"character": str(out), "precisions": precisions})
 
 
-def _add_int8(
+def _add_precisions(
     source: Path, out: Path, dataset: Dataset | None, performance: Path | None, split: Split | None = None
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     """Run the precision gate and say what it found; the worst picture goes beside the file."""
     import msgspec
     from rich.table import Table
 
     from runtime.drivers import read_recording
     from training import gate
-    from training.precision import add_int8
+    from training.precision import add_precisions
 
     recording = None if performance is None else read_recording(performance)
     worst = out.with_suffix(".int8.png")
-    report = add_int8(source, out, dataset=dataset, recording=recording, split=split, note=_note, worst=worst)
-    table = Table("int8 against fp32", *(figures.engine for figures in report.figures), "must be", box=None)
+    reports = add_precisions(source, out, dataset=dataset, recording=recording, split=split, note=_note, worst=worst)
+    judged = [figures for report in reports for figures in report.figures]
+    table = Table("against fp32", *(figures.engine for figures in judged), "must be", box=None)
     for limit in gate.LIMITS:
-        found = (getattr(figures, limit.figure) for figures in report.figures)
+        found = (getattr(figures, limit.figure) for figures in judged)
         sign = ">=" if limit.least else "<="
         table.add_row(
             limit.figure, *("" if f is None else f"{f:g}" for f in found), f"{sign} {limit.value:g} {limit.unit}"
         )
     console.print(table)
-    console.print(report.sentence(), highlight=False)
-    if report.kept_float:
-        console.print(f"layers in fp32: {', '.join(report.kept_float)}", highlight=False)
-    console.print(f"worst picture: {worst}", highlight=False)
-    result: dict[str, Any] = msgspec.to_builtins(report)
-    return result
+    for report in reports:
+        console.print(report.sentence(), highlight=False)
+        if report.kept_float:
+            console.print(f"layers in fp32: {', '.join(report.kept_float)}", highlight=False)
+    console.print(f"worst picture of int8: {worst}", highlight=False)
+    told: list[dict[str, Any]] = msgspec.to_builtins(reports)
+    return told
 
 
 def _note(text: str) -> None:

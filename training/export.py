@@ -28,7 +28,8 @@ from runtime.idle import IdleSettings
 from training import losses
 from training.checkpoint import load_checkpoint
 from training.dataset import Dataset, Split, open_dataset, split_frames
-from training.graphs import encoder_graph, generator_graph, mapping_graph
+from training.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph
+from training.inherit import Ancestor
 from training.latents import latents_of
 from training.networks import Generator
 from training.pictures import draw
@@ -51,6 +52,7 @@ class Trained:
     split: Split
     images: int
     seconds: float
+    ancestors: tuple[Ancestor, ...]
 
 
 def open_trained(checkpoint: Path, *, data: Path | None = None) -> Trained:
@@ -85,7 +87,8 @@ def open_trained(checkpoint: Path, *, data: Path | None = None) -> Trained:
         dataset, holdout_identities=recipe.data.holdout_identities, holdout_frames=recipe.data.holdout_frames
     )
     position = state["position"]
-    return Trained(recipe, networks, dataset, split, position["images"], position["seconds"])
+    ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
+    return Trained(recipe, networks, dataset, split, position["images"], position["seconds"], ancestors)
 
 
 def named_latents(trained: Trained, *, refine: bool, note: Callable[[str], None] = lambda _: None) -> dict[str, Tensor]:
@@ -137,6 +140,7 @@ def export_character(
     *,
     report: dict[str, Any],
     refine: bool = True,
+    half: bool = True,
     note: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
     """Write a character file.
@@ -146,6 +150,7 @@ def export_character(
         out: the `.bunraku` file.
         report: quality figures for `report.json`.
         refine: see `named_latents`.
+        half: add the generator in half precision; `training.precision` judges it.
         note: told what is being done.
 
     Raises:
@@ -168,6 +173,8 @@ def export_character(
         "report.json": msgspec.json.format(msgspec.json.encode({**report, "export_parity": parity}), indent=2),
         "preview.webp": _preview(generator, table, dataset),
     }
+    if half:
+        members["generator.fp16.onnx"] = half_generator_graph(generator, len(dataset.manifest.controls))
     if networks.mapping is not None:
         members["mapping.onnx"] = mapping_graph(networks.mapping)
     manifest = Manifest(
@@ -175,13 +182,18 @@ def export_character(
         licence=dataset.manifest.licence,
         author=dataset.manifest.author,
         provenance={
-            # Where the data lay on the trainer's disk is nobody's business.
-            "recipe": {**msgspec.to_builtins(trained.recipe), "data": Path(trained.recipe.data.path).name},
+            # Where things lay on the trainer's disk is nobody's business.
+            "recipe": {
+                **msgspec.to_builtins(trained.recipe),
+                "data": Path(trained.recipe.data.path).name,
+                "start": None,
+            },
             "data": {
                 "name": dataset.manifest.name,
                 "licence": dataset.manifest.licence,
                 "source": dataset.manifest.source,
             },
+            "began_with": msgspec.to_builtins(trained.ancestors),
             "kimg": round(trained.images / 1000, 1),
             "training_minutes": round(trained.seconds / 60, 1),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

@@ -1,7 +1,7 @@
-"""A generator in int8 for a character file, if its pictures stand the comparison. Knows files, data sets and the gate.
+"""Generators of fewer bits for a character file, if their pictures stand the comparison. Knows files and the gate.
 
-Quantise all convolutions, let the gate judge, put the most harmful ones back to fp32, and after a few tries give up:
-the report in the file then says why, and the file has no `generator.int8.onnx`.
+For int8: quantise all convolutions, let the gate judge, put the most harmful ones back to fp32, and after a few tries
+give up: the report in the file then says why, and the file has no `generator.int8.onnx`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from runtime.character import Character, Role, write_character
 from runtime.drivers import Recording
 from runtime.engine import Engine, Pixels
 from runtime.engines import unavailable
+from runtime.engines.onnxruntime import OnnxRuntimeEngine
+from runtime.engines.openvino import OpenVinoEngine, has_bf16
 from runtime.machine import profile_threads
 from training import gate, metrics
 from training.dataset import Dataset, Split, split_frames
@@ -49,22 +51,23 @@ class Truth(msgspec.Struct, frozen=True):
     Attributes:
         pictures: how many.
         fp32_psnr_median_db: the reference's.
-        int8_psnr_median_db: the quantised one's.
+        psnr_median_db: the other one's.
     """
 
     pictures: int
     fp32_psnr_median_db: float
-    int8_psnr_median_db: float
+    psnr_median_db: float
 
 
 class PrecisionReport(msgspec.Struct, frozen=True):
-    """What the gate found; stands in `report.json` as `precision.int8`.
+    """What the gate found; stands in `report.json` under `precision`.
 
     Attributes:
-        passed: whether the file has the member.
+        precision: `int8`, `fp16` or `bf16`.
+        passed: whether the file has the member; of bf16, which needs none, whether a runtime may choose it.
         figures: of each engine, at the last try.
         limits: what they had to reach.
-        kept_float: layers that stayed as they were at the last try.
+        kept_float: layers that stayed as they were at the last try; of int8 only.
         layers: how many there are.
         tries: how often something was judged.
         stills: single pictures compared.
@@ -73,6 +76,7 @@ class PrecisionReport(msgspec.Struct, frozen=True):
         truth: None without a data set.
     """
 
+    precision: str
     passed: bool
     figures: tuple[gate.Figures, ...]
     limits: dict[str, float]
@@ -88,9 +92,9 @@ class PrecisionReport(msgspec.Struct, frozen=True):
         """One line for people."""
         if self.passed:
             kept = f", {len(self.kept_float)} of {self.layers} layers in fp32" if self.kept_float else ""
-            return f"int8 passed{kept}"
+            return f"{self.precision} passed{kept}"
         missed = {limit.figure: limit for figures in self.figures for limit in figures.failures()}
-        return "int8 refused: " + ", ".join(
+        return f"{self.precision} refused: " + ", ".join(
             f"{limit.figure} {limit.worst([getattr(f, limit.figure) for f in self.figures]):g} {limit.unit}"
             f" (needs {limit.value:g})"
             for limit in missed.values()
@@ -160,8 +164,21 @@ def ask(role: Role, dataset: Dataset | None, recording: Recording | None, split:
     return Questions(joined(calibration), joined(stills), slow, truth)
 
 
+def examine(graph: bytes, role: Role, questions: Questions) -> gate.Exam:
+    """Have the fp32 generator answer on ONNX Runtime."""
+    names = tuple(control.name for control in role.controls)
+    with _engine("onnxruntime", graph, role, "fp32") as reference:
+        return gate.set_exam(reference, names, questions.stills, questions.slow)
+
+
 def find_int8(
-    graph: bytes, role: Role, questions: Questions, *, note: Note = lambda _: None, worst: Path | None = None
+    graph: bytes,
+    role: Role,
+    questions: Questions,
+    exam: gate.Exam,
+    *,
+    note: Note = lambda _: None,
+    worst: Path | None = None,
 ) -> tuple[bytes | None, PrecisionReport]:
     """Look for a quantised generator that stands the comparison.
 
@@ -169,6 +186,7 @@ def find_int8(
         graph: the fp32 generator.
         role: the character.
         questions: see `ask`.
+        exam: see `examine`.
         note: told what is being done.
         worst: where to write the worst picture: fp32 | int8 | eight times the difference.
 
@@ -177,9 +195,6 @@ def find_int8(
     """
     note("int8: measuring the generator at work")
     prepared = prepare(graph, questions.calibration)
-    names = tuple(control.name for control in role.controls)
-    with _engine("onnxruntime", graph, role, "fp32") as reference:
-        exam = gate.set_exam(reference, names, questions.stills, questions.slow)
     kept: tuple[str, ...] = ()
     order: list[str] = []
     tries = 0
@@ -187,34 +202,36 @@ def find_int8(
         tries += 1
         note(f"int8: judging, {len(kept)} of {len(prepared.layers)} layers in fp32")
         candidate = quantise(prepared, keep_float=kept)
-        judged = []
-        for backend in _backends():
-            with _engine(backend, candidate, role, "int8") as engine:
-                judged.append(gate.judge(exam, engine))
+        judged = _judge(candidate, role, "int8", exam, _backends())
         passed = not any(figures.failures() for figures, _ in judged)
         if passed or tries == TRIES:
             break
         order = order or _most_harmful(prepared, exam, judged[0][1], role)
         kept = tuple(order[: BACK_AT_A_TIME * tries])
-    drawn = judged[0][1]
     if worst is not None:
-        _show_worst(worst, exam, drawn)
-    report = PrecisionReport(
-        passed=passed,
-        figures=tuple(figures for figures, _ in judged),
-        limits={limit.figure: limit.value for limit in gate.LIMITS},
-        kept_float=kept,
-        layers=len(prepared.layers),
-        tries=tries,
-        stills=len(exam.stills),
-        slow_frames=sum(map(len, exam.slow)),
-        bytes=len(candidate),
-        truth=_truth(questions.truth, exam.stills_drawn, drawn),
-    )
+        _show_worst(worst, exam, judged[0][1])
+    report = _report("int8", candidate, judged, exam, questions, kept=kept, layers=len(prepared.layers), tries=tries)
     return (candidate if passed else None), report
 
 
-def add_int8(
+def judge_as_it_is(
+    graph: bytes, role: Role, precision: str, backend: str, questions: Questions, exam: gate.Exam
+) -> PrecisionReport:
+    """The gate's word on a generator that needs no quantising.
+
+    Args:
+        graph: what is to be played.
+        role: the character.
+        precision: `fp16`, or `bf16` for an engine that rounds the fp32 generator by itself.
+        backend: what plays it.
+        questions: see `ask`.
+        exam: see `examine`.
+    """
+    judged = _judge(graph, role, precision, exam, [backend])
+    return _report(precision, graph, judged, exam, questions)
+
+
+def add_precisions(
     character: Path,
     out: Path,
     *,
@@ -223,8 +240,11 @@ def add_int8(
     split: Split | None = None,
     note: Note = lambda _: None,
     worst: Path | None = None,
-) -> PrecisionReport:
-    """Write a character file again, with `generator.int8.onnx` if that passes, and with the report in any case.
+) -> list[PrecisionReport]:
+    """Write a character file again, with generators of fewer bits where they pass, and with all reports in any case.
+
+    int8 is looked for; an fp16 generator that the file brings stays if it passes; bf16 is judged where this processor
+    has it, so that a runtime knows whether it may choose it.
 
     Args:
         character: the file to read.
@@ -240,18 +260,65 @@ def add_int8(
     """
     with Character.open(character) as opened:
         role, graph, manifest = opened.role(), opened.read("generator.onnx"), opened.manifest
-        members: dict[str, bytes | Path] = {
-            name: opened.read(name) for name in opened.members if name not in ("character.json", "generator.int8.onnx")
-        }
+        left_out = ("character.json", "generator.int8.onnx")
+        members: dict[str, bytes | Path] = {name: opened.read(name) for name in opened.members if name not in left_out}
+        half = opened.read("generator.fp16.onnx") if "generator.fp16.onnx" in opened else None
         figures: dict[str, Any] = opened.report()
-    quantised, report = find_int8(graph, role, ask(role, dataset, recording, split), note=note, worst=worst)
+    questions = ask(role, dataset, recording, split)
+    exam = examine(graph, role, questions)
+    quantised, report = find_int8(graph, role, questions, exam, note=note, worst=worst)
     if quantised is not None:
         members["generator.int8.onnx"] = quantised
-    precision = {**figures.get("precision", {}), "int8": msgspec.to_builtins(report)}
-    members["report.json"] = msgspec.json.format(msgspec.json.encode({**figures, "precision": precision}), indent=2)
+    reports = [report]
+    if half is not None:
+        note("fp16: judging")
+        reports.append(judge_as_it_is(half, role, "fp16", "onnxruntime", questions, exam))
+        if not reports[-1].passed:
+            del members["generator.fp16.onnx"]
+    if "openvino" in _backends() and has_bf16():
+        note("bf16: judging")
+        reports.append(judge_as_it_is(graph, role, "bf16", "openvino", questions, exam))
+    told = {report.precision: msgspec.to_builtins(report) for report in reports}
+    members["report.json"] = msgspec.json.format(msgspec.json.encode({**figures, "precision": told}), indent=2)
     note("writing")
     write_character(out, manifest, members)
-    return report
+    return reports
+
+
+def _judge(
+    graph: bytes, role: Role, precision: str, exam: gate.Exam, backends: list[str]
+) -> list[tuple[gate.Figures, Pixels]]:
+    judged = []
+    for backend in backends:
+        with _engine(backend, graph, role, precision) as engine:
+            judged.append(gate.judge(exam, engine))
+    return judged
+
+
+def _report(
+    precision: str,
+    graph: bytes,
+    judged: list[tuple[gate.Figures, Pixels]],
+    exam: gate.Exam,
+    questions: Questions,
+    *,
+    kept: tuple[str, ...] = (),
+    layers: int = 0,
+    tries: int = 1,
+) -> PrecisionReport:
+    return PrecisionReport(
+        precision=precision,
+        passed=not any(figures.failures() for figures, _ in judged),
+        figures=tuple(figures for figures, _ in judged),
+        limits={limit.figure: limit.value for limit in gate.LIMITS},
+        kept_float=kept,
+        layers=layers,
+        tries=tries,
+        stills=len(exam.stills),
+        slow_frames=sum(map(len, exam.slow)),
+        bytes=len(graph),
+        truth=_truth(questions.truth, exam.stills_drawn, judged[0][1]),
+    )
 
 
 def _held_out_by_default() -> dict[str, float]:
@@ -275,11 +342,8 @@ def _backends() -> list[str]:
 
 
 def _engine(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
-    if backend == "openvino":
-        from runtime.engines.openvino import OpenVinoEngine as Backend
-    else:
-        from runtime.engines.onnxruntime import OnnxRuntimeEngine as Backend  # type: ignore[assignment]
-    return Backend(
+    make = OpenVinoEngine if backend == "openvino" else OnnxRuntimeEngine
+    return make(
         graph,
         w_dim=role.latents.w_dim,
         num_controls=len(role.controls),

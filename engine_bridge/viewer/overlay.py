@@ -26,7 +26,7 @@ _OPACITY: Final = 216
 
 
 _NOTE_WIDTH: Final = 38  # characters
-_NOTE_LINES: Final = 3
+_NOTE_LINES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ def figures(
     if provider:
         lines.append(Figure("engine", provider))
     if stats is not None and stats.engine_note:
-        lines += [Figure("", line, theme.DIM) for line in textwrap.wrap(stats.engine_note, _NOTE_WIDTH)[:_NOTE_LINES]]
+        note = textwrap.wrap(stats.engine_note, _NOTE_WIDTH, max_lines=_NOTE_LINES, placeholder=" …")
+        lines += [Figure("", line, theme.DIM) for line in note]
     if stats is None:
         return [*lines, Figure("shown", f"{shown_fps:.0f} fps")]
     late = stats.target_fps > 0 and stats.fps < 0.9 * stats.target_fps

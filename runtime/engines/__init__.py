@@ -97,7 +97,7 @@ class Choice:
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.passed_over:
             by_reason.setdefault(reason.partition(";")[0], []).append(name)
-        return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+        return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in by_reason.items())
 
     def sentence(self) -> str:
         """One line for people: what was chosen, and why nothing better."""
@@ -176,6 +176,8 @@ def _lacking(backend: str, precision: str, character: Character, *, chosen: bool
         return ""
     if precision == "bf16" and not openvino.has_bf16():
         return "this processor has no bf16 instructions"
+    if precision == "bf16" and not _gate_allows_bf16(character):
+        return "the character's pictures did not pass the quality gate in bf16"
     if backend == "onnxruntime" and precision == "int8" and not _has_int8():
         return "this processor has no int8 instructions that would make it faster"
     return ""
@@ -184,6 +186,13 @@ def _lacking(backend: str, precision: str, character: Character, *, chosen: bool
 def _without(precision: str) -> str:
     gate = "; it is exported only when its pictures pass a quality gate" if precision == "int8" else ""
     return f"has no {precision} generator{gate}"
+
+
+def _gate_allows_bf16(character: Character) -> bool:
+    """What the exporter's report says; True if it was not judged, because the exporter's processor had no bf16."""
+    told = character.report().get("precision", {})
+    judged = told.get("bf16", {}) if isinstance(told, dict) else {}
+    return not isinstance(judged, dict) or judged.get("passed", True) is not False
 
 
 def _has_int8() -> bool:

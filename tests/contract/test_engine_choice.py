@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from runtime.engines import (
     open_engine,
     unavailable,
 )
+from runtime.engines.openvino import has_bf16
 from runtime.self_test import check_against_preview
 from tests.tiny_character import generator, manifest, members, write_tiny
 
@@ -113,6 +115,17 @@ def test_auto_takes_int8_where_the_character_brings_it(tmp_path: Path) -> None:
         found, _ = candidates("auto", character)
         assert found[0].precision == "int8"
         assert {candidate.precision for candidate in candidates("auto", character, "fp32")[0]} == {"fp32"}
+
+
+@pytest.mark.skipif(bool(unavailable("openvino")), reason="OpenVINO, which alone computes in bf16, cannot be used here")
+def test_auto_leaves_bf16_alone_where_the_gate_refused_it(tmp_path: Path) -> None:
+    if not has_bf16():
+        pytest.skip("this processor has no bf16 instructions")
+    for verdict, expected in ((True, "bf16"), (False, "fp32")):
+        told = json.dumps({"precision": {"bf16": {"passed": verdict}}}).encode()
+        with Character.open(with_members(tmp_path / "judged.bunraku", report__json=told)) as character:
+            assert candidates("openvino", character)[0][0].precision == expected
+            assert candidates("openvino", character, "bf16")[0][0].precision == "bf16"  # whoever asks for it gets it
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("auto", "synthetic")])

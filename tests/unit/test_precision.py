@@ -247,7 +247,8 @@ def test_the_layer_that_does_the_damage_goes_back_to_fp32(
 ) -> None:
     bad = prepared.layers[3]
     monkeypatch.setattr(precision, "quantise", _with_a_bad_layer(bad))
-    found, report = precision.find_int8(graph, role, _fewer(precision.ask(role, None, None)))
+    questions = _fewer(precision.ask(role, None, None))
+    found, report = precision.find_int8(graph, role, questions, precision.examine(graph, role, questions))
     assert found is not None
     assert (report.passed, report.tries) == (True, 2)
     assert report.kept_float[0] == bad
@@ -264,7 +265,8 @@ def test_the_report_and_what_passed_land_in_the_file(
         limits = tuple(dataclasses.replace(limit, value=0.0 if limit.least == good else 1e9) for limit in gate.LIMITS)
         monkeypatch.setattr(gate, "LIMITS", limits)
         out = tmp_path / f"{good}.bunraku"
-        report = precision.add_int8(character, out, dataset=None, worst=tmp_path / "worst.png")
+        report, *others = precision.add_precisions(character, out, dataset=None, worst=tmp_path / "worst.png")
+        assert {other.precision for other in others} <= {"bf16"}  # the file brings no fp16
         assert report.passed is good
         assert ("refused: psnr_p1_db" in report.sentence()) is not good
         with Character.open(out) as opened:
@@ -272,6 +274,6 @@ def test_the_report_and_what_passed_land_in_the_file(
             stored = opened.report()
         assert stored["psnr"] == 9.5  # what was there stays
         assert stored["precision"]["int8"]["passed"] is good
-        assert stored["precision"]["int8"]["figures"][0]["engine"].startswith("onnxruntime/")
+        assert stored["precision"]["int8"]["figures"][0]["engine"] == "onnxruntime/CPU int8"
         assert json.dumps(stored)
     assert (tmp_path / "worst.png").is_file()

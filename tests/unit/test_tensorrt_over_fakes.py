@@ -118,7 +118,7 @@ def test_every_batch_arrives_whole_and_in_order(
 
 def test_it_says_what_it_is(engine: Callable[..., tensorrt.TensorRtEngine]) -> None:
     about = engine().description
-    assert about.label == "tensorrt/Large GPU"
+    assert about.label == "tensorrt/Large GPU fp16"
     assert (about.version, about.precision) == ("11.4.0.106", "fp16")
 
 
