@@ -14,7 +14,7 @@ from rich.console import Console
 from engine_bridge.errors import BunrakuError, RecipeError
 
 if TYPE_CHECKING:
-    from training.dataset import Dataset
+    from training.dataset import Dataset, Split
 
 app = typer.Typer(
     help="Train neural characters.",
@@ -236,7 +236,7 @@ def export(
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     manifest = export_character(trained, out, report=figures, refine=refine, half=reduced, note=_note)
-    precisions = _add_precisions(out, out, trained.dataset, performance) if reduced else []
+    precisions = _add_precisions(out, out, trained.dataset, performance, trained.split) if reduced else []
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
     told = {"character": str(out), "bytes": size, "identities": list(manifest.identities), "precisions": precisions}
@@ -269,7 +269,9 @@ def quantise(
     _finish(as_json, {"character": str(out), "precisions": precisions})
 
 
-def _add_precisions(source: Path, out: Path, dataset: Dataset | None, performance: Path | None) -> list[dict[str, Any]]:
+def _add_precisions(
+    source: Path, out: Path, dataset: Dataset | None, performance: Path | None, split: Split | None = None
+) -> list[dict[str, Any]]:
     """Run the precision gate and say what it found; the worst picture goes beside the file."""
     import msgspec
     from rich.table import Table
@@ -280,7 +282,7 @@ def _add_precisions(source: Path, out: Path, dataset: Dataset | None, performanc
 
     recording = None if performance is None else read_recording(performance)
     worst = out.with_suffix(".int8.png")
-    reports = add_precisions(source, out, dataset=dataset, recording=recording, note=_note, worst=worst)
+    reports = add_precisions(source, out, dataset=dataset, recording=recording, split=split, note=_note, worst=worst)
     judged = [figures for report in reports for figures in report.figures]
     table = Table("against fp32", *(figures.engine for figures in judged), "must be", box=None)
     for limit in gate.LIMITS:

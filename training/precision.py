@@ -25,7 +25,7 @@ from runtime.engines.onnxruntime import OnnxRuntimeEngine
 from runtime.engines.openvino import OpenVinoEngine, has_bf16
 from runtime.machine import profile_threads
 from training import gate, metrics
-from training.dataset import Dataset, split_frames
+from training.dataset import Dataset, Split, split_frames
 from training.pictures import premultiplied_tensor
 from training.quantise import Prepared, prepare, quantise
 from training.recipe import Data
@@ -118,13 +118,14 @@ class Questions:
     truth: Uint8
 
 
-def ask(role: Role, dataset: Dataset | None, recording: Recording | None) -> Questions:
+def ask(role: Role, dataset: Dataset | None, recording: Recording | None, split: Split | None = None) -> Questions:
     """Put together what this character will be asked to draw.
 
     Args:
         role: the character.
         dataset: of the size of its pictures; None for poses of the drivers alone.
         recording: a performance to judge by; None for speech and moods that the runtime makes up.
+        split: what the run held out of the data; None for what a recipe holds out that does not say.
 
     Raises:
         DatasetError: its controls are not the character's.
@@ -138,10 +139,7 @@ def ask(role: Role, dataset: Dataset | None, recording: Recording | None) -> Que
             raise DatasetError(
                 f"The data set's controls are not those of {role.name}. Give the data it was trained on."
             )
-        held_out = Data("")
-        split = split_frames(
-            dataset, holdout_identities=held_out.holdout_identities, holdout_frames=held_out.holdout_frames
-        )
+        split = split or split_frames(dataset, **_held_out_by_default())
         w = latents(role, who)
         calibration.append(_crossed(w, dataset.controls[_spread(split.train, CALIBRATION_POSES)]))
         named = {number: name for name, number in dataset.named.items() if name in role.latents.names}
@@ -239,6 +237,7 @@ def add_precisions(
     *,
     dataset: Dataset | None,
     recording: Recording | None = None,
+    split: Split | None = None,
     note: Note = lambda _: None,
     worst: Path | None = None,
 ) -> list[PrecisionReport]:
@@ -252,6 +251,7 @@ def add_precisions(
         out: the file to write; may be the same.
         dataset: see `ask`.
         recording: see `ask`.
+        split: see `ask`.
         note: told what is being done.
         worst: see `find_int8`.
 
@@ -264,7 +264,7 @@ def add_precisions(
         members: dict[str, bytes | Path] = {name: opened.read(name) for name in opened.members if name not in left_out}
         half = opened.read("generator.fp16.onnx") if "generator.fp16.onnx" in opened else None
         figures: dict[str, Any] = opened.report()
-    questions = ask(role, dataset, recording)
+    questions = ask(role, dataset, recording, split)
     exam = examine(graph, role, questions)
     quantised, report = find_int8(graph, role, questions, exam, note=note, worst=worst)
     if quantised is not None:
@@ -319,6 +319,11 @@ def _report(
         bytes=len(graph),
         truth=_truth(questions.truth, exam.stills_drawn, judged[0][1]),
     )
+
+
+def _held_out_by_default() -> dict[str, float]:
+    settings = Data("")
+    return {"holdout_identities": settings.holdout_identities, "holdout_frames": settings.holdout_frames}
 
 
 def _crossed(w: npt.NDArray[np.float32], controls: npt.NDArray[np.float32]) -> Poses:
