@@ -11,7 +11,7 @@ from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
 from runtime.character import Character, Role
 from runtime.engine import Engine
 from runtime.machine import ThreadProfile, instructions, profile_threads
-from runtime.self_test import check_against_preview
+from runtime.preview_check import check_against_preview
 
 from . import onnxruntime, openvino, tensorrt, tensorrt_rtx
 from .synthetic import SyntheticEngine, synthetic_role

@@ -26,7 +26,7 @@ from runtime.engines import (
     unavailable,
 )
 from runtime.engines.openvino import has_bf16
-from runtime.self_test import check_against_preview
+from runtime.preview_check import check_against_preview
 from tests.tiny_character import generator, manifest, members, write_tiny
 
 NO_GPU = "there is a GPU here, which would play"
