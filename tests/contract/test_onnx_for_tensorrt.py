@@ -41,12 +41,8 @@ def check(compiler: Path, folder: Path, name: str, graph: bytes) -> str:
     return said
 
 
-# It runs on the processor only; a new export is taken, as the test below shows.
-EARLY_ENCODER = pytest.param("encoder.onnx", marks=pytest.mark.xfail(reason="exported with bytes inside", strict=False))
-
-
 @pytest.mark.parametrize(
-    "name", ["generator.onnx", "generator.fp16.onnx", "generator.int8.onnx", "mapping.onnx", EARLY_ENCODER]
+    "name", ["generator.onnx", "generator.fp16.onnx", "generator.int8.onnx", "mapping.onnx", "encoder.onnx"]
 )
 @pytest.mark.parametrize(
     "character", sorted((REPOSITORY / "assets/characters").glob("*.bunraku")), ids=lambda p: p.stem
