@@ -36,14 +36,14 @@ class _Company:
         for index, performer in enumerate(performers):
             performer.seat(self._w[index], self._controls[index])
         self._asked = together
-        self.together = self._decide(first.engine)
+        self._together = self._decide(first.engine)
 
     def use_engine(self, engine: Engine) -> None:
         """Draw with this one from the next frame on."""
         for performer in self.performers:
             performer.engine = engine
             performer.engine_times.clear()
-        self.together = self._decide(engine)
+        self._together = self._decide(engine)
 
     def tick(self, now_ns: int, frame_id: int) -> list[Frame]:
         for performer in self.performers:
@@ -53,12 +53,12 @@ class _Company:
         self._turn = (self._turn + 1) % BUFFERS
         count = len(self.performers)
         frames = []
-        if self.together:
+        if self._together:
             started = clock()
             engine.infer(self._w, self._controls, out)
             share = (clock() - started) // count
         for index, performer in enumerate(self.performers):
-            if not self.together:
+            if not self._together:
                 started = clock()
                 row = slice(index, index + 1)
                 engine.infer(self._w[row], self._controls[row], out[row])
@@ -125,11 +125,6 @@ class Stage:
             _Company([p for p in performers if p.engine is engine], together=together) for engine in engines.values()
         ]
         self._frame_id = 0
-
-    @property
-    def together(self) -> bool:
-        """Whether some pictures are drawn in one call."""
-        return any(company.together for company in self._companies)
 
     def use_engine(self, old: Engine, new: Engine) -> None:
         """From the next frame on, have everything that `old` draws drawn by `new`.

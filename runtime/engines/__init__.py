@@ -52,6 +52,10 @@ class Candidate:
         return f"{self.backend} {self.precision}"
 
 
+# In fp32 ONNX Runtime draws a 512 px character in seven eighths of OpenVINO's time, with less of the processor.
+_LAST: Final = Candidate("openvino", "fp32")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """How to make an engine.
@@ -160,6 +164,7 @@ def candidates(
                 found.append(Candidate(backend, each))
             elif not found:
                 passed.append((f"{backend} {each}", lack))
+    found.sort(key=lambda candidate: candidate == _LAST)
     if not found:
         told = "; ".join(f"{what}: {why}" for what, why in passed)
         raise EngineUnavailable(f"Nothing here can play {character.path.name} like that ({told}). Choose `auto`.")
