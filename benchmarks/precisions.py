@@ -19,14 +19,12 @@ import msgspec
 import numpy as np
 
 from engine_bridge.errors import BunrakuError
-from runtime.bench import EngineFigures, bench_engines
+from runtime.bench import HEADINGS, EngineFigures, bench_engines
 from runtime.character import Character, find_character, write_character
 from runtime.engines import Candidate, EngineSettings, openvino, unavailable
 from runtime.machine import describe
 from training.precision import ask
 from training.quantise import prepare, quantise
-
-HEADINGS = ("engine", "start s", "ms p50", "p99", "60 fps p50", "p99", "fps", "cores", "busy p50", "p99", "MB", "dB")
 
 
 def with_int8(source: Path, out: Path) -> None:

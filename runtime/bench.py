@@ -29,13 +29,27 @@ from .stage import Stage, pays_together
 
 # What the live loop is held to: a frame every 16.7 ms beside a game.
 BUDGET: Final = {
-    "tick_ms_p50": 11.0,
+    "engine_ms_p50": 10.0,
     "other_ms_p50": 1.0,
     "transport_ms_p50": 3.0,
     "first_frame_s": 1.5,
     "rss_mb": 250.0,
 }
 
+HEADINGS: Final = (
+    "engine",
+    "start s",
+    "ms p50",
+    "p99",
+    "60 fps p50",
+    "p99",
+    "fps",
+    "cores",
+    "busy p50",
+    "p99",
+    "MB",
+    "dB",
+)
 _ROUND: Final = 20  # pictures that one engine draws before the next one's turn
 
 
@@ -97,7 +111,7 @@ class EngineFigures(msgspec.Struct, frozen=True, kw_only=True):
     psnr_p1_db: float | None
 
     def row(self) -> tuple[str, ...]:
-        """The cells of a table."""
+        """The cells of a table under `HEADINGS`."""
         quality = "" if self.psnr_p1_db is None else f"{self.psnr_p1_db:.1f}"
         times = (self.ms_p50, self.ms_p99, self.paced_ms_p50, self.paced_ms_p99)
         return (
@@ -201,6 +215,8 @@ def bench_loop(role: Role, engine: Engine, *, frames: int = 200) -> list[Figure]
         ticks[index] = took / 1e6
         others[index] = (took - performer.last_engine_ns) / 1e6
     return [
+        figure("engine_ms_p50", performer.engine_times.percentile_ms(50)),
+        figure("engine_ms_p99", performer.engine_times.percentile_ms(99)),
         figure("tick_ms_p50", float(np.percentile(ticks, 50))),
         figure("tick_ms_p99", float(np.percentile(ticks, 99))),
         figure("other_ms_p50", float(np.percentile(others, 50))),

@@ -395,10 +395,7 @@ def bench(
         [] if path is None else measuring.bench_engines(path, _candidates(path, engine, precision), settings, frames)
     )
     if lanes:
-        _table(
-            ["engine", "start s", "ms p50", "p99", "60 fps p50", "p99", "fps", "cores", "busy p50", "p99", "MB", "dB"],
-            [lane.row() for lane in lanes],
-        )
+        _table(measuring.HEADINGS, [lane.row() for lane in lanes])
         typer.echo(
             "ms: one after another; 60 fps: paced, with the cores it keeps busy; busy: the same beside a competing load"
         )
@@ -577,7 +574,7 @@ def _progress(name: str) -> Callable[[int, int], None] | None:
     return show
 
 
-def _table(headings: list[str], rows: Sequence[tuple[str, ...]]) -> None:
+def _table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -10,12 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final
 
-import numpy as np
-
 from engine_bridge.errors import EngineError, EngineUnavailable
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.machine import ThreadProfile
 
+from .bound_session import BoundSession
 from .cuda_driver import cuda_driver
 
 CPU: Final = "CPUExecutionProvider"
@@ -32,7 +31,6 @@ _PROVIDER_OPTIONS: Final[dict[str, dict[str, str]]] = {
     "CUDAExecutionProvider": {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"},
     "CoreMLExecutionProvider": {"ModelFormat": "MLProgram"},
 }
-_BOUND_BUFFERS: Final = 64
 # What makes pictures. If one of these is left to the processor, the provider does not do the work it was chosen for.
 _WORK: Final = frozenset(["Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Resize"])
 
@@ -103,9 +101,8 @@ class OnnxRuntimeEngine(Engine):
 
         self._library = onnxruntime
         self._model = model
-        self._session: Any = None
+        self._bound: Any = None
         self._profile = profile
-        self._bindings: dict[tuple[int, int, int, int], Any] = {}
         provider = PROVIDERS[name]
         threads = threads if provider == CPU else 0
         self._description = EngineDescription(
@@ -133,7 +130,7 @@ class OnnxRuntimeEngine(Engine):
         if not about.on_cpu:
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         try:
-            self._session = self._library.InferenceSession(
+            session = self._library.InferenceSession(
                 self._model, options, providers=[(about.provider, _PROVIDER_OPTIONS.get(about.provider, {}))]
             )
         except Exception as error:  # ONNX Runtime's own errors share no base class
@@ -142,14 +139,14 @@ class OnnxRuntimeEngine(Engine):
                 "Look at it with `bunraku inspect`, or export it again: bunraku-train export"
             ) from error
         if not about.on_cpu:
-            self._check_where_it_runs()
+            self._check_where_it_runs(session)
+        self._bound = BoundSession(session)
 
-    def _check_where_it_runs(self) -> None:
+    def _check_where_it_runs(self, session: Any) -> None:
         """Refuse a session that has quietly gone to the processor, whole or in part."""
         about = self._description
-        active = self._session.get_providers()
+        active = session.get_providers()
         if about.provider not in active:
-            self._unload()
             raise EngineError(
                 f"ONNX Runtime {about.version} did not take {about.provider} and would run on {active[0]} instead: a "
                 "library or driver that it needs is missing. `bunraku doctor` says which."
@@ -157,40 +154,23 @@ class OnnxRuntimeEngine(Engine):
         elsewhere = sorted(
             {
                 node.op_type
-                for part in self._session.get_provider_graph_assignment_info()
+                for part in session.get_provider_graph_assignment_info()
                 if part.ep_name != about.provider
                 for node in part.get_nodes()
             }
             & _WORK
         )
         if elsewhere:
-            self._unload()
             raise EngineError(
                 f"{about.provider} leaves {', '.join(elsewhere)} of this generator to the processor. "
                 "Choose another engine, or update the provider."
             )
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
-        key = (w.ctypes.data, controls.ctypes.data, out.ctypes.data, out.shape[0])
-        binding = self._bindings.get(key)
         try:
-            if binding is None:
-                binding = self._bind(w, controls, out)
-                if len(self._bindings) >= _BOUND_BUFFERS:
-                    self._bindings.clear()
-                self._bindings[key] = binding
-            self._session.run_with_iobinding(binding)
+            self._bound.run(w, controls, out)
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise EngineError(f"ONNX Runtime failed while drawing: {error}") from error
 
-    def _bind(self, w: Floats, controls: Floats, out: Pixels) -> Any:
-        """Tie the graph's ends to this memory; the shapes were checked, and only addresses are kept."""
-        binding = self._session.io_binding()
-        for name, array in (("w", w), ("controls", controls)):
-            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        binding.bind_output("rgba", "cpu", 0, np.uint8, out.shape, out.ctypes.data)
-        return binding
-
     def _unload(self) -> None:
-        self._bindings.clear()
-        self._session = None
+        self._bound = None

@@ -12,18 +12,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from engine_bridge.errors import EngineError, EngineUnavailable
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.engine_cache import CacheKey, EngineCache
 
+from .bound_session import BoundSession
 from .cuda_driver import cuda_driver
 from .gpu_lane import pieces
 
 INSTALL: Final = 'pip install "bunraku[tensorrt-rtx]"'
 _PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"
-_BOUND_BUFFERS: Final = 8
 
 
 @functools.cache
@@ -103,8 +101,7 @@ class TensorRtRtxEngine(Engine):
         gpu = driver.gpus[0]
         self._library = onnxruntime
         self._model = model
-        self._session: Any = None
-        self._bindings: dict[tuple[int, int, int, int], Any] = {}
+        self._bound: Any = None
         self._batches = range(1, max(1, max_batch) + 1)
         key = CacheKey(
             onnx_sha256=hashlib.sha256(model).hexdigest(),
@@ -144,7 +141,7 @@ class TensorRtRtxEngine(Engine):
             options.add_provider_for_devices(
                 list(_devices()[:1]), provider_options(about, most=self._batches[-1], kept=self._kept)
             )
-            self._session = self._library.InferenceSession(self._model, options)
+            self._bound = BoundSession(self._library.InferenceSession(self._model, options))
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise EngineError(
                 f"TensorRT-RTX {about.version} on {about.provider} refuses the generator: {error}. "
@@ -152,33 +149,14 @@ class TensorRtRtxEngine(Engine):
             ) from error
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
-        for piece in pieces(out.shape[0], self._batches):
-            self._draw(w[piece.rows], controls[piece.rows], out[piece.rows])
-
-    def _draw(self, w: Floats, controls: Floats, out: Pixels) -> None:
-        key = (w.ctypes.data, controls.ctypes.data, out.ctypes.data, out.shape[0])
-        binding = self._bindings.get(key)
         try:
-            if binding is None:
-                binding = self._bind(w, controls, out)
-                if len(self._bindings) >= _BOUND_BUFFERS:
-                    self._bindings.clear()
-                self._bindings[key] = binding
-            self._session.run_with_iobinding(binding)
+            for piece in pieces(out.shape[0], self._batches):
+                self._bound.run(w[piece.rows], controls[piece.rows], out[piece.rows])
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise EngineError(f"TensorRT-RTX failed while drawing: {error}. Start the program again.") from error
 
-    def _bind(self, w: Floats, controls: Floats, out: Pixels) -> Any:
-        """Tie the graph's ends to this memory; the shapes were checked, and only addresses are kept."""
-        binding = self._session.io_binding()
-        for name, array in (("w", w), ("controls", controls)):
-            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        binding.bind_output("rgba", "cpu", 0, np.uint8, out.shape, out.ctypes.data)
-        return binding
-
     def _unload(self) -> None:
-        self._bindings.clear()
-        self._session = None
+        self._bound = None
 
 
 def provider_options(about: EngineDescription, *, most: int, kept: Path) -> dict[str, str]:
