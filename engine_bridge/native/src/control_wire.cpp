@@ -233,7 +233,7 @@ void write_hello(Writer &writer, std::string_view name, float wanted_fps) {
     writer.array(1);
     writer.number(MAJOR);
     writer.text("v");
-    writer.number(0);
+    writer.number(MINOR);
     writer.text("name");
     writer.text(name);
     writer.text("caps");

@@ -51,10 +51,10 @@ public:
             take_real(key, value, out);
         }
     }
-    void may(const char *key, std::uint64_t &out) {
+    void may(const char *key, std::uint64_t &out, std::uint64_t most = MAX_U64) {
         Value value;
         if (map_.find(key, value)) {
-            take_unsigned(key, value, out, 0, MAX_U64);
+            take_unsigned(key, value, out, 0, most);
         }
     }
     void may(const char *key, std::string_view &out) {

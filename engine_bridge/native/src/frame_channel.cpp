@@ -34,10 +34,7 @@ Outcome FrameChannel::read(
         last_error_.note(why.code, why.text);
         return Outcome::dropped;
     }
-    if (encoding_of_variant(topic.variant) == 0) {
-        return Outcome::ignored;
-    }
-    if (!stream_.empty() && topic.stream != stream_) {
+    if (encoding_of_variant(topic.variant) == 0 || (!stream_.empty() && topic.stream != stream_)) {
         version_is_ours_ = true;
         return Outcome::ignored;
     }
@@ -136,6 +133,11 @@ void FrameChannel::use(std::uint32_t encoding) {
 bunraku_state FrameChannel::state(std::int64_t now_ns) const {
     const Lock lock(mutex_);
     return state_locked(now_ns);
+}
+
+std::string FrameChannel::stream() const {
+    const Lock lock(mutex_);
+    return stream_;
 }
 
 std::uint64_t FrameChannel::session() const {

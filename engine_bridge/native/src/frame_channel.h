@@ -45,6 +45,7 @@ public:
     void use(std::uint32_t encoding);
 
     bunraku_state state(std::int64_t now_ns) const;
+    std::string stream() const; // wanted or heard, empty before that
     std::uint64_t session() const;
     std::int64_t clock_correction() const;
     void fill(bunraku_status &status, std::int64_t now_ns) const;

@@ -38,6 +38,7 @@ struct AnnouncedFrame {
     Value planes;
 };
 
+constexpr std::uint64_t MAX_SLOT = 65535;
 constexpr std::string_view ROLES[] = {"rgba", "rgba", "rgb", "a"}; // of a single plane, by PixelFormat
 
 std::uint32_t encoding_of(std::string_view name) { return name.empty() ? 0 : encoding_of_variant(name == "raw" ? "" : name); }
@@ -77,7 +78,7 @@ bool read_plane(const Value &value, const std::uint8_t *end, AnnouncedPlane &pla
     fields.need("n", plane.decoded_bytes);
     fields.need("z", plane.wire_bytes);
     fields.may("name", plane.ring);
-    fields.may("slot", plane.slot);
+    fields.may("slot", plane.slot, MAX_SLOT);
     fields.may("seq", plane.sequence);
     return fields.all_good(why);
 }
@@ -154,6 +155,9 @@ bool choose_layout(const AnnouncedFrame &announced, PixelLayout &layout, Rejecti
 }
 
 bool check_encoding(const AnnouncedPlane &plane, std::size_t plane_count, Rejection &why) {
+    if (std::find(std::begin(ROLES), std::end(ROLES), plane.role) == std::end(ROLES)) {
+        return why.because("planes", "unknown role of a plane: '%.*s'", shown(plane.role), plane.role.data());
+    }
     const std::uint32_t encoding = encoding_of(plane.encoding);
     if (encoding == 0) {
         return why.because(

@@ -13,6 +13,7 @@
 namespace bunraku {
 
 constexpr unsigned MAJOR = 1;
+constexpr unsigned MINOR = 1;
 constexpr std::size_t MIN_PARTS = 2;
 constexpr std::size_t MAX_PARTS = 8;
 constexpr std::size_t MAX_TOPIC_BYTES = 80;

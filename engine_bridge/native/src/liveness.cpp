@@ -5,7 +5,6 @@
 namespace bunraku {
 namespace {
 
-constexpr std::int64_t STALE_AFTER_NS = 1'500'000'000;
 constexpr std::int64_t LOST_AFTER_NS = 5'000'000'000;
 constexpr int BAD_IN_A_ROW = 30;
 constexpr std::int64_t BAD_FOR_NS = 2'000'000'000;

@@ -8,6 +8,8 @@
 
 namespace bunraku {
 
+constexpr std::int64_t STALE_AFTER_NS = 1'500'000'000;
+
 class Liveness {
 public:
     bunraku_state state(std::int64_t now_ns) const;

@@ -55,8 +55,8 @@ public:
             return why.because("decode", "a broken JPEG: %s", tjGetErrorStr2(handle_));
         }
         if (real_width != static_cast<int>(width) || real_height != static_cast<int>(height) ||
-            (colour_space != TJCS_YCbCr && colour_space != TJCS_RGB)) {
-            return why.because("decode", "a JPEG of %dx%d where %ux%u in colour was announced", real_width, real_height,
+            colour_space != TJCS_YCbCr) {
+            return why.because("decode", "a JPEG of %dx%d where %ux%u in YCbCr was announced", real_width, real_height,
                                width, height);
         }
         // A truncated picture is a warning to libjpeg; a progressive one may ask for endless work in few bytes.

@@ -1,5 +1,6 @@
 #include "receiver.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "build.h"
@@ -102,11 +103,13 @@ std::int64_t Receiver::receive(Socket &socket) {
     encoding_ = BUNRAKU_RAW; // everybody has it, and hears from a heartbeat what else there is
     channel_.use(encoding_);
     probing_ = false;
-    if (!socket.subscribe(topic_of(encoding_))) {
+    topics_.assign(1, topic_of(encoding_));
+    if (!socket.subscribe(topics_.front())) {
         return LOOK_AROUND_MS;
     }
+    const std::int64_t opened_ns = now_ns();
     while (!stop_.stopped() && !has_moved()) {
-        probe_while_lost(socket);
+        look_after_silence(socket, now_ns() - opened_ns >= STALE_AFTER_NS);
         zmq_pollitem_t items[] = {
             {socket.raw(), 0, ZMQ_POLLIN, 0},
             {socket.monitor(), 0, ZMQ_POLLIN, 0},
@@ -145,6 +148,9 @@ std::int64_t Receiver::drain(Socket &socket) {
         Header header;
         const std::int64_t now = now_ns();
         const Outcome outcome = channel_.read(incoming_->parts(), incoming_->count(), now, topic, header);
+        if (outcome != Outcome::dropped && outcome != Outcome::ignored) {
+            leave_old_topics(socket, topic);
+        }
         if (outcome == Outcome::news) {
             if (has_newest) {
                 channel_.overtaken(newest_header, now);
@@ -256,39 +262,58 @@ bool Receiver::can_open_ring(const Header &heartbeat) {
     return false;
 }
 
-// Subscribes to the new topic before it lets go of the old one, so that the stream never goes dark.
+// Subscribes to the topic of the encoding; the old one stays until something has come under the new one, so that the
+// stream never goes dark.
 void Receiver::change_encoding(Socket &socket, std::uint32_t encoding) {
     if (encoding == encoding_) {
         return;
     }
-    socket.subscribe(topic_of(encoding));
-    socket.unsubscribe(topic_of(encoding_));
     encoding_ = encoding;
     channel_.use(encoding);
+    const std::string topic = topic_of(encoding);
+    const auto subscribed = std::find(topics_.begin(), topics_.end(), topic);
+    if (subscribed != topics_.end()) {
+        std::rotate(subscribed, subscribed + 1, topics_.end());
+    } else {
+        socket.subscribe(topic);
+        topics_.push_back(topic);
+    }
 }
 
-// While nothing is heard, listen to all major versions, to tell "wrong version" from silence, and to the encoding that
-// every producer has. No longer than until anything is heard: the producer takes whoever listens for somebody who watches.
-void Receiver::probe_while_lost(Socket &socket) {
+void Receiver::leave_old_topics(Socket &socket, const Topic &heard) {
+    if (topics_.size() > 1 && encoding_of_variant(heard.variant) == encoding_) {
+        std::for_each(topics_.begin(), topics_.end() - 1, [&](const std::string &old) { socket.unsubscribe(old); });
+        topics_.erase(topics_.begin(), topics_.end() - 1);
+    }
+}
+
+// While nothing is heard, goes back to the encoding that every producer has, and listens to all major versions, to tell
+// "wrong version" from silence. No longer than until anything is heard: the producer takes whoever listens for somebody
+// who watches. And not at once: a producer that is there answers with a message per topic, more than its queue holds.
+void Receiver::look_after_silence(Socket &socket, bool may_probe) {
     const std::int64_t now = now_ns();
-    const bool probe = channel_.should_probe(now);
+    const bool probe = channel_.should_probe(now) && may_probe;
     if (probe && !probing_) {
         socket.subscribe(TOPIC_FAMILY);
     } else if (probing_ && !probe) {
         socket.unsubscribe(TOPIC_FAMILY);
     }
     probing_ = probe;
-    if (channel_.state(now) == BUNRAKU_LOST) {
+    const bunraku_state state = channel_.state(now);
+    if (state == BUNRAKU_LOST || state == BUNRAKU_STALE) {
         change_encoding(socket, BUNRAKU_RAW);
     }
 }
 
+// Raw: of the stream asked for, or of all. Any other encoding: of the stream that is heard, so that no other one is
+// encoded for nothing.
 std::string Receiver::topic_of(std::uint32_t encoding) const {
-    const char *const prefix = encoding == BUNRAKU_LZ4    ? "avf1.lz4/"
-                               : encoding == BUNRAKU_JPEG ? "avf1.jpeg/"
-                               : encoding == BUNRAKU_SHM  ? "avf1.shm/"
-                                                          : "avf1/";
-    return prefix + options_.stream;
+    switch (encoding) {
+    case BUNRAKU_LZ4: return "avf1.lz4/" + channel_.stream();
+    case BUNRAKU_JPEG: return "avf1.jpeg/" + channel_.stream();
+    case BUNRAKU_SHM: return "avf1.shm/" + channel_.stream();
+    default: return "avf1/" + options_.stream;
+    }
 }
 
 void Receiver::note_keys(Socket &socket) {

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "box.h"
 #include "control_link.h"
@@ -39,10 +40,11 @@ private:
     std::int64_t drain(Socket &socket);
     void note_heartbeat(Socket &socket, const Header &header);
     void deliver(Message &message, const Topic &topic, const Header &header);
-    void probe_while_lost(Socket &socket);
+    void look_after_silence(Socket &socket, bool may_probe);
     std::uint32_t best_encoding(const Header &heartbeat);
     bool can_open_ring(const Header &heartbeat);
     void change_encoding(Socket &socket, std::uint32_t encoding);
+    void leave_old_topics(Socket &socket, const Topic &heard);
     std::string topic_of(std::uint32_t encoding) const;
     void note_keys(Socket &socket);
     void tell_control_endpoint(std::string_view told);
@@ -59,7 +61,8 @@ private:
     std::string endpoint_;
     std::int64_t next_look_ns_ = 0; // for the stream's file
     bool probing_ = false;          // whether topics of all major versions are subscribed
-    std::uint32_t encoding_ = 0;    // subscribed
+    std::uint32_t encoding_ = 0;    // decided on
+    std::vector<std::string> topics_; // subscribed; the last one is that of the encoding
     std::uint64_t session_ = 0;     // last heard
     std::string bad_ring_;          // that could not be used
     Message messages_[2];
