@@ -1,6 +1,9 @@
 #include "key_file.h"
 
-#include <algorithm>
+#include <zmq.h>
+
+#include <cstdint>
+#include <string>
 
 #include "settings_text.h"
 
@@ -9,14 +12,11 @@ namespace {
 
 constexpr std::size_t KEY_BYTES = 40;
 
-// The alphabet of ZeroMQ RFC 32.
-constexpr std::string_view Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-
 } // namespace
 
 bool is_key(std::string_view text) {
-    return text.size() == KEY_BYTES &&
-           std::all_of(text.begin(), text.end(), [](char byte) { return Z85.find(byte) != std::string_view::npos; });
+    std::uint8_t decoded[KEY_BYTES / 5 * 4];
+    return text.size() == KEY_BYTES && zmq_z85_decode(decoded, std::string(text).c_str()) != nullptr;
 }
 
 bool read_keys(std::string_view text, CurveKeys &keys, Rejection &why) {
