@@ -3,9 +3,6 @@
 #include <chrono>
 
 #if defined(_WIN32)
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
 #include <windows.h>
 #elif defined(__APPLE__)
 #include <mach/mach_time.h>

@@ -13,9 +13,6 @@
 #include "settings_text.h"
 
 #if defined(_WIN32)
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
 #include <windows.h>
 #else
 #include <signal.h>

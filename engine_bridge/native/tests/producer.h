@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <functional>
-#include <set>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -54,13 +54,9 @@ public:
         Part event(128);
         for (int size; (size = zmq_recv(frames_, event.data(), event.size(), ZMQ_DONTWAIT)) > 0;) {
             const std::string name(event.begin() + 1, event.begin() + size);
-            if (event[0] == 1) {
-                subscribed_.insert(name);
-            } else {
-                subscribed_.erase(name);
-            }
+            subscriptions_[name] += event[0] == 1 ? 1 : -1;
         }
-        return subscribed_.count(topic) != 0;
+        return subscriptions_[topic] > 0;
     }
 
     bool wait_for_subscriber(const std::string &topic = "avf1/") {
@@ -125,7 +121,7 @@ private:
     void *context_ = zmq_ctx_new();
     void *frames_ = nullptr;
     void *control_ = nullptr;
-    std::set<std::string> subscribed_;
+    std::map<std::string, int> subscriptions_; // a client that left may be heard of after the next one came
 };
 
 // A client of the C ABI that is closed at the end.
