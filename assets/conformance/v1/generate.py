@@ -538,10 +538,7 @@ def timeline(text: str) -> tuple[list[tuple[float, float, str, float]], list[tup
         elif letter.isalpha():
             lasts, viseme, weight = 60, vowel, 0.4
         else:
-            lasts = {" ": 40, "\t": 40, "\n": 40, ",": 220, ";": 220, ":": 220, ".": 380, "!": 380, "?": 380}.get(
-                letter, 0
-            )
-            viseme, weight = "", 0.0
+            lasts, viseme, weight = PAUSES.get(letter, 0), "", 0.0
         if viseme:
             segments.append((now, now + lasts, viseme, weight))
         now += lasts
