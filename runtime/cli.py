@@ -67,6 +67,13 @@ class Profile(str, Enum):
     exclusive = "exclusive"
 
 
+class Layout(str, Enum):
+    """What becomes of alpha where only RGB is taken."""
+
+    flat = "flat"
+    side_by_side = "side-by-side"
+
+
 CharacterArgument = Annotated[
     str | None,
     typer.Argument(
@@ -149,14 +156,24 @@ def live(
     record: Annotated[
         Path | None, typer.Option(help="Film (.mp4, .webp), folder of .png, or controls (.jsonl) to write.")
     ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="Virtual camera to show her: its name, or auto.", show_default=False),
+    ] = None,
+    camera_layout: Annotated[
+        Layout, typer.Option(help="flat: over the background; side-by-side: twice as wide, alpha on the right.")
+    ] = Layout.flat,
+    spout: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Spout sender with alpha; Windows only.", show_default=False)
+    ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.", show_default=False)] = None,
     stream: Annotated[str, typer.Option(help="Name of the stream.")] = "bunraku",
     as_json: JsonOption = False,
 ) -> None:
     """Play a character: show a window, publish frames, take controls.
 
-    Without a window and without a subscriber nothing is drawn, unless `--record` or `--seconds` asks for it. Ctrl-C or
-    closing the window ends the play in good order, with exit code 0.
+    Without a window and without a subscriber nothing is drawn, unless `--record`, `--camera`, `--spout` or `--seconds`
+    asks for it. Ctrl-C or closing the window ends the play in good order, with exit code 0.
 
     `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
     takes over between two frames.
@@ -168,6 +185,7 @@ def live(
     from engine_bridge.wire import new_session
 
     from . import live as playing
+    from .camera import CameraSettings
     from .drivers import open_drivers
     from .machine import missing_display
     from .performer import Performer
@@ -190,6 +208,10 @@ def live(
             seconds=seconds,
             record=record,
             background=background,
+            camera=None
+            if camera is None
+            else CameraSettings(device=camera, layout=camera_layout.value, background=background),
+            spout=spout,
             measure=seconds is not None,
         )
         typer.echo(f"{choice.role.name} on {choice.sentence()}")
@@ -206,6 +228,8 @@ def live(
             frames_at = loop.publisher.endpoint if loop.publisher else "off"
             controls_at = loop.control_server.endpoint if loop.control_server else "off"
             typer.echo(f"frames {frames_at}  controls {controls_at}  driver {drivers.label}")
+            if loop.sinks:
+                typer.echo(f"showing on {', '.join(loop.sinks)}")
             sys.stdout.flush()
             if window:
                 title = f"{choice.role.name} - Bunraku"
@@ -276,6 +300,9 @@ def render(
     seconds: Annotated[float | None, typer.Option(min=0.01, help="How long.", show_default=False)] = None,
     speed: Annotated[float, typer.Option(min=0.01, max=100.0, help="2 plays twice as fast.")] = 1.0,
     background: Annotated[str, typer.Option(help="What shows through in an .mp4: a name or #rrggbb.")] = "#202428",
+    layout: Annotated[
+        Layout, typer.Option(help="flat: an .mp4 over the background; side-by-side: twice as wide, alpha on the right.")
+    ] = Layout.flat,
     idle: Annotated[bool, typer.Option("--idle/--no-idle", help="Fill what the recording leaves open.")] = True,
     neutral: Annotated[
         str, typer.Option(help="median, or a second of the recording: the pose that counts as neutral.")
@@ -302,6 +329,7 @@ def render(
         seconds=seconds,
         speed=speed,
         background=background,
+        layout=layout.value,
         idle=idle,
         neutral=neutral,
     )

@@ -1,7 +1,7 @@
-"""The live loop: the only place where stage, clock, sockets, window and recorder meet.
+"""The live loop: the only place where stage, clock, sockets, window, recorder and other sinks meet.
 
-One thread draws and sends; the window, if there is one, has the main thread; the recorder has its own. None of them
-ever waits for another.
+One thread draws and sends; the window, if there is one, has the main thread; recorder, camera and Spout have their
+own. None of them ever waits for another.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ from engine_bridge.frame import Frame
 from engine_bridge.messages import ControlSpec, ExpressionSpec, LiveStats, Provenance, StreamInfo
 from engine_bridge.publisher import Publisher
 
+from .camera import CameraSettings, open_camera
 from .character import Role
 from .controls import RULES, VOCABULARY
 from .machine import seconds_since_process_start
+from .newest_worker import NewestWorker, SinkReport
 from .pacing import FramePacer
 from .performer import Performer, Timings
 from .recorder import Recorder
 from .sinks import Film, parse_colour
+from .spout import open_spout
 from .stage import Stage
 from .upgrade import EngineUpgrade
 from .window_source import WindowSource
@@ -57,6 +60,8 @@ class LiveSettings:
         seconds: stop after so long, None for never.
         record: file for pictures or controls, None for none.
         background: what shows through in a film.
+        camera: a virtual camera to show the pictures, None for none.
+        spout: name of a Spout sender, None for none.
         measure: draw even if nobody watches.
     """
 
@@ -67,6 +72,8 @@ class LiveSettings:
     seconds: float | None = None
     record: Path | None = None
     background: str = "#202428"
+    camera: CameraSettings | None = None
+    spout: str | None = None
     measure: bool = False
 
 
@@ -98,6 +105,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
         rss_mb: resident memory at the end, mebibytes.
         seconds: how long frames were delivered.
         recorded: frames written to the recording.
+        sinks: what became of the frames at the camera and at Spout.
         bad_controls: control states that were refused.
         motion_to_photon_ms: median from a window's control to the frame that answers it, None if there was none.
     """
@@ -126,6 +134,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     rss_mb: float
     seconds: float
     recorded: int
+    sinks: list[SinkReport]
     bad_controls: int
     motion_to_photon_ms: float | None
 
@@ -194,7 +203,7 @@ class LiveLoop:
 
         Raises:
             WireError: an endpoint is taken or not allowed.
-            SinkError: the recording cannot be written.
+            SinkError: the recording cannot be written, or there is no such camera or no Spout.
         """
         self._performer = performer
         self._stage = Stage([performer])
@@ -218,6 +227,7 @@ class LiveLoop:
         self._finished: list[Recorder] = []
         self._recorded = 0
         self._record_lock = threading.Lock()
+        self._workers: list[NewestWorker] = []
         self.error: BaseException | None = None
         self.control_server: ControlServer | None = None
         self.publisher: Publisher | None = None
@@ -232,6 +242,7 @@ class LiveLoop:
         self.source = WindowSource(info(derived=False), performer.drivers.window) if window else None
         with contextlib.ExitStack() as unless_all_open:
             unless_all_open.callback(self._close_sockets)
+            unless_all_open.callback(self._close_workers)
             if settings.control is not None:
                 self.control_server = ControlServer(settings.control, info(derived=True), resend_last=self._resend)
             if settings.publish is not None:
@@ -242,6 +253,12 @@ class LiveLoop:
                     provenance=provenance_of(role),
                     control_endpoint=self.control_server.endpoint if self.control_server else "",
                 )
+            if settings.camera is not None:
+                self._workers.append(
+                    open_camera(settings.camera, width=role.width, height=role.height, fps=settings.fps)
+                )
+            if settings.spout is not None:
+                self._workers.append(open_spout(settings.spout, width=role.width, height=role.height))
             if settings.record is not None:
                 self._recorder = self._open_recorder(settings.record)
             unless_all_open.pop_all()
@@ -253,12 +270,13 @@ class LiveLoop:
         self.close()
 
     def close(self) -> None:
-        """Say bye, free the sockets, complete recordings. The loop must have ended.
+        """Say bye, free the sockets and devices, complete recordings. The loop must have ended.
 
         Raises:
             SinkError: a recording could not be written.
         """
         self._close_sockets()
+        self._close_workers()
         if self._recorder is not None:
             self._finished.append(self._recorder)
             self._recorder = None
@@ -284,6 +302,11 @@ class LiveLoop:
         finally:
             gc.unfreeze()
             self._stop.set()
+
+    @property
+    def sinks(self) -> list[str]:
+        """What shows the pictures beside window, wire and recording, for people."""
+        return [worker.label for worker in self._workers]
 
     @property
     def ended(self) -> bool:
@@ -344,6 +367,7 @@ class LiveLoop:
             rss_mb=round(psutil.Process().memory_info().rss / 2**20, 1),
             seconds=round(seconds, 3),
             recorded=self._recorded,
+            sinks=[worker.report for worker in self._workers],
             bad_controls=performer.bad_controls + (sum(self.control_server.bad.values()) if self.control_server else 0),
             motion_to_photon_ms=round(photons.percentile_ms(50), 2) if photons else None,
         )
@@ -384,6 +408,7 @@ class LiveLoop:
             self._settings.measure
             or (self.source is not None and not self.source.closed)
             or self._recorder is not None
+            or not all(worker.failed for worker in self._workers)
             or (self.publisher is not None and self.publisher.has_subscribers)
         )
 
@@ -399,6 +424,8 @@ class LiveLoop:
             self.publisher.publish(frame)
         if self.source is not None:
             self.source.put(frame)
+        for worker in self._workers:
+            worker.offer(frame.pixels)
         with self._record_lock:
             if self._recorder is not None:
                 self._recorder.offer(frame, self._performer.pose)
@@ -476,6 +503,10 @@ class LiveLoop:
     def _resend(self) -> None:
         if self.publisher is not None:
             self.publisher.resend_last()
+
+    def _close_workers(self) -> None:
+        for worker in self._workers:
+            worker.close()
 
     def _close_sockets(self) -> None:
         if self.publisher is not None:
