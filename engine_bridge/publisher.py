@@ -1,4 +1,4 @@
-"""The producer's side of the frame channel: an XPUB socket that never blocks. Knows frames, not how they are made.
+"""The producer's side of the frame channel: one stream on an XPUB socket. Knows frames, not how they are made.
 
 There is no thread in here. The live loop calls `publish`, `heartbeat` or `poll` on every round, whether or not there
 is a frame; so a heartbeat says that the loop itself is alive. All calls must come from one thread at a time.
@@ -6,7 +6,6 @@ is a frame; so a heartbeat says that the loop itself is alive. All calls must co
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final
@@ -17,14 +16,11 @@ from .clock import now_ns, unix_offset_ns
 from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
 from .frame import Frame
+from .frame_socket import FrameSocket
 from .messages import LiveStats, Provenance
-from .sockets import FRAME_QUEUE, Context, bind, open_socket
-from .wire import Bye, Heartbeat, Part, encode_bye, encode_frame, encode_heartbeat, new_session, topic_of
+from .wire import TOPIC_FAMILY, Bye, Heartbeat, encode_bye, encode_frame, encode_heartbeat, new_session, topic_of
 
 HEARTBEAT_NS: Final = 500_000_000
-GOODBYE_MS: Final = 100  # how long closing may wait for a bye to leave
-MAX_SUBSCRIPTION_BYTES: Final = 1024
-MAX_EVENTS_PER_POLL: Final = 1000
 
 
 class Publisher:
@@ -39,6 +35,7 @@ class Publisher:
 
     Attributes:
         endpoint: where to connect, with the port that was found.
+        socket: what it sends through.
         stream: name of the stream.
         session: random number of this start, unsigned 64 bit.
         sent: frames sent so far.
@@ -48,7 +45,7 @@ class Publisher:
 
     def __init__(
         self,
-        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        endpoint: str | FrameSocket = DEFAULT_FRAMES_ENDPOINT,
         *,
         stream: str,
         session: int | None = None,
@@ -56,10 +53,11 @@ class Publisher:
         control_endpoint: str = "",
         clock: Callable[[], int] = now_ns,
     ) -> None:
-        """Bind the socket.
+        """Bind a socket, or take a stream of one that several share.
 
         Args:
-            endpoint: of this machine only; port 0 takes a free one.
+            endpoint: of this machine only, port 0 takes a free one; or an open socket, which whoever opened it closes
+                after this.
             stream: name of the stream, 1 to 59 of the characters A-Z a-z 0-9 . _ -
             session: number of this start; None draws one.
             provenance: told with the first frame and every heartbeat; None says "made by a neural network" only.
@@ -77,19 +75,15 @@ class Publisher:
         self.control_endpoint = control_endpoint
         self._clock = clock
         self._stats: LiveStats | None = None
-        self._subscriptions: Counter[bytes] = Counter()
+        self._somebody_came = False
         self._last: tuple[bytes, bytes, zmq.Frame] | None = None
         self._last_id = 0
         self._last_heartbeat_ns: int | None = None
-        self._context: Context = zmq.Context()
-        self._socket = open_socket(self._context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
-        # Tell about every subscription that comes and goes, also about the second one to the same topic.
-        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        try:
-            self.endpoint = bind(self._socket, endpoint)
-        except WireError:
-            self._release()
-            raise
+        self._owns_socket = isinstance(endpoint, str)
+        self.socket = FrameSocket(endpoint) if isinstance(endpoint, str) else endpoint
+        self.endpoint = self.socket.endpoint
+        self.socket.on_subscription(self._note_subscription)
+        self._closed = False
 
     @property
     def has_subscribers(self) -> bool:
@@ -100,7 +94,7 @@ class Publisher:
     def subscriber_count(self) -> int:
         """How many subscriptions match this stream; each of our clients holds one while it receives."""
         self.poll()
-        return sum(count for prefix, count in self._subscriptions.items() if self._topic.startswith(prefix))
+        return sum(count for prefix, count in self.socket.subscriptions.items() if self._is_ours(prefix))
 
     def publish(self, frame: Frame) -> None:
         """Send a frame to all who can take it now. Never blocks.
@@ -127,7 +121,7 @@ class Publisher:
         # The copy. Sending the same message object again later shares its memory.
         self._last = (topic, header, zmq.Frame(pixels, copy=True))
         self._last_id = frame.frame_id
-        self._send(self._last)
+        self.socket.send(self._last)
         self.sent += 1
         self.poll()
 
@@ -138,7 +132,9 @@ class Publisher:
 
     def poll(self) -> None:
         """Note who came and went, greet who came, send a heartbeat when one is due. Never blocks."""
-        if self._note_subscriptions():
+        self.socket.poll()
+        if self._somebody_came:
+            self._somebody_came = False
             self._send_heartbeat()
             self.resend_last()
         elif self._last_heartbeat_ns is None or self._clock() - self._last_heartbeat_ns >= HEARTBEAT_NS:
@@ -147,14 +143,16 @@ class Publisher:
     def resend_last(self) -> None:
         """Send the last frame once more; who has it drops it as late."""
         if self._last is not None:
-            self._send(self._last)
+            self.socket.send(self._last)
 
     def close(self) -> None:
-        """Say bye and free the socket within a tenth of a second; a second call does nothing."""
-        if not self._socket.closed:
-            self._send(encode_bye(Bye(self.stream, self.session, self._last_id)))
-            self._socket.linger = GOODBYE_MS
-            self._release()
+        """Say bye; free the socket within a tenth of a second if it is its own. A second call does nothing."""
+        if not self._closed and not self.socket.closed:
+            self.socket.send(encode_bye(Bye(self.stream, self.session, self._last_id)))
+        self._closed = True
+        self.socket.forget(self._note_subscription)
+        if self._owns_socket:
+            self.socket.close()
 
     def __enter__(self) -> Publisher:
         return self
@@ -164,23 +162,13 @@ class Publisher:
     ) -> None:
         self.close()
 
-    def _note_subscriptions(self) -> bool:
-        """Read subscription events; say whether one came that matches the stream."""
-        somebody_came = False
-        for _ in range(MAX_EVENTS_PER_POLL):
-            try:
-                event = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            prefix = event[1:]
-            if event[:1] == b"\x01":
-                self._subscriptions[prefix] += 1
-                somebody_came |= self._topic.startswith(prefix)
-            elif event[:1] == b"\x00":
-                self._subscriptions[prefix] -= 1
-                if self._subscriptions[prefix] <= 0:
-                    del self._subscriptions[prefix]
-        return somebody_came
+    def _is_ours(self, prefix: bytes) -> bool:
+        # Who listens to all versions looks for a producer and has subscribed to what it wants besides. Greeting it in
+        # the name of every stream would fill its queue with the wrong ones.
+        return prefix != TOPIC_FAMILY and self._topic.startswith(prefix)
+
+    def _note_subscription(self, prefix: bytes) -> None:
+        self._somebody_came |= self._is_ours(prefix)
 
     def _send_heartbeat(self) -> None:
         self._last_heartbeat_ns = self._clock()
@@ -194,14 +182,4 @@ class Publisher:
             provenance=self._provenance,
             unix_offset_ns=unix_offset_ns(),
         )
-        self._send(encode_heartbeat(heartbeat))
-
-    def _send(self, parts: tuple[Part | zmq.Frame, ...]) -> None:
-        # XPUB drops what a subscriber's queue cannot take, so this neither blocks nor fails.
-        for part in parts[:-1]:
-            self._socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
-        self._socket.send(parts[-1], zmq.NOBLOCK, copy=False)
-
-    def _release(self) -> None:
-        self._socket.close()
-        self._context.term()
+        self.socket.send(encode_heartbeat(heartbeat))

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from engine_bridge.errors import SinkError
 
+from .about import note_about
 from .character import Role
 from .drivers import ControlPort, Drivers, IdleDriver, RecordingDriver, from_neutral, read_recording
 from .drivers.base import Driver
 from .engine import Engine
-from .live import note_about
 from .performer import DEFAULT_PSI, Performer
 from .sinks import Film, Layout, Pixels, check_film_path, parse_colour, write_film
 from .stage import Stage

@@ -134,7 +134,7 @@ def test_a_camera_alone_keeps_the_show_going(devices: list[Device]) -> None:
     settings = LiveSettings(camera=CameraSettings())
     with SyntheticEngine(role.controls, width=64, height=48) as engine:
         performer = Performer(role, engine, open_drivers([], role.idle), session=5)
-        with LiveLoop(performer, settings, session=5, window=False) as loop:
+        with LiveLoop([performer], settings, window=False) as loop:
             assert loop.sinks == ["camera stand-in"]
             thread = threading.Thread(target=loop.run)
             thread.start()
