@@ -44,8 +44,12 @@ def main() -> None:
         "--native", type=Path, help="the program native_age of the CMake build, to measure the C client"
     )
     arguments = parser.parse_args()
-    titles = f"{'size':>10} {'way':>8} {'one-way p50':>12} {'p99':>8} {'CPU out':>8} {'CPU in':>8} {'delivered':>12} of memcpy"
-    print(titles, flush=True)
+    titles = ("one-way p50", "p99", "CPU out", "CPU in", "delivered")
+    print(
+        f"{'size':>10} {'way':>8} {titles[0]:>12} "
+        + " ".join(f"{t:>8}" for t in titles[1:4])
+        + "   delivered of memcpy"
+    )
     rows = []
     for size in arguments.sizes:
         width, height = (int(side) for side in size.split("x"))
