@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -59,12 +59,20 @@ class ControlServer:
         bad: rejected messages by code.
     """
 
-    def __init__(self, endpoint: str, info: StreamInfo, *, resend_last: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        info: StreamInfo,
+        *,
+        streams: Sequence[str] = (),
+        resend_last: Callable[[], None] | None = None,
+    ) -> None:
         """Bind the socket.
 
         Args:
             endpoint: of this machine only; port 0 takes a free one. The usual one is `DEFAULT_CONTROL_ENDPOINT`.
             info: what the stream shows and takes; `update` changes it.
+            streams: names of all streams of the producer, told to clients; empty if there is no other.
             resend_last: called in `poll` when a client asks for the last frame; usually `Publisher.resend_last`.
 
         Raises:
@@ -74,7 +82,8 @@ class ControlServer:
         self.late = 0
         self.bad: Counter[str] = Counter()
         self._info = info
-        self._welcome = encode_server_message(welcome_of(info))
+        self._streams = tuple(streams)
+        self._welcome = encode_server_message(welcome_of(info, self._streams))
         self._resend_last = resend_last
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
@@ -104,7 +113,7 @@ class ControlServer:
         Raises:
             WireError: `info` is too large.
         """
-        self._welcome = encode_server_message(welcome_of(info))
+        self._welcome = encode_server_message(welcome_of(info, self._streams))
         self._info = info
         for address in self._clients:
             self._send(address, self._welcome)

@@ -61,6 +61,14 @@ def is_local(endpoint: str) -> bool:
     )
 
 
+def another_endpoint(endpoint: str, name: str) -> str:
+    """An endpoint to bind beside this one: any free port of its host, or a path that ends in the name."""
+    if _IPC.fullmatch(endpoint):
+        return f"{endpoint}-{name}"
+    host, _ = _split_tcp(endpoint)
+    return f"tcp://{host}:0"
+
+
 def is_ipv6(endpoint: str) -> bool:
     """Say whether the endpoint's host is a literal IPv6 address."""
     return endpoint.startswith("tcp://[")
