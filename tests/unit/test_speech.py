@@ -32,7 +32,7 @@ def agreed_lines() -> Iterator[tuple[str, str]]:
     text = ""
     for line in AGREED.read_text(encoding="utf-8").splitlines():
         if line.startswith("text="):
-            text = line.removeprefix("text=")
+            text = line.removeprefix("text=").replace("\\t", "\t").replace("\\n", "\n")
         elif line:
             yield text, line
 
