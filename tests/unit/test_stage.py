@@ -255,6 +255,15 @@ def test_identity_changes_smoothly_and_mixes() -> None:
     assert np.allclose(actor.engine.seen[-1][0], rose + 0.25 * (teal - rose), atol=1e-6)  # type: ignore[attr-defined]
 
 
+def test_capitals_of_a_name_do_not_matter_unless_two_names_differ_by_them() -> None:
+    table = np.eye(4, dtype=np.float32)
+    latents = Latents({"Aki": 0, "Ren": 1, "REN": 2, "Jürgen": 3}, table, {})
+    for name, row in (("aki", 0), ("AKI", 0), ("Ren", 1), ("REN", 2), ("JÜRGEN", 3)):
+        assert np.array_equal(latents.identity(name), table[row])
+    with pytest.raises(CharacterError, match="Choose one of: Aki, Ren, REN"):
+        latents.identity("ren")
+
+
 class Doubling:
     """A mapping network that anybody can compute."""
 
