@@ -27,9 +27,11 @@ from .control_wire import (
     encode_server_message,
     welcome_of,
 )
+from .curve import door_of
 from .errors import MessageRejected, WireError
+from .keys import ServerKeys
 from .messages import ClientStats, ControlState, StreamInfo
-from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, Context, OncePerSecond, bind, open_socket, receive_parts
+from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, bind, open_socket, receive_parts
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +61,28 @@ class ControlServer:
         bad: rejected messages by code.
     """
 
-    def __init__(self, endpoint: str, info: StreamInfo, *, resend_last: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        info: StreamInfo,
+        *,
+        resend_last: Callable[[], None] | None = None,
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
+    ) -> None:
         """Bind the socket.
 
         Args:
-            endpoint: of this machine only; port 0 takes a free one. The usual one is `DEFAULT_CONTROL_ENDPOINT`.
+            endpoint: of this machine only, unless there are keys; port 0 takes a free one. The usual one is
+                `DEFAULT_CONTROL_ENDPOINT`.
             info: what the stream shows and takes; `update` changes it.
             resend_last: called in `poll` when a client asks for the last frame; usually `Publisher.resend_last`.
+            keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
+            insecure: without keys, let other machines connect as well.
 
         Raises:
-            WireError: the endpoint is taken, malformed, or reachable from other machines, or `info` is too large.
+            WireError: the endpoint is taken, malformed, or without keys reachable from other machines, or `info` is
+                too large.
         """
         self.accepted = 0
         self.late = 0
@@ -78,10 +92,11 @@ class ControlServer:
         self._resend_last = resend_last
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
-        self._context: Context = zmq.Context()
-        self._socket = open_socket(self._context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        self._door = door_of(keys)
+        self._socket = open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        self._door.lock(self._socket)
         try:
-            self.endpoint = bind(self._socket, endpoint)
+            self.endpoint = bind(self._socket, endpoint, has_keys=keys is not None, insecure=insecure)
         except WireError:
             self.close()
             raise
@@ -135,7 +150,7 @@ class ControlServer:
         """Free the socket; a second call does nothing."""
         if not self._socket.closed:
             self._socket.close()
-            self._context.term()
+            self._door.close()
 
     def __enter__(self) -> ControlServer:
         return self

@@ -14,11 +14,13 @@ from typing import Final
 import zmq
 
 from .clock import now_ns, unix_offset_ns
+from .curve import door_of
 from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
 from .frame import Frame
+from .keys import ServerKeys
 from .messages import LiveStats, Provenance
-from .sockets import FRAME_QUEUE, Context, bind, open_socket
+from .sockets import FRAME_QUEUE, bind, open_socket
 from .wire import Bye, Heartbeat, Part, encode_bye, encode_frame, encode_heartbeat, new_session, topic_of
 
 HEARTBEAT_NS: Final = 500_000_000
@@ -54,20 +56,24 @@ class Publisher:
         session: int | None = None,
         provenance: Provenance | None = None,
         control_endpoint: str = "",
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
         clock: Callable[[], int] = now_ns,
     ) -> None:
         """Bind the socket.
 
         Args:
-            endpoint: of this machine only; port 0 takes a free one.
+            endpoint: of this machine only, unless there are keys; port 0 takes a free one.
             stream: name of the stream, 1 to 59 of the characters A-Z a-z 0-9 . _ -
             session: number of this start; None draws one.
             provenance: told with the first frame and every heartbeat; None says "made by a neural network" only.
             control_endpoint: of the control channel, if it is known already.
+            keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
+            insecure: without keys, let other machines connect as well.
             clock: monotonic nanoseconds.
 
         Raises:
-            WireError: the endpoint is taken, malformed, or reachable from other machines.
+            WireError: the endpoint is taken, malformed, or without keys reachable from other machines.
         """
         self.stream = stream
         self.session = new_session() if session is None else session
@@ -81,12 +87,13 @@ class Publisher:
         self._last: tuple[bytes, bytes, zmq.Frame] | None = None
         self._last_id = 0
         self._last_heartbeat_ns: int | None = None
-        self._context: Context = zmq.Context()
-        self._socket = open_socket(self._context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
+        self._door = door_of(keys)
+        self._socket = open_socket(self._door.context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
         # Tell about every subscription that comes and goes, also about the second one to the same topic.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._door.lock(self._socket)
         try:
-            self.endpoint = bind(self._socket, endpoint)
+            self.endpoint = bind(self._socket, endpoint, has_keys=keys is not None, insecure=insecure)
         except WireError:
             self._release()
             raise
@@ -204,4 +211,4 @@ class Publisher:
 
     def _release(self) -> None:
         self._socket.close()
-        self._context.term()
+        self._door.close()

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import zmq
 
 from .clock import now_ns
-from .endpoints import check_bind, check_connect, is_ipv6
+from .endpoints import check_bind, check_connect, is_for_this_machine, is_ipv6
 from .errors import WireError
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
@@ -44,8 +44,14 @@ def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> S
     return socket
 
 
-def bind(socket: Socket, endpoint: str) -> str:
-    """Bind to this machine only.
+def bind(socket: Socket, endpoint: str, *, has_keys: bool = False, insecure: bool = False) -> str:
+    """Bind to this machine only, or with keys to any address.
+
+    Args:
+        socket: to bind.
+        endpoint: where; port 0 takes a free one.
+        has_keys: whether the socket asks for keys.
+        insecure: allow any address without keys as well; every such start is logged.
 
     Returns:
         the endpoint to connect to, its port filled in.
@@ -53,7 +59,9 @@ def bind(socket: Socket, endpoint: str) -> str:
     Raises:
         WireError: the endpoint may not be bound, or somebody else has it.
     """
-    wanted = check_bind(endpoint)
+    wanted = check_bind(endpoint, from_elsewhere=has_keys or insecure)
+    if not has_keys and not is_for_this_machine(wanted):
+        logger.warning("%s takes everybody who reaches it, and nothing is encrypted: started insecure", wanted)
     socket.ipv6 = is_ipv6(wanted)
     try:
         socket.bind(wanted)

@@ -14,9 +14,12 @@ import numpy as np
 import zmq
 
 from .clock import age_ns, now_ns, unix_offset_ns
-from .endpoints import DEFAULT_FRAMES_ENDPOINT, check_connect
+from .curve import use_client_keys
+from .endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect
 from .errors import MessageRejected, ProtocolMismatch
 from .frame import Frame
+from .handshake import HandshakeJudge, HandshakeWatch
+from .keys import ClientKeys
 from .liveness import FrameOrder, Liveness
 from .messages import ClientStats, LinkState, LiveStats, Provenance
 from .sockets import (
@@ -96,16 +99,20 @@ class Subscriber:
     look at `state`, `last_error` and `statistics`.
     """
 
-    def __init__(self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, stream: str | None = None) -> None:
+    def __init__(
+        self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, stream: str | None = None, keys: ClientKeys | None = None
+    ) -> None:
         """Connect now or whenever the producer appears.
 
         Args:
             endpoint: of the producer's frame channel.
             stream: name of the stream; None takes the first one heard, and another one only when that is gone.
+            keys: for a producer that has keys.
 
         Raises:
             WireError: the endpoint or the name is malformed.
         """
+        self._keys = keys
         self.endpoint = check_connect(endpoint)
         self._wanted_stream = stream
         self._topic = TOPIC_PREFIX if stream is None else topic_of(stream)
@@ -127,6 +134,7 @@ class Subscriber:
         self._ages_at_arrival: deque[int] = deque(maxlen=AGES_KEPT)
         self._ages_at_take: deque[int] = deque(maxlen=AGES_KEPT)
 
+        self._judge = HandshakeJudge(self.endpoint, keys)
         self._log = OncePerSecond(logger)
         self._thread = SocketThread("bunraku-subscriber", self._run)
 
@@ -178,13 +186,14 @@ class Subscriber:
 
     @property
     def control_endpoint(self) -> str | None:
-        """Where the producer takes controls, None if it has not told."""
+        """Where the producer takes controls, as reached from here; None if it has not told."""
         with self._changed:
-            return (self._heartbeat.control_endpoint or None) if self._heartbeat else None
+            told = self._heartbeat.control_endpoint if self._heartbeat else ""
+        return as_reached(told, self.endpoint) or None
 
     @property
     def last_error(self) -> str:
-        """Why the last rejected message was rejected, empty if none was."""
+        """Why the last rejected message was rejected, or the connection refused; empty if none was."""
         with self._changed:
             return self._last_error
 
@@ -243,23 +252,32 @@ class Subscriber:
     def _run(self, thread: SocketThread) -> None:
         while not thread.stopping:
             socket = open_socket(thread.context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
+            use_client_keys(socket, self._keys)
+            watch = HandshakeWatch(socket)
             try:
-                pause_s = self._receive(thread, socket)
+                pause_s = self._receive(thread, socket, watch)
             finally:
+                watch.close()
                 socket.close()
             thread.rest(pause_s)
 
-    def _receive(self, thread: SocketThread, socket: Socket) -> float:
+    def _receive(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
         """Receive until the connection is hopeless or the thread should stop; returns seconds to pause."""
         socket.subscribe(self._topic)
         connect(socket, self.endpoint)
         self._probing = False
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
+        poller.register(watch.socket, zmq.POLLIN)
         poller.register(thread.alarm, zmq.POLLIN)
         while not thread.stopping:
             self._probe_while_lost(socket)
-            if socket in dict(poller.poll(LOOK_AROUND_MS)):
+            events = dict(poller.poll(LOOK_AROUND_MS))
+            for event in watch.events():
+                refusal = self._judge.refusal_in(*event)
+                if refusal is not None:
+                    return self._note_refused(refusal)
+            if socket in events:
                 pause_s = self._drain(socket)
                 if pause_s is not None:
                     return pause_s
@@ -340,6 +358,13 @@ class Subscriber:
             self._skipped += newest is not None
             self._note_age(self._ages_at_arrival, message)
             return message
+
+    def _note_refused(self, refusal: str) -> float:
+        with self._changed:
+            self._last_error = refusal
+            pause_s = self._liveness.refused(now_ns())
+        self._log.warn(refusal)
+        return pause_s
 
     def _note_rejected(self, error: MessageRejected) -> float | None:
         with self._changed:
