@@ -45,7 +45,9 @@ class _Client:
     name: str = ""
     last_id: int = 0
     heard_ns: int = 0
+    wanted_fps: float = 0.0
     stats: ClientStats | None = None
+    reported_ns: int = 0
 
 
 class ControlServer:
@@ -109,9 +111,22 @@ class ControlServer:
     @property
     def client_stats(self) -> list[ClientStats]:
         """What the clients heard of within the last three seconds tell about the frames they show."""
+        return [client.stats for client in self._present() if client.stats is not None]
+
+    @property
+    def wanted_fps(self) -> list[float]:
+        """Frames per second that each client heard of within the last three seconds finds enough; 0 if it says none."""
+        return [client.wanted_fps for client in self._present()]
+
+    @property
+    def ages_ms(self) -> dict[bytes, float]:
+        """Median age of the frames that each client has taken, by its address, if it told within three seconds."""
         now = now_ns()
-        present = [client for client in self._clients.values() if now - client.heard_ns < PRESENT_NS]
-        return [client.stats for client in present if client.stats is not None]
+        return {
+            address: client.stats.age_p50_ms
+            for address, client in self._clients.items()
+            if client.stats is not None and client.stats.age_p50_ms and now - client.reported_ns < PRESENT_NS
+        }
 
     def update(self, info: StreamInfo) -> None:
         """Change what the stream shows and takes, and tell all clients.
@@ -175,6 +190,7 @@ class ControlServer:
             return self._newer(client, message)
         if isinstance(message, Hello):
             client.name = message.name[:64]
+            client.wanted_fps = message.want.fps
             client.last_id = 0
             self._send(address, self._welcome)
         elif isinstance(message, Ping):
@@ -185,7 +201,7 @@ class ControlServer:
             elif self._resend_last is not None:
                 self._resend_last()
         else:
-            client.stats = message
+            client.stats, client.reported_ns = message, client.heard_ns
         return None
 
     def _newer(self, client: _Client, state: ControlState) -> ControlState | None:
@@ -195,6 +211,10 @@ class ControlServer:
         client.last_id = state.control_id
         self.accepted += 1
         return state
+
+    def _present(self) -> list[_Client]:
+        now = now_ns()
+        return [client for client in self._clients.values() if now - client.heard_ns < PRESENT_NS]
 
     def _client(self, address: bytes) -> _Client:
         client = self._clients.setdefault(address, _Client())

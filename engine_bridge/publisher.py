@@ -46,6 +46,7 @@ class Publisher:
         sent: frames sent so far.
         control_endpoint: told in heartbeats so that a window finds the controls; may be set later, for a control
             server whose port is found only when it is bound.
+        jpeg_quality: of the variant `jpeg`, 1 to 100; may be set at any time.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Publisher:
         self.stream = stream
         self.session = new_session() if session is None else session
         self.sent = 0
+        self.jpeg_quality = 85
         self._topic = topic_of(stream)
         self._provenance = Provenance() if provenance is None else provenance
         self.control_endpoint = control_endpoint

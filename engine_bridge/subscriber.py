@@ -82,15 +82,6 @@ class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
     age_take_ms_p50: float | None
     age_take_ms_p99: float | None
 
-    def for_producer(self) -> ClientStats:
-        """The part that a producer wants to hear once per second."""
-        return ClientStats(
-            shown=self.shown,
-            dropped=self.skipped + self.missed,
-            age_p50_ms=self.age_take_ms_p50 or 0.0,
-            age_p99_ms=self.age_take_ms_p99 or 0.0,
-        )
-
 
 class Subscriber:
     """Receives one stream and keeps its newest frame.
@@ -133,6 +124,7 @@ class Subscriber:
         self._last_error = ""
         self._ages_at_arrival: deque[int] = deque(maxlen=AGES_KEPT)
         self._ages_at_take: deque[int] = deque(maxlen=AGES_KEPT)
+        self._ages_to_report: deque[int] = deque(maxlen=AGES_KEPT)
 
         self._judge = HandshakeJudge(self.endpoint, keys)
         self._log = OncePerSecond(logger)
@@ -217,6 +209,18 @@ class Subscriber:
                 age_take_ms_p99=take[1],
             )
 
+    def report(self) -> ClientStats:
+        """What the producer wants to hear once per second; the ages are of the frames taken since the last report."""
+        with self._changed:
+            p50_ms, p99_ms = _percentiles_ms(self._ages_to_report)
+            self._ages_to_report.clear()
+            return ClientStats(
+                shown=self._shown,
+                dropped=self._skipped + self._order.missed,
+                age_p50_ms=p50_ms or 0.0,
+                age_p99_ms=p99_ms or 0.0,
+            )
+
     def close(self) -> None:
         """Stop receiving; takes milliseconds, also when there never was a producer."""
         self._thread.close()
@@ -234,10 +238,10 @@ class Subscriber:
         if message is None:
             return None
         self._shown += 1
-        self._note_age(self._ages_at_take, message)
+        self._note_age(message, self._ages_at_take, self._ages_to_report)
         return message.frame
 
-    def _note_age(self, ages: deque[int], message: FrameMessage) -> None:
+    def _note_age(self, message: FrameMessage, *notebooks: deque[int]) -> None:
         if message.frame.publish_ns:
             age = age_ns(
                 message.frame.publish_ns,
@@ -245,7 +249,8 @@ class Subscriber:
                 producer_offset_ns=self._producer_offset_ns,
                 own_offset_ns=unix_offset_ns(),
             )
-            ages.append(age)
+            for ages in notebooks:
+                ages.append(age)
 
     # From here on: the thread.
 
@@ -356,7 +361,7 @@ class Subscriber:
                 return newest
             self._received += 1
             self._skipped += newest is not None
-            self._note_age(self._ages_at_arrival, message)
+            self._note_age(message, self._ages_at_arrival)
             return message
 
     def _note_refused(self, refusal: str) -> float:

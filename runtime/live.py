@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
 import threading
@@ -21,10 +22,13 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from engine_bridge.adaptation import QualityLadder, fps_to_draw
 from engine_bridge.clock import now_ns
 from engine_bridge.control_server import ControlServer
-from engine_bridge.errors import BunrakuError
+from engine_bridge.discovery import Announcement, StreamPlace
+from engine_bridge.errors import BunrakuError, PrivateFileError
 from engine_bridge.frame import Frame
+from engine_bridge.keys import ServerKeys
 from engine_bridge.messages import ControlSpec, ExpressionSpec, LiveStats, Provenance, StreamInfo
 from engine_bridge.publisher import Publisher
 
@@ -58,6 +62,8 @@ class LiveSettings:
         record: file for pictures or controls, None for none.
         background: what shows through in a film.
         measure: draw even if nobody watches.
+        keys: let clients on their list in, from anywhere, and nobody else; None lets everybody on this machine in.
+        insecure: without keys, let other machines in as well.
     """
 
     fps: float = 60.0
@@ -68,6 +74,8 @@ class LiveSettings:
     record: Path | None = None
     background: str = "#202428"
     measure: bool = False
+    keys: ServerKeys | None = None
+    insecure: bool = False
 
 
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +201,7 @@ class LiveLoop:
             engine_note: why the engine is the one it is.
 
         Raises:
-            WireError: an endpoint is taken or not allowed.
+            WireError: an endpoint is taken or not allowed, or somebody plays a stream of that name.
             SinkError: the recording cannot be written.
         """
         self._performer = performer
@@ -203,6 +211,7 @@ class LiveLoop:
         self._engine_note = engine_note
         self._swaps = 0
         self._pacer = FramePacer(settings.fps)
+        self._target_fps = settings.fps
         self._stop = threading.Event()
         self._start_ns = 0
         self._first_ns = 0
@@ -221,6 +230,7 @@ class LiveLoop:
         self.error: BaseException | None = None
         self.control_server: ControlServer | None = None
         self.publisher: Publisher | None = None
+        self._announcement: Announcement | None = None
         role = performer.role
         provider = performer.engine.description.label
 
@@ -233,7 +243,13 @@ class LiveLoop:
         with contextlib.ExitStack() as unless_all_open:
             unless_all_open.callback(self._close_sockets)
             if settings.control is not None:
-                self.control_server = ControlServer(settings.control, info(derived=True), resend_last=self._resend)
+                self.control_server = ControlServer(
+                    settings.control,
+                    info(derived=True),
+                    resend_last=self._resend,
+                    keys=settings.keys,
+                    insecure=settings.insecure,
+                )
             if settings.publish is not None:
                 self.publisher = Publisher(
                     settings.publish,
@@ -241,7 +257,11 @@ class LiveLoop:
                     session=session,
                     provenance=provenance_of(role),
                     control_endpoint=self.control_server.endpoint if self.control_server else "",
+                    keys=settings.keys,
+                    insecure=settings.insecure,
                 )
+                self._quality = QualityLadder(self.publisher.jpeg_quality)
+                self._announcement = self._announce(self.publisher)
             if settings.record is not None:
                 self._recorder = self._open_recorder(settings.record)
             unless_all_open.pop_all()
@@ -450,7 +470,7 @@ class LiveLoop:
             engine_ms_p50=performer.engine_times.percentile_ms(50),
             engine_ms_p99=performer.engine_times.percentile_ms(99),
             fps=fps,
-            target_fps=self._settings.fps,
+            target_fps=self._target_fps,
             dropped=self._pacer.dropped,
             motion_to_photon_ms=photons.percentile_ms(50) if photons else None,
             driver=performer.drivers.label,
@@ -461,10 +481,41 @@ class LiveLoop:
             self.source.tell(stats)
         if self.publisher is not None:
             self.publisher.heartbeat(stats)
+            self._adapt(self.publisher, now)
         if performer.bad_controls > self._said_bad:
             count = performer.bad_controls - self._said_bad
             self._said_bad = performer.bad_controls
             logger.warning("%d control states could not be used, the last: %s", count, performer.last_bad_control)
+
+    def _adapt(self, publisher: Publisher, now: int) -> None:
+        """Draw no more frames than anybody wants, and send no larger pictures than the network carries."""
+        server = self.control_server
+        if server is None:
+            return
+        publisher.jpeg_quality = self._quality.step(server.ages_ms, now)
+        window = self.source is not None and not self.source.closed
+        full = self._settings.fps
+        if not window and self._recorder is None and not self._settings.measure:
+            full = fps_to_draw(full, server.wanted_fps, publisher.subscriber_count)
+        self._target_fps = full
+        self._pacer.aim(full)
+
+    def _announce(self, publisher: Publisher) -> Announcement | None:
+        """Tell this host where the stream is; where that cannot be told, it is still played."""
+        keys = self._settings.keys
+        place = StreamPlace(
+            pid=os.getpid(),
+            session=publisher.session,
+            stream=publisher.stream,
+            frames=publisher.endpoint,
+            control=publisher.control_endpoint,
+            server_key=keys.public if keys else "",
+        )
+        try:
+            return Announcement(place)
+        except PrivateFileError as error:
+            logger.warning("clients must be told the endpoint, they cannot find it by name: %s", error)
+            return None
 
     def _open_recorder(self, path: Path) -> Recorder:
         role = self._performer.role
@@ -478,6 +529,8 @@ class LiveLoop:
             self.publisher.resend_last()
 
     def _close_sockets(self) -> None:
+        if self._announcement is not None:
+            self._announcement.close()
         if self.publisher is not None:
             self.publisher.close()
         if self.control_server is not None:
