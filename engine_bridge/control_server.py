@@ -31,7 +31,7 @@ from .curve import door_of
 from .errors import MessageRejected, WireError
 from .keys import ServerKeys
 from .messages import ClientStats, ControlState, StreamInfo
-from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, bind, open_socket, receive_parts
+from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, open_socket, receive_parts
 
 logger = logging.getLogger(__name__)
 
@@ -94,11 +94,10 @@ class ControlServer:
         self._resend_last = resend_last
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
-        self._door = door_of(keys)
+        self._door = door_of(keys, insecure=insecure)
         self._socket = open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
-        self._door.lock(self._socket)
         try:
-            self.endpoint = bind(self._socket, endpoint, has_keys=keys is not None, insecure=insecure)
+            self.endpoint = self._door.bind(self._socket, endpoint)
         except WireError:
             self.close()
             raise

@@ -1,21 +1,27 @@
-"""Encryption and admission on a producer's sockets (ZeroMQ RFC 26, CURVE, and RFC 27, ZAP). Knows sockets, no frames.
+"""How a producer's socket is opened to others: freely, or with encryption and a list. Knows sockets, no frames.
 
-A door owns the context in which a producer opens its socket. `LockedDoor` lets in who is on the list; `OpenDoor` has
-no lock, for sockets that only this machine can reach.
+CURVE is ZeroMQ RFC 26; how libzmq asks who may come in, ZAP, is RFC 27.
+
+A door owns the context in which a producer opens its one socket, and binds it. `LockedDoor` lets in who is on the
+list; `OpenDoor` has no lock, for sockets that only this machine can reach.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import zmq
 from zmq.utils import z85
 
+from .endpoints import is_for_this_machine
 from .errors import PrivateFileError, WireError
 from .keys import AllowList, ClientKeys, ServerKeys
-from .sockets import Context, OncePerSecond, Socket, SocketThread
+from .sockets import Context, OncePerSecond, Socket, SocketThread, bind
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +39,44 @@ class OpenDoor:
         context: in which to open the socket.
     """
 
-    def __init__(self) -> None:
-        self.context: Context = zmq.Context()
+    def __init__(self, *, insecure: bool = False) -> None:
+        """Make a context.
 
-    def lock(self, socket: Socket) -> None:
-        """Do nothing to a socket that is to be bound."""
+        Args:
+            insecure: whether other machines may come in as well; every such binding is logged.
+        """
+        self.context: Context = zmq.Context()
+        self._insecure = insecure
+        self._file: _IpcFile | None = None
+
+    def bind(self, socket: Socket, endpoint: str) -> str:
+        """Bind the socket of this door.
+
+        Args:
+            socket: of the door's context.
+            endpoint: of this machine, unless the door is insecure; port 0 takes a free one.
+
+        Returns:
+            the endpoint to connect to, its port filled in.
+
+        Raises:
+            WireError: the endpoint may not be bound, or somebody else has it.
+        """
+        bound = bind(socket, endpoint, from_elsewhere=self._insecure)
+        if not is_for_this_machine(bound):
+            logger.warning("%s takes everybody who reaches it, and nothing is encrypted: started insecure", bound)
+        self._file = _IpcFile.of(bound)
+        return bound
 
     def close(self) -> None:
-        """Free the context; its sockets must be closed. A second call does nothing."""
+        """Free the context; the socket must be closed. A second call does nothing."""
         self.context.term()
+        if self._file is not None:
+            self._file.remove()
 
 
 class LockedDoor:
-    """CURVE with a list: a thread answers libzmq's question who may come in, for all sockets of its context.
+    """CURVE with a list: a thread answers libzmq's question who may come in.
 
     The list is looked at for every connection, so entries may come and go while the door is in use; who is connected
     already stays. Without an answer nobody comes in.
@@ -65,6 +96,7 @@ class LockedDoor:
         """
         _require_curve()
         self._keys = keys
+        self._file: _IpcFile | None = None
         self._list = AllowList(keys.clients)
         self._troubles: list[str] = []
         self._log = OncePerSecond(logger)
@@ -75,15 +107,31 @@ class LockedDoor:
             self.close()
             raise WireError("The thread that admits clients did not start. Is this machine overloaded? Try again.")
 
-    def lock(self, socket: Socket) -> None:
-        """Make a socket speak CURVE and ask this door; before it is bound."""
+    def bind(self, socket: Socket, endpoint: str) -> str:
+        """Make the socket of this door speak CURVE and ask this door, and bind it to any address.
+
+        Args:
+            socket: of the door's context.
+            endpoint: where; port 0 takes a free one.
+
+        Returns:
+            the endpoint to connect to, its port filled in.
+
+        Raises:
+            WireError: the endpoint is malformed, or somebody else has it.
+        """
         socket.curve_server = True
         socket.curve_secretkey = self._keys.secret.encode()
         socket.zap_domain = DOMAIN
+        bound = bind(socket, endpoint, from_elsewhere=True)
+        self._file = _IpcFile.of(bound)
+        return bound
 
     def close(self) -> None:
-        """Stop answering and free the context; its sockets must be closed. A second call does nothing."""
+        """Stop answering and free the context; the socket must be closed. A second call does nothing."""
         self._thread.close()
+        if self._file is not None:
+            self._file.remove()
 
     def _answer_questions(self, thread: SocketThread) -> None:
         questions = thread.context.socket(zmq.REP)
@@ -133,13 +181,37 @@ class LockedDoor:
 Door: TypeAlias = "OpenDoor | LockedDoor"
 
 
-def door_of(keys: ServerKeys | None) -> Door:
-    """The door that these keys ask for.
+def door_of(keys: ServerKeys | None, *, insecure: bool = False) -> Door:
+    """The door that these keys ask for; `insecure` opens a door without keys to other machines.
 
     Raises:
         WireError: this libzmq has no CURVE.
     """
-    return OpenDoor() if keys is None else LockedDoor(keys)
+    return OpenDoor(insecure=insecure) if keys is None else LockedDoor(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _IpcFile:
+    """The file of an `ipc://` endpoint, which libzmq leaves behind."""
+
+    path: Path
+    inode: int
+
+    @classmethod
+    def of(cls, endpoint: str) -> _IpcFile | None:
+        if not endpoint.startswith("ipc://"):
+            return None
+        path = Path(endpoint.removeprefix("ipc://"))
+        try:
+            return cls(path, path.stat().st_ino)
+        except OSError:  # an abstract name of Linux, which has no file
+            return None
+
+    def remove(self) -> None:
+        """Delete it, unless another producer has put its own there."""
+        with contextlib.suppress(OSError):
+            if self.path.stat().st_ino == self.inode:
+                self.path.unlink()
 
 
 def use_client_keys(socket: Socket, keys: ClientKeys | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import msgspec
 
 from .endpoints import as_reached
 from .errors import PrivateFileError, WireError
+from .knock import answers
 from .private_files import (
     check_private_folder,
     make_private_folder,
@@ -27,7 +27,6 @@ from .private_files import (
 from .wire import topic_of
 
 MAX_STREAMS: Final = 256  # looked at; more than that is no folder of ours
-_KNOCK_S: Final = 0.5
 
 
 class StreamPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,23 +181,7 @@ def _read(path: Path) -> StreamPlace | None:
 
 def _still_plays(place: StreamPlace) -> bool:
     """Whether there is such a process, and something answers where it publishes: a number may be another's by now."""
-    return process_lives(place.pid) and _answers(place.frames)
-
-
-def _answers(endpoint: str) -> bool:
-    try:
-        if endpoint.startswith("ipc://"):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-                knock.settimeout(_KNOCK_S)
-                knock.connect(endpoint.removeprefix("ipc://"))
-        else:
-            host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
-    except TimeoutError:
-        return True  # a full queue of connections: somebody is there, and stopped
-    except (OSError, ValueError, AttributeError):
-        return False
-    return True
+    return process_lives(place.pid) and answers(place.frames)
 
 
 @contextlib.contextmanager

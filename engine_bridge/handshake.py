@@ -92,11 +92,15 @@ class HandshakeJudge:
         )
 
     def _hung_up(self) -> str | None:
-        """A producer cannot read what is encrypted for another one's key, and hangs up without a word."""
+        """A producer cannot read what is encrypted for another one's key, and hangs up without a word.
+
+        So does one of another mechanism, if it reads this client's greeting before this client has read its own; over
+        some connections it comes to light which of the two it is.
+        """
         self._hang_ups += 1
         if self._keys is None or self._hang_ups < _HANG_UPS:
             return None
         return (
-            f"{self._endpoint} hangs up on this client: its key {self._keys.server} is not the one in this client's "
-            "key file (`bunraku keys list` over there shows it), or nothing is behind a forwarded port"
+            f"{self._endpoint} hangs up on this client: it has no keys, or another one than {self._keys.server} in this "
+            "client's key file (`bunraku keys list` over there shows it), or nothing is behind a forwarded port"
         )

@@ -20,7 +20,7 @@ from .errors import WireError
 from .frame import Frame
 from .keys import ServerKeys
 from .messages import LiveStats, Provenance
-from .sockets import FRAME_QUEUE, bind, open_socket
+from .sockets import FRAME_QUEUE, open_socket
 from .wire import Bye, Heartbeat, Part, encode_bye, encode_frame, encode_heartbeat, new_session, topic_of
 
 HEARTBEAT_NS: Final = 500_000_000
@@ -89,13 +89,12 @@ class Publisher:
         self._last: tuple[bytes, bytes, zmq.Frame] | None = None
         self._last_id = 0
         self._last_heartbeat_ns: int | None = None
-        self._door = door_of(keys)
+        self._door = door_of(keys, insecure=insecure)
         self._socket = open_socket(self._door.context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
         # Tell about every subscription that comes and goes, also about the second one to the same topic.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        self._door.lock(self._socket)
         try:
-            self.endpoint = bind(self._socket, endpoint, has_keys=keys is not None, insecure=insecure)
+            self.endpoint = self._door.bind(self._socket, endpoint)
         except WireError:
             self._release()
             raise

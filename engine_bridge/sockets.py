@@ -14,8 +14,9 @@ from typing import Final, TypeAlias
 import zmq
 
 from .clock import now_ns
-from .endpoints import check_bind, check_connect, is_for_this_machine, is_ipv6
+from .endpoints import check_bind, check_connect, is_ipv6
 from .errors import WireError
+from .knock import answers
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
 Socket: TypeAlias = "zmq.Socket[bytes]"
@@ -44,14 +45,13 @@ def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> S
     return socket
 
 
-def bind(socket: Socket, endpoint: str, *, has_keys: bool = False, insecure: bool = False) -> str:
-    """Bind to this machine only, or with keys to any address.
+def bind(socket: Socket, endpoint: str, *, from_elsewhere: bool = False) -> str:
+    """Bind a socket.
 
     Args:
         socket: to bind.
         endpoint: where; port 0 takes a free one.
-        has_keys: whether the socket asks for keys.
-        insecure: allow any address without keys as well; every such start is logged.
+        from_elsewhere: whether other machines may connect.
 
     Returns:
         the endpoint to connect to, its port filled in.
@@ -59,10 +59,11 @@ def bind(socket: Socket, endpoint: str, *, has_keys: bool = False, insecure: boo
     Raises:
         WireError: the endpoint may not be bound, or somebody else has it.
     """
-    wanted = check_bind(endpoint, from_elsewhere=has_keys or insecure)
-    if not has_keys and not is_for_this_machine(wanted):
-        logger.warning("%s takes everybody who reaches it, and nothing is encrypted: started insecure", wanted)
+    wanted = check_bind(endpoint, from_elsewhere=from_elsewhere)
     socket.ipv6 = is_ipv6(wanted)
+    if wanted.startswith("ipc://") and answers(wanted):
+        # libzmq would take the file of whoever is there, dead or alive.
+        raise WireError(f"Cannot bind {wanted}: somebody listens there. Stop it, or choose another path.")
     try:
         socket.bind(wanted)
     except zmq.ZMQError as error:
