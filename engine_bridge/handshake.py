@@ -101,6 +101,6 @@ class HandshakeJudge:
         if self._keys is None or self._hang_ups < _HANG_UPS:
             return None
         return (
-            f"{self._endpoint} hangs up on this client: it has no keys, or another one than {self._keys.server} in this "
-            "client's key file (`bunraku keys list` over there shows it), or nothing is behind a forwarded port"
+            f"{self._endpoint} hangs up on this client: it has no keys, or another one than {self._keys.server} in "
+            "this client's file (`bunraku keys list` over there shows it), or nothing is behind a forwarded port"
         )
