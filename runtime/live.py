@@ -26,6 +26,7 @@ from engine_bridge.endpoints import another_endpoint
 from engine_bridge.errors import BunrakuError
 from engine_bridge.frame import Frame
 from engine_bridge.frame_socket import FrameSocket
+from engine_bridge.keys import ServerKeys
 from engine_bridge.publisher import Publisher
 
 from .about import note_about
@@ -62,6 +63,8 @@ class LiveSettings:
         camera: a virtual camera to show the pictures, None for none.
         spout: name of a Spout sender, None for none.
         measure: draw even if nobody watches.
+        keys: let clients on their list in, from anywhere, and nobody else; None lets everybody on this machine in.
+        insecure: without keys, let other machines in as well.
     """
 
     fps: float = 60.0
@@ -73,6 +76,8 @@ class LiveSettings:
     camera: CameraSettings | None = None
     spout: str | None = None
     measure: bool = False
+    keys: ServerKeys | None = None
+    insecure: bool = False
 
 
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +174,7 @@ class LiveLoop:
             engine_note: why the engine is the one it is.
 
         Raises:
-            WireError: an endpoint is taken or not allowed, or a name is no stream's.
+            WireError: an endpoint is taken or not allowed, or somebody plays a stream of that name.
             SinkError: the recording cannot be written, or there is no such camera or no Spout.
         """
         self._performer = performers[0]
@@ -179,6 +184,7 @@ class LiveLoop:
         self._engine_note = engine_note
         self._swaps = 0
         self._pacer = FramePacer(settings.fps)
+        self._target_fps = settings.fps
         self._stop = threading.Event()
         self._start_ns = 0
         self._first_ns = 0
@@ -201,7 +207,7 @@ class LiveLoop:
             unless_all_open.callback(self._close_sockets)
             unless_all_open.callback(self._close_workers)
             if settings.publish is not None:
-                self._socket = FrameSocket(settings.publish)
+                self._socket = FrameSocket(settings.publish, keys=settings.keys, insecure=settings.insecure)
             self._open_streams(performers, window=window)
             if settings.camera is not None:
                 self._workers.append(
@@ -426,9 +432,10 @@ class LiveLoop:
         if now < self._stats_due_ns:
             return
         self._stats_due_ns = now + _STATS_NS
+        self._adapt(now)
         note = (self._upgrade.note if self._upgrade is not None else "") or self._engine_note
         for stream in self.streams:
-            stream.tell(now, target_fps=self._settings.fps, dropped=self._pacer.dropped, engine_note=note)
+            stream.tell(now, target_fps=self._target_fps, dropped=self._pacer.dropped, engine_note=note)
 
     def _open_streams(self, performers: Sequence[Performer], *, window: bool) -> None:
         names = [performer.stream for performer in performers]
@@ -442,8 +449,17 @@ class LiveLoop:
                     control=control if control is None or index == 0 else another_endpoint(control, performer.stream),
                     all_streams=names,
                     window=window and index == 0,
+                    keys=self._settings.keys,
+                    insecure=self._settings.insecure,
                 )
             )
+
+    def _adapt(self, now: int) -> None:
+        """Draw no more frames than anybody wants, and send no larger pictures than the network carries."""
+        full = self._settings.fps
+        wanted = max(stream.adapt(full, now) for stream in self.streams)
+        self._target_fps = full if self._recorder is not None or self._workers or self._settings.measure else wanted
+        self._pacer.aim(self._target_fps)
 
     def _open_recorder(self, path: Path) -> Recorder:
         role = self._performer.role

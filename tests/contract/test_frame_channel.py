@@ -15,7 +15,7 @@ import psutil
 import pytest
 import zmq
 
-from engine_bridge import Frame, LinkState, LiveStats, Provenance, Publisher, Subscriber, WireError
+from engine_bridge import ClientStats, Frame, LinkState, LiveStats, Provenance, Publisher, Subscriber, WireError
 from engine_bridge.clock import now_ns
 from engine_bridge.wire import FrameMessage, Heartbeat, decode, encode_frame
 
@@ -123,8 +123,10 @@ def test_newest_frame_wins_and_the_others_are_counted(publisher: Publisher, subs
     assert (statistics.received, statistics.shown, statistics.skipped, statistics.missed) == (10, 1, 9, 0)
     assert statistics.age_arrival_ms_p50 is not None
     assert statistics.age_take_ms_p99 is not None
-    told = statistics.for_producer()
+    told = subscriber.report()
     assert (told.shown, told.dropped) == (1, 9)
+    assert told.age_p50_ms == statistics.age_take_ms_p50
+    assert subscriber.report() == ClientStats(shown=1, dropped=9)  # no frame was taken since
 
 
 def test_size_may_change_between_frames(publisher: Publisher, subscriber: Subscriber) -> None:
