@@ -88,7 +88,7 @@ class HandshakeJudge:
             )
         return (
             f"{self._endpoint} has no keys, and this client, which has some, talks to nobody without. "
-            "Start the producer with --keys, or leave the key away"
+            "Start the producer with --keys, or leave the key out"
         )
 
     def _hung_up(self) -> str | None:
