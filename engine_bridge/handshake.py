@@ -74,7 +74,7 @@ class HandshakeJudge:
         if self._keys is None or status != _REFUSED:
             return f"{self._endpoint} cannot tell who may connect; its log says why"
         return (
-            f"{self._endpoint} refused this client's key {self._keys.public}, which is not on its list. "
+            f"{self._endpoint} refused this client's key, which is not on its list. "
             f"On the producer's machine: bunraku keys add NAME --public '{self._keys.public}'"
         )
 
@@ -88,7 +88,7 @@ class HandshakeJudge:
             )
         return (
             f"{self._endpoint} has no keys, and this client, which has some, talks to nobody without. "
-            "Start the producer with --keys, or leave the key away"
+            "Start the producer with --keys, or leave the key out"
         )
 
     def _hung_up(self) -> str | None:

@@ -263,7 +263,7 @@ def view(
     where: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ENDPOINT|NAME]",
+            metavar="ENDPOINT|NAME",
             help="Where the frames are, or the name of a stream on this machine; the only one by default.",
             show_default=False,
         ),

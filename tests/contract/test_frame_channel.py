@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -392,3 +393,26 @@ def test_program_that_forgets_to_close_still_ends(tcp_endpoint: str) -> None:
         [sys.executable, "-c", forgetful], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.skipif(not zmq.has("ipc"), reason="this libzmq was built without ipc://")
+def test_file_of_an_ipc_endpoint_is_gone_after_the_end_and_never_taken_from_a_producer(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    with Publisher(f"ipc://{path}", stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        with pytest.raises(WireError, match="somebody listens there"):
+            Publisher(f"ipc://{path}", stream="neko")
+        eventually(lambda: publisher.has_subscribers)
+        deliver(publisher, subscriber, frame(1))
+        assert path.is_socket()
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not zmq.has("ipc"), reason="this libzmq was built without ipc://")
+def test_file_of_a_killed_producer_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    with raw_socket(zmq.XPUB, bind=f"ipc://{path}"):
+        pass  # libzmq leaves the file behind
+    assert path.is_socket()
+    with Publisher(f"ipc://{path}", stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        eventually(lambda: publisher.has_subscribers)
+        deliver(publisher, subscriber, frame(1))
