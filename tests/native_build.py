@@ -89,8 +89,26 @@ def _skip_without_tools() -> None:
 
 def _build(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    configure = ["cmake", "-S", REPOSITORY, "-B", folder, "-DBUNRAKU_NATIVE=ON", "-DCMAKE_BUILD_TYPE=Release"]
-    build = ["cmake", "--build", folder, "--config", "Release", "--parallel", "2", "--target", "bunraku_client"]
+    configure: list[str | Path] = [
+        "cmake",
+        "-S",
+        REPOSITORY,
+        "-B",
+        folder,
+        "-DBUNRAKU_NATIVE=ON",
+        "-DCMAKE_BUILD_TYPE=Release",
+    ]
+    build: list[str | Path] = [
+        "cmake",
+        "--build",
+        folder,
+        "--config",
+        "Release",
+        "--parallel",
+        "2",
+        "--target",
+        "bunraku_client",
+    ]
     for command in (configure, build):
         done = subprocess.run(
             [os.fspath(word) for word in command],
