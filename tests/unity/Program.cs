@@ -125,6 +125,11 @@ namespace Bunraku.Tests
                     _control.LookAt = _player;
                     break;
                 case "look-away": _control.LookAt = null; break;
+                case "sample":
+                    Camera.main = new GameObject("camera").AddComponent<Camera>();
+                    Camera.main.transform.position = new Vector3(0.5f, 0, -2);
+                    _receiver.gameObject.AddComponent<TalkingNpc>();
+                    break;
                 default: throw new ArgumentException("unknown request: " + words[0]);
             }
             return "";
@@ -150,10 +155,12 @@ namespace Bunraku.Tests
             say("late", counts.Late);
             say("missed", counts.Missed);
             say("bad", counts.Bad);
+            say("reconnects", counts.Reconnects);
             say("refused", counts.ControlsRefused);
             say("code", _receiver.LastErrorCode);
             say("error", _receiver.LastError.Replace('\n', ' '));
             say("why", (_receiver.WhyNot ?? "").Replace('\n', ' '));
+            SayFrame(say);
             say("age_p50", latency.AgeMsP50);
             say("motion_to_photon", latency.MotionToPhotonMs);
             say("opacity", _receiver.Opacity);
@@ -234,18 +241,46 @@ namespace Bunraku.Tests
             UnityEditor.EditorApplication.RaiseQuitting();
         }
 
-        unsafe void SayPicture(Action<string, object> say)
+        unsafe void SayFrame(Action<string, object> say)
+        {
+            var frame = _receiver.ShownFrame;
+            say("frame.id", frame.FrameId);
+            say("frame.ses", frame.Session);
+            say("frame.w", frame.Width);
+            say("frame.h", frame.Height);
+            say("frame.tc", frame.CaptureNs);
+            say("frame.tr", frame.RenderStartNs);
+            say("frame.tp", frame.PublishNs);
+            say("frame.ca", frame.ControlId);
+            say("frame.ct", frame.ControlTimestampNs);
+            say("frame.stream", NativeText.Read(frame.Stream, Native.NameBytes));
+            say("frame.eng", NativeText.Read(frame.Provider, Native.NameBytes));
+        }
+
+        unsafe byte[] Picture()
+        {
+            RenderThread.Finish();
+            var bytes = new byte[_receiver.Texture.Bytes];
+            Marshal.Copy((IntPtr)_receiver.Texture.OnGpu, bytes, 0, bytes.Length);
+            return bytes;
+        }
+
+        public void SavePicture(string path)
+        {
+            File.WriteAllBytes(path, Picture());
+        }
+
+        void SayPicture(Action<string, object> say)
         {
             var texture = _receiver.Texture;
             if (texture == null)
                 return;
-            var bytes = new byte[texture.Bytes];
-            Marshal.Copy((IntPtr)texture.OnGpu, bytes, 0, bytes.Length);
             using (var digest = SHA256.Create())
-                say("sha256", BitConverter.ToString(digest.ComputeHash(bytes)).Replace("-", "").ToLowerInvariant());
+                say("sha256", BitConverter.ToString(digest.ComputeHash(Picture())).Replace("-", "").ToLowerInvariant());
             say("size", texture.width + "x" + texture.height);
             say("linear", texture.Linear);
             say("uploads", texture.Uploads);
+            say("render_updates", RenderThread.Updated);
             object shown;
             say("on_quad", _quad.Overrides.TryGetValue(Shader.PropertyToID("_MainTex"), out shown) && ReferenceEquals(shown, texture));
             object tiling;
@@ -317,6 +352,7 @@ namespace Bunraku.Tests
                 case "control-off": _scene.EnableControl(false); return "";
                 case "destroy": _scene.Destroy(); return "";
                 case "report": return _scene.Report();
+                case "save": _scene.SavePicture(rest[0]); return "";
                 case "info": return _scene.Info();
                 case "inspect": return _scene.Inspect();
                 case "flow": return _scene.Flow(int.Parse(rest[0]));

@@ -3,9 +3,11 @@
 // not imitated. Signatures are Unity 2022.3's.
 
 using System;
+using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.Reflection;
 using System.Runtime.InteropServices;
+using System.Threading;
 
 namespace UnityEngine
 {
@@ -43,8 +45,9 @@ namespace UnityEngine
     [AttributeUsage(AttributeTargets.Class, AllowMultiple = true)]
     public sealed class RequireComponent : Attribute
     {
-        public readonly Type required;
-        public RequireComponent(Type required) { this.required = required; }
+        public readonly Type[] Required;
+        public RequireComponent(Type required) { Required = new[] { required }; }
+        public RequireComponent(Type first, Type second, Type third) { Required = new[] { first, second, third }; }
     }
 
     public enum RuntimeInitializeLoadType
@@ -139,8 +142,9 @@ namespace UnityEngine
         public T AddComponent<T>() where T : Component, new()
         {
             foreach (RequireComponent needed in typeof(T).GetCustomAttributes(typeof(RequireComponent), true))
-                if (_components.Find(c => c.GetType() == needed.required) == null)
-                    typeof(GameObject).GetMethod("AddComponent").MakeGenericMethod(needed.required).Invoke(this, null);
+                foreach (var type in needed.Required)
+                    if (_components.Find(other => other.GetType() == type) == null)
+                        typeof(GameObject).GetMethod("AddComponent").MakeGenericMethod(type).Invoke(this, null);
             var component = new T { gameObject = this };
             _components.Add(component);
             var behaviour = component as MonoBehaviour;
@@ -331,6 +335,11 @@ namespace UnityEngine
         public Quaternion rotation { get; set; }
     }
 
+    public sealed class Camera : Behaviour
+    {
+        public static Camera main { get; set; }
+    }
+
     public enum TextureFormat { RGBA32 = 4 }
     public enum TextureWrapMode { Repeat = 0, Clamp = 1 }
     public enum FilterMode { Point = 0, Bilinear = 1 }
@@ -376,11 +385,6 @@ namespace UnityEngine
             Buffer.MemoryCopy((void*)data, (void*)_script, Bytes, Bytes);
         }
 
-        public Unity.Collections.NativeArray<T> GetRawTextureData<T>() where T : struct
-        {
-            return new Unity.Collections.NativeArray<T> { Start = _script };
-        }
-
         public void Apply(bool updateMipmaps, bool makeNoLongerReadable)
         {
             UploadToGpu((void*)_script);
@@ -394,6 +398,7 @@ namespace UnityEngine
 
         internal override void Free()
         {
+            RenderThread.Finish(); // Unity, too, lets go of a texture only after the commands that use it
             Marshal.FreeHGlobal(_script);
             Marshal.FreeHGlobal(_gpu);
         }
@@ -464,15 +469,111 @@ namespace UnityEngine.UI
     }
 }
 
-namespace Unity.Collections
+namespace UnityEngine.Rendering
 {
-    public struct NativeArray<T> where T : struct { internal IntPtr Start; }
+    /// <summary>Keeps one plugin texture update, which is all that is recorded here.</summary>
+    public sealed class CommandBuffer
+    {
+        internal IntPtr Callback;
+        internal Texture2D Target;
+        internal uint UserData;
+
+        public string name { get; set; }
+
+        public void IssuePluginCustomTextureUpdateV2(IntPtr callback, Texture targetTexture, uint userData)
+        {
+            if (callback == IntPtr.Zero || targetTexture == null)
+                throw new ArgumentNullException();
+            Callback = callback;
+            Target = (Texture2D)targetTexture;
+            UserData = userData;
+        }
+
+        public void Release() { }
+    }
 }
 
-namespace Unity.Collections.LowLevel.Unsafe
+namespace UnityEngine
 {
-    public static class NativeArrayUnsafeUtility
+    public static class Graphics
     {
-        public static unsafe void* GetUnsafePtr<T>(NativeArray<T> array) where T : struct { return (void*)array.Start; }
+        public static void ExecuteCommandBuffer(Rendering.CommandBuffer buffer)
+        {
+            RenderThread.Run(buffer.Callback, buffer.Target, buffer.UserData);
+        }
+    }
+
+    /// <summary>
+    /// Does what Unity does with a plugin texture update, on a thread of its own, later: asks the plugin for the texels,
+    /// uploads them, and tells it that they may go. Twin of UnityRenderingExtTextureUpdateParamsV2.
+    /// </summary>
+    public static unsafe class RenderThread
+    {
+        [StructLayout(LayoutKind.Sequential)]
+        struct TextureUpdateParamsV2
+        {
+            public void* TexData;
+            public IntPtr TextureId;
+            public uint UserData;
+            public int Format;
+            public uint Width;
+            public uint Height;
+            public uint Bpp;
+        }
+
+        [UnmanagedFunctionPointer(CallingConvention.Winapi)]
+        delegate void RenderingEventAndData(int eventId, TextureUpdateParamsV2* data);
+
+        const int UpdateTextureBeginV2 = 9, UpdateTextureEndV2 = 10; // UnityRenderingExtEventType
+        const int FormatR8G8B8A8Srgb = 4; // UnityRenderingExtTextureFormat
+
+        static readonly BlockingCollection<Action> Work = new BlockingCollection<Action>();
+        static Thread _thread;
+
+        public static int Updated, LeftAlone;
+
+        public static void Run(IntPtr callback, Texture2D target, uint userData)
+        {
+            if (_thread == null)
+            {
+                _thread = new Thread(() => { foreach (var work in Work.GetConsumingEnumerable()) work(); }) { IsBackground = true };
+                _thread.Start();
+            }
+            Work.Add(() => Update(callback, target, userData));
+        }
+
+        /// <summary>Wait until everything asked for so far is done.</summary>
+        public static void Finish()
+        {
+            if (_thread == null)
+                return;
+            using (var done = new ManualResetEvent(false))
+            {
+                Work.Add(() => done.Set());
+                if (!done.WaitOne(30000))
+                    throw new TimeoutException("the render thread hangs");
+            }
+        }
+
+        static void Update(IntPtr callback, Texture2D target, uint userData)
+        {
+            var call = (RenderingEventAndData)Marshal.GetDelegateForFunctionPointer(callback, typeof(RenderingEventAndData));
+            var data = new TextureUpdateParamsV2
+            {
+                TextureId = (IntPtr)1, UserData = userData, Format = FormatR8G8B8A8Srgb,
+                Width = (uint)target.width, Height = (uint)target.height, Bpp = 4
+            };
+            call(UpdateTextureBeginV2, &data);
+            if (data.TexData != null)
+            {
+                target.UploadToGpu(data.TexData);
+                Updated++;
+            }
+            else
+            {
+                LeftAlone++;
+            }
+            call(UpdateTextureEndV2, &data);
+        }
     }
 }

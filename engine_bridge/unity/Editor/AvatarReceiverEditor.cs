@@ -58,7 +58,7 @@ namespace Bunraku.Editor
         public override string GetInfoString()
         {
             var texture = Receiver.Texture;
-            return texture == null ? "" : texture.width + " × " + texture.height;
+            return texture == null ? "" : texture.width + "x" + texture.height;
         }
 
         void DrawState()

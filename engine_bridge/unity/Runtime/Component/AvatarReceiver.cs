@@ -19,6 +19,7 @@ namespace Bunraku
         NativeClient _client;
         FrameTexture _picture;
         Surface _surface;
+        Frame _frame; // the last one taken; its pixels have been given back
         Status _status;
         long _statusAt;
         AvatarState _told = AvatarState.Lost;
@@ -104,6 +105,7 @@ namespace Bunraku
             if (_client != null)
                 _client.Dispose();
             _client = null;
+            _whyNot = null;
             _status = default(Status);
             _statusAt = 0;
         }
@@ -116,10 +118,11 @@ namespace Bunraku
                 return false;
             try
             {
-                FrameId = frame.FrameId;
                 if (_picture == null)
                     _picture = new FrameTexture();
-                return _picture.Upload(ref frame);
+                var resized = _picture.Upload(ref frame, _client.Handle, _uploadPath == AvatarUploadPath.RenderThread);
+                _frame = frame;
+                return resized;
             }
             finally
             {

@@ -222,12 +222,21 @@ namespace Bunraku
         }
 
         /// <summary>Number of the frame shown; rises within a session of the producer, a gap is a dropped frame.</summary>
-        public ulong FrameId { get; private set; }
+        public ulong FrameId
+        {
+            get { return _frame.FrameId; }
+        }
 
-        /// <summary>Number that the producer drew at its start, 0 until heard.</summary>
+        /// <summary>Number that the producer of the frame shown drew at its start.</summary>
         public ulong Session
         {
-            get { return _status.Session; }
+            get { return _frame.Session; }
+        }
+
+        /// <summary>Number of the control state that the frame shows; see <see cref="AvatarControl.LastControlId"/>.</summary>
+        public ulong ControlId
+        {
+            get { return _frame.ControlId; }
         }
 
         public AvatarLatency Latency
@@ -256,6 +265,7 @@ namespace Bunraku
                     Late = _status.Late,
                     Missed = _status.Missed,
                     Bad = _status.Bad,
+                    Reconnects = _status.Reconnects,
                     ControlsRefused = _status.ControlRefused
                 };
             }
@@ -279,6 +289,12 @@ namespace Bunraku
         internal NativeClient Client
         {
             get { return _client != null && _client.IsOpen ? _client : null; }
+        }
+
+        /// <summary>What is known of the frame shown; its pixels are gone.</summary>
+        internal Frame ShownFrame
+        {
+            get { return _frame; }
         }
 
         ClientSettings Settings

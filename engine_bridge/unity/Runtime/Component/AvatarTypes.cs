@@ -77,6 +77,8 @@ namespace Bunraku
         public ulong Missed;
         /// <summary>Messages that broke the protocol.</summary>
         public ulong Bad;
+        /// <summary>How often the connection was made anew because of them.</summary>
+        public ulong Reconnects;
         /// <summary>Control states that the producer refused.</summary>
         public ulong ControlsRefused;
     }

@@ -1,7 +1,7 @@
 using System;
 using Bunraku.Interop;
-using Unity.Collections.LowLevel.Unsafe;
 using UnityEngine;
+using UnityEngine.Rendering;
 
 namespace Bunraku
 {
@@ -10,19 +10,28 @@ namespace Bunraku
     {
         const int BytesPerPixel = 4;
 
+        CommandBuffer _update;
+        ClientHandle _updatesFrom;
+
         /// <summary>Null before the first frame.</summary>
         public Texture2D Texture { get; private set; }
 
-        /// <summary>Show a leased frame; it is not needed any more when this returns. True if the texture is a new one.</summary>
-        public bool Upload(ref Frame frame)
+        /// <summary>Show a frame that was leased from the client; it may be released when this returns. True if the
+        /// texture is a new one.</summary>
+        public bool Upload(ref Frame frame, ClientHandle client, bool onRenderThread)
         {
             var resized = Fit((int)frame.Width, (int)frame.Height);
-            Copy(ref frame);
+            // A new texture is filled here, so that nobody sees what lay in its memory.
+            if (onRenderThread && !resized)
+                UpdateOnRenderThread(client);
+            else
+                Copy(ref frame);
             return resized;
         }
 
         public void Destroy()
         {
+            Forget();
             if (Texture != null)
                 UnityEngine.Object.Destroy(Texture);
             Texture = null;
@@ -46,19 +55,34 @@ namespace Bunraku
 
         void Copy(ref Frame frame)
         {
-            var rowBytes = (int)frame.Width * BytesPerPixel;
-            if (frame.Stride == rowBytes)
-                Texture.LoadRawTextureData((IntPtr)frame.Pixels, rowBytes * (int)frame.Height);
-            else
-                CopyRows(ref frame, rowBytes);
+            var bytes = Texture.width * Texture.height * BytesPerPixel;
+            if (frame.ByteCount != (ulong)bytes)
+                throw new InvalidOperationException("a frame of " + frame.Width + "x" + frame.Height + " pixels and "
+                    + frame.ByteCount + " bytes: rows with gaps cannot be shown");
+            Texture.LoadRawTextureData((IntPtr)frame.Pixels, bytes);
             Texture.Apply(false, false);
         }
 
-        void CopyRows(ref Frame frame, int rowBytes)
+        // The render thread takes the frame that is newest when it comes to this command, which may be a newer one yet;
+        // if that has another size, it leaves the texture alone and the next Upload makes a new one.
+        void UpdateOnRenderThread(ClientHandle client)
         {
-            var to = (byte*)NativeArrayUnsafeUtility.GetUnsafePtr(Texture.GetRawTextureData<byte>());
-            for (long y = 0; y < frame.Height; y++)
-                Buffer.MemoryCopy(frame.Pixels + y * frame.Stride, to + y * rowBytes, rowBytes, rowBytes);
+            if (_update == null || _updatesFrom != client)
+            {
+                Forget();
+                _update = new CommandBuffer { name = "Bunraku" };
+                _update.IssuePluginCustomTextureUpdateV2(Native.UnityTextureCallback(), Texture, client.RegisterForUnity());
+                _updatesFrom = client;
+            }
+            Graphics.ExecuteCommandBuffer(_update);
+        }
+
+        void Forget()
+        {
+            if (_update != null)
+                _update.Release();
+            _update = null;
+            _updatesFrom = null;
         }
     }
 }

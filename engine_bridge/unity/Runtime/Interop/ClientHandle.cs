@@ -9,13 +9,27 @@ namespace Bunraku.Interop
     /// </summary>
     sealed class ClientHandle : SafeHandleZeroOrMinusOneIsInvalid
     {
+        uint _unityHandle;
+
         public ClientHandle(IntPtr client) : base(true)
         {
             SetHandle(client);
         }
 
+        /// <summary>The number by which the render thread finds this client; good until it is closed.</summary>
+        public uint RegisterForUnity()
+        {
+            if (_unityHandle == 0)
+                _unityHandle = Native.UnityRegister(this);
+            if (_unityHandle == 0)
+                throw new InvalidOperationException("too many clients upload on the render thread; use Copy");
+            return _unityHandle;
+        }
+
         protected override bool ReleaseHandle()
         {
+            if (_unityHandle != 0)
+                Native.UnityUnregister(_unityHandle);
             Native.Close(handle);
             return true;
         }

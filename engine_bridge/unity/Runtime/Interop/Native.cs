@@ -238,5 +238,14 @@ namespace Bunraku.Interop
         [DllImport(Library, EntryPoint = "bunraku_read_key_file", CallingConvention = CallingConvention.Cdecl)]
         public static extern int ReadKeyFile(
             byte* path, byte* serverKey, byte* publicKey, byte* secretKey, byte* why, UIntPtr whyBytes);
+
+        [DllImport(Library, EntryPoint = "bunraku_unity_texture_callback", CallingConvention = CallingConvention.Cdecl)]
+        public static extern IntPtr UnityTextureCallback();
+
+        [DllImport(Library, EntryPoint = "bunraku_unity_register", CallingConvention = CallingConvention.Cdecl)]
+        public static extern uint UnityRegister(ClientHandle client);
+
+        [DllImport(Library, EntryPoint = "bunraku_unity_unregister", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int UnityUnregister(uint unityHandle);
     }
 }

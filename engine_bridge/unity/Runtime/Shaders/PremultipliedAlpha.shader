@@ -31,7 +31,7 @@ Shader "Bunraku/Premultiplied Alpha"
                 UNITY_VERTEX_INPUT_INSTANCE_ID
             };
 
-            struct Point
+            struct Fragment
             {
                 float4 position : SV_POSITION;
                 float2 uv : TEXCOORD0;
@@ -42,9 +42,9 @@ Shader "Bunraku/Premultiplied Alpha"
             float4 _MainTex_ST;
             fixed4 _Color;
 
-            Point Project(Corner corner)
+            Fragment Project(Corner corner)
             {
-                Point result;
+                Fragment result;
                 UNITY_SETUP_INSTANCE_ID(corner);
                 UNITY_INITIALIZE_VERTEX_OUTPUT_STEREO(result);
                 result.position = UnityObjectToClipPos(corner.position);
@@ -52,7 +52,7 @@ Shader "Bunraku/Premultiplied Alpha"
                 return result;
             }
 
-            fixed4 Shade(Point at) : SV_Target
+            fixed4 Shade(Fragment at) : SV_Target
             {
                 return tex2D(_MainTex, at.uv) * fixed4(_Color.rgb * _Color.a, _Color.a);
             }

@@ -30,7 +30,7 @@ Shader "Bunraku/Straight Alpha"
                 UNITY_VERTEX_INPUT_INSTANCE_ID
             };
 
-            struct Point
+            struct Fragment
             {
                 float4 position : SV_POSITION;
                 float2 uv : TEXCOORD0;
@@ -41,9 +41,9 @@ Shader "Bunraku/Straight Alpha"
             float4 _MainTex_ST;
             fixed4 _Color;
 
-            Point Project(Corner corner)
+            Fragment Project(Corner corner)
             {
-                Point result;
+                Fragment result;
                 UNITY_SETUP_INSTANCE_ID(corner);
                 UNITY_INITIALIZE_VERTEX_OUTPUT_STEREO(result);
                 result.position = UnityObjectToClipPos(corner.position);
@@ -51,7 +51,7 @@ Shader "Bunraku/Straight Alpha"
                 return result;
             }
 
-            fixed4 Shade(Point at) : SV_Target
+            fixed4 Shade(Fragment at) : SV_Target
             {
                 return tex2D(_MainTex, at.uv) * _Color;
             }
