@@ -316,14 +316,14 @@ def test_silence_is_noticed_and_fades_the_picture(game: Game) -> None:
         game.ask("open", f"Endpoint={producer.endpoint}", "WhenSilent=Fade", "FadeSeconds=0.2")
         assert float(tick_until(game, live)["opacity"]) == 1
         producer.silent.set()
-        report = tick_until(game, lambda report: report["state"] == "Stale" and float(report["opacity"]) == 0)
-        assert (report["canvas_alpha"], report["quad_alpha"]) == ("0", "0")
+        report = tick_until(game, lambda report: report["state"] == "Stale" and report["canvas_alpha"] == "0")
+        assert report["quad_alpha"] == "0"
         producer.silent.clear()
         report = tick_until(game, lambda report: report["state"] == "Live" and report["canvas_alpha"] == "1")
         assert report["quad_alpha"] == "1"
 
 
-def test_ten_thousand_updates_collect_no_garbage(game: Game) -> None:
+def test_ten_thousand_updates_make_no_garbage(game: Game) -> None:
     with Producer(fps=250) as producer:
         game.ask("open", f"Endpoint={producer.endpoint}")
         tick_until(game, live)
@@ -332,7 +332,7 @@ def test_ten_thousand_updates_collect_no_garbage(game: Game) -> None:
         result = game.ask("flow", 10_000)
         assert int(result["shown"]) > 200
         assert int(result["sent"]) > 200
-        assert result["collections"] == "0"
+        assert (result["allocated"], result["collections"]) == ("0", "0")
         assert game.ask("report")["said"] == ""
 
 

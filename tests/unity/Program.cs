@@ -217,6 +217,7 @@ namespace Bunraku.Tests
             var shown = _receiver.Counts.Shown;
             var sent = _control.LastControlId;
             var collections = GC.CollectionCount(0);
+            var allocated = GC.GetAllocatedBytesForCurrentThread();
             for (var i = 0; i < ticks; i++)
             {
                 _player.position = new Vector3(i % 100 * 0.02f - 1, 0, -2);
@@ -224,10 +225,11 @@ namespace Bunraku.Tests
                 if (i % 4 == 0)
                     Thread.Sleep(1);
             }
+            allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
             collections = GC.CollectionCount(0) - collections;
             Thread.Sleep(150);
             Tick(1, 0);
-            return "collections=" + collections + "\nshown=" + (_receiver.Counts.Shown - shown) +
+            return "collections=" + collections + "\nallocated=" + allocated + "\nshown=" + (_receiver.Counts.Shown - shown) +
                 "\nsent=" + (_control.LastControlId - sent) + "\n";
         }
 
