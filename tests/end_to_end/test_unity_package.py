@@ -267,6 +267,30 @@ def test_texture_holds_exactly_the_bytes_that_were_sent(game: Game) -> None:
         assert report["said"] == ""
 
 
+@pytest.mark.parametrize("encoding", ["Raw", "Lz4", "SharedMemory"])
+def test_every_lossless_encoding_brings_the_same_bytes(game: Game, encoding: str) -> None:
+    with Producer() as producer:
+        game.ask("open", f"Endpoint={producer.endpoint}", f"Encoding={encoding}")
+        tick_until(game, has("frame.encoding", encoding))
+        for size in ((64, 48), (33, 21)):
+            producer.size = size
+            report = tick_until(game, has("size", f"{size[0]}x{size[1]}"))
+            assert report["sha256"] == producer.hashes[int(report["session"]), int(report["frame_id"])]
+
+
+def test_jpeg_keeps_alpha_exactly(game: Game, tmp_path: Path) -> None:
+    if "jpeg" not in game.ask("library")["version"]:
+        pytest.skip("this build of the library has no jpeg")
+    with Producer() as producer:
+        game.ask("open", f"Endpoint={producer.endpoint}", "Encoding=Jpeg")
+        report = tick_until(game, has("frame.encoding", "Jpeg"))
+        game.ask("save", tmp_path / "picture.bin")
+        shown = np.fromfile(tmp_path / "picture.bin", np.uint8).reshape(48, 64, 4)
+        sent = producer.pixels[int(report["session"]), int(report["frame_id"])]
+        assert (shown[..., 3] == sent[..., 3]).all()
+        assert (shown[..., :3] != sent[..., :3]).any()
+
+
 def test_upright_texture_is_turned_over_by_the_native_side(game: Game) -> None:
     with Producer() as producer:
         game.ask("open", f"Endpoint={producer.endpoint}", "Upright=true")
@@ -685,7 +709,7 @@ def test_hundred_thousand_mutated_messages_do_no_harm(game: Game) -> None:
     generator = random.Random(17)
     noise = np.random.default_rng(17)
     heartbeat = encode_heartbeat(
-        Heartbeat("aki", new_session(), 7, 7, LiveStats(provider="noise"), "", Provenance(), 1)
+        Heartbeat("aki", new_session(), 7, 7, LiveStats(provider="noise"), provenance=Provenance(), unix_offset_ns=1)
     )
     with Wire() as wire:
         game.ask("open", f"Endpoint={wire.endpoint}", "Stream=aki", "Encoding=Raw")
@@ -698,7 +722,7 @@ def test_hundred_thousand_mutated_messages_do_no_harm(game: Game) -> None:
                     whole = (
                         frame_of(noise.integers(0, 256, (2, 3, 4), np.uint8)) if generator.random() < 0.8 else heartbeat
                     )
-                    wire.send(mutated(generator, list(whole)))
+                    wire.send(mutated(generator, [bytes(part) for part in whole]))
             last = noise.integers(0, 256, (9, 7, 4), np.uint8)
             wire.send(frame_of(last))
             tick_until(game, has("sha256", hashlib.sha256(last.tobytes()).hexdigest()))

@@ -250,6 +250,7 @@ namespace Bunraku.Tests
             say("frame.ses", frame.Session);
             say("frame.w", frame.Width);
             say("frame.h", frame.Height);
+            say("frame.encoding", (AvatarEncoding)frame.Encoding);
             say("frame.tc", frame.CaptureNs);
             say("frame.tr", frame.RenderStartNs);
             say("frame.tp", frame.PublishNs);
