@@ -335,6 +335,18 @@ def test_producer_that_is_started_again_is_shown_again(game: Game) -> None:
         ]  # fmt: skip
 
 
+def test_nothing_is_seen_before_the_first_frame(game: Game) -> None:
+    with Producer() as producer:
+        producer.silent.set()
+        game.ask("open", f"Endpoint={producer.endpoint}")
+        game.ask("tick", 5, 1)
+        report = game.ask("report")
+        assert (report["canvas_alpha"], report["quad_alpha"]) == ("0", "0")
+        producer.silent.clear()
+        report = tick_until(game, live)
+        assert (report["canvas_alpha"], report["quad_alpha"]) == ("1", "1")
+
+
 def test_silence_is_noticed_and_fades_the_picture(game: Game) -> None:
     with Producer() as producer:
         game.ask("open", f"Endpoint={producer.endpoint}", "WhenSilent=Fade", "FadeSeconds=0.2")

@@ -275,6 +275,9 @@ namespace Bunraku.Tests
 
         void SayPicture(Action<string, object> say)
         {
+            object color;
+            say("quad_alpha", _quad.Overrides.TryGetValue(Shader.PropertyToID("_Color"), out color) ? ((Color)color).a : 1);
+            say("canvas_alpha", _image.canvasRenderer.Alpha);
             var texture = _receiver.Texture;
             if (texture == null)
                 return;
@@ -292,12 +295,9 @@ namespace Bunraku.Tests
                 var st = (Vector4)tiling;
                 say("tiling", st.x + " " + st.y + " " + st.z + " " + st.w);
             }
-            object color;
-            say("quad_alpha", _quad.Overrides.TryGetValue(Shader.PropertyToID("_Color"), out color) ? ((Color)color).a : 1);
             say("on_canvas", ReferenceEquals(_image.texture, texture));
             var uv = _image.uvRect;
             say("uv", uv.x + " " + uv.y + " " + uv.width + " " + uv.height);
-            say("canvas_alpha", _image.canvasRenderer.Alpha);
         }
     }
 

@@ -9,6 +9,7 @@ namespace Bunraku.Editor
     sealed class AvatarReceiverEditor : UnityEditor.Editor
     {
         string _library;
+        string _libraryMissing;
 
         AvatarReceiver Receiver
         {
@@ -18,13 +19,14 @@ namespace Bunraku.Editor
         void OnEnable()
         {
             _library = Library.Describe();
+            _libraryMissing = Library.WhyNot();
         }
 
         public override void OnInspectorGUI()
         {
             DrawDefaultInspector();
             EditorGUILayout.Space();
-            var why = Library.WhyNot() ?? Receiver.WhyNot ?? Hint();
+            var why = _libraryMissing ?? Receiver.WhyNot ?? Hint();
             if (why != null)
                 EditorGUILayout.HelpBox(why, Receiver.State == AvatarState.Live ? MessageType.Info : MessageType.Warning);
             if (Application.isPlaying)

@@ -158,7 +158,7 @@ namespace Bunraku
                 Clients[Clients.Count - 1].Dispose();
         }
 
-        // Without a domain reload statics outlive play mode.
+        // Without a domain reload static fields outlive play mode.
         [RuntimeInitializeOnLoadMethod(RuntimeInitializeLoadType.SubsystemRegistration)]
         static void StartAfresh()
         {

@@ -26,10 +26,12 @@ namespace Bunraku
             _colorId = Shader.PropertyToID(colorProperty);
         }
 
-        /// <summary>Show the texture; `upright`: its row 0 is the lowest, as Unity has it.</summary>
+        /// <summary>Show the texture, nothing if it is null; `upright`: its row 0 is the lowest, as Unity has it.</summary>
         public void Show(Texture texture, float opacity, bool upright)
         {
-            if (texture == null || (texture == _shown && opacity == _opacity))
+            if (texture == null)
+                opacity = 0;
+            if (texture == _shown && opacity == _opacity)
                 return;
             var fading = opacity != 1 || _opacity != 1;
             _shown = texture;
@@ -43,7 +45,8 @@ namespace Bunraku
         void ShowOnRenderer(bool upright, bool fading)
         {
             _renderer.GetPropertyBlock(_block); // others may have put something there, too
-            _block.SetTexture(_textureId, _shown);
+            if (_shown != null)
+                _block.SetTexture(_textureId, _shown);
             _block.SetVector(_tilingId, upright ? new Vector4(1, 1, 0, 0) : new Vector4(1, -1, 0, 1));
             var material = _renderer.sharedMaterial;
             if (fading && material != null && material.HasProperty(_colorId))
