@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "bunraku/client.h"
+#include "NativeClient.h"
 
 namespace bunraku::core {
 

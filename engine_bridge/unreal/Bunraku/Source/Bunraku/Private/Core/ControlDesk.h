@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bunraku/client.h"
+#include "NativeClient.h"
 
 namespace bunraku::core {
 
