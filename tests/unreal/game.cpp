@@ -9,6 +9,7 @@
  *     unmix, psi X, calibrate, look X Y Z, head PITCH YAW ROLL, unlook, stop
  *     open, close, last        the receiver's functions
  *     hold, resume             the render thread
+ *     headless                 textures have no resource from now on, as on a dedicated server
  *     destroy, gc, clear       the actor; one pass of the garbage collector; forget the actor
  *     report, statistics, takes
  *     quit                     shut the module down and end
@@ -46,6 +47,14 @@ void __real_bunraku_close(bunraku_client*);
 int32_t __real_bunraku_acquire(bunraku_client*, bunraku_frame*);
 int32_t __real_bunraku_release(bunraku_client*, uint32_t);
 int32_t __real_bunraku_send_control(bunraku_client*, const bunraku_control_state*, uint64_t*);
+uint32_t __real_bunraku_abi_version(void);
+
+// The library's own, or what the environment's STUB_ABI_VERSION claims.
+uint32_t __wrap_bunraku_abi_version(void)
+{
+    const char* const Claimed = std::getenv("STUB_ABI_VERSION");
+    return Claimed == nullptr ? __real_bunraku_abi_version() : static_cast<uint32_t>(std::atoi(Claimed));
+}
 
 int32_t __wrap_bunraku_open(const bunraku_options* Options, bunraku_client** Client, char* Why, size_t WhyBytes)
 {
@@ -251,6 +260,7 @@ public:
         else if (Verb == "last") Receiver->RequestLastFrame();
         else if (Verb == "hold") { stub::PauseRenderThread(); bHeld = true; }
         else if (Verb == "resume") { stub::ResumeRenderThread(); FlushRenderingCommands(); bHeld = false; }
+        else if (Verb == "headless") stub::bCanEverRender = false;
         else if (Verb == "destroy") { std::printf("{\"destroyed_ms\": %f}\n", Measured([this] { Actor->StubDestroy(); })); }
         else if (Verb == "gc") std::printf("{\"waiting\": %d}\n", stub::CollectGarbage());
         else if (Verb == "clear") Clear();
