@@ -10,6 +10,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -359,21 +361,25 @@ def game_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def playing(program: Path, **environment: str) -> Iterator[Game]:
+    """Start the game; what it says to stderr, the sanitizers' words above all, is shown with a failure."""
     laid_over = {"STUB_PLUGIN_DIR": str(program.parent / "Plugin"), "ASAN_OPTIONS": "detect_leaks=1", **environment}
-    process = subprocess.Popen(
-        [program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **laid_over},
-    )
-    try:
-        yield Game(process)
-    finally:
-        process.kill()
-        _, errors = process.communicate()
-        print(errors)  # noqa: T201  pytest shows it with a failure
+    # A file and not a pipe: nobody reads it while the game runs, and a full pipe would stop the game.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        process = subprocess.Popen(
+            [program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **laid_over},
+        )
+        try:
+            yield Game(process)
+        finally:
+            process.kill()
+            process.communicate()
+            errors.seek(0)
+            sys.stderr.write(errors.read())
 
 
 def is_live(said: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@
  *     open, close, last        the receiver's functions
  *     hold, resume             the render thread
  *     headless                 textures have no resource from now on, as on a dedicated server
- *     destroy, gc, clear       the actor; one pass of the garbage collector; forget the actor
+ *     destroy, gc, clear       the actor; one run of the garbage collector; forget the actor
  *     report, statistics, takes
  *     quit                     shut the module down and end
  */
@@ -384,7 +384,7 @@ int main()
         Game.End();
     }
     // As the engine does at its end: collect until nothing waits any more.
-    for (int Pass = 0; Pass < 1000 && stub::CollectGarbage() > 0; ++Pass)
+    for (int Run = 0; Run < 1000 && stub::CollectGarbage() > 0; ++Run)
     {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

@@ -298,8 +298,8 @@ namespace stub
 // Null if the object with this serial is gone or about to go.
 UObject* FindObject(uint64 Serial);
 
-// One pass of the garbage collector: destroys, in the engine's steps, what nothing refers to. Objects that are not
-// ready yet wait for the next pass. Returns how many wait.
+// One run of the garbage collector: destroys, in the engine's steps, what nothing refers to. Objects that are not
+// ready yet wait for the next run. Returns how many wait.
 int CollectGarbage();
 }
 

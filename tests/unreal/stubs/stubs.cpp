@@ -158,31 +158,38 @@ UObject* stub::FindObject(uint64 Serial)
 
 int stub::CollectGarbage()
 {
-    const auto Copied = Alive;
-    for (const auto& [Serial, Object] : Copied)
-    {
-        const bool bReachable = Object->bRooted || Object->StubReferences > 0;
-        if (!Object->bBeginDestroyCalled && (Object->bGarbage || !bReachable))
-        {
-            Object->BeginDestroy();
-            Check(Object->bBeginDestroyCalled, "a BeginDestroy that does not call its Super");
-        }
-    }
     int Waiting = 0;
-    for (const auto& [Serial, Object] : Copied)
+    // What is deleted may have been the last to refer to others.
+    for (bool bDeleted = true; bDeleted;)
     {
-        if (!Object->bBeginDestroyCalled)
+        bDeleted = false;
+        Waiting = 0;
+        const auto Copied = Alive;
+        for (const auto& [Serial, Object] : Copied)
         {
-            continue;
+            const bool bReachable = Object->bRooted || Object->StubReferences > 0;
+            if (!Object->bBeginDestroyCalled && (Object->bGarbage || !bReachable))
+            {
+                Object->BeginDestroy();
+                Check(Object->bBeginDestroyCalled, "a BeginDestroy that does not call its Super");
+            }
         }
-        if (Object->StubReferences > 0 || !Object->IsReadyForFinishDestroy())
+        for (const auto& [Serial, Object] : Copied)
         {
-            ++Waiting;
-            continue;
+            if (!Object->bBeginDestroyCalled)
+            {
+                continue;
+            }
+            if (Object->StubReferences > 0 || !Object->IsReadyForFinishDestroy())
+            {
+                ++Waiting;
+                continue;
+            }
+            Object->FinishDestroy();
+            Check(Object->bFinishDestroyCalled, "a FinishDestroy that does not call its Super");
+            delete Object;
+            bDeleted = true;
         }
-        Object->FinishDestroy();
-        Check(Object->bFinishDestroyCalled, "a FinishDestroy that does not call its Super");
-        delete Object;
     }
     return Waiting;
 }
