@@ -6,6 +6,7 @@ in docs/unreal.md.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -479,6 +480,10 @@ def test_closed_and_opened_again_with_updates_in_flight(game_program: Path) -> N
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
         game.run_until(is_picture)
+        game.ask("set jawOpen 0.5", "taken")
+        game.run(0.1)
+        producer.wait_for_state(lambda state: state.controls == {"jawOpen": 0.5})
+        told = len(producer.states)
         game.tell("hold")
         game.run(0.3)
         game.tell("close")
@@ -489,6 +494,30 @@ def test_closed_and_opened_again_with_updates_in_flight(game_program: Path) -> N
         assert all(said["hash"] == producer.hashes[said["frame"]][1] for said in pictures)
         report = game.report()
         assert (report["clients"], report["leases"]) == (1, 0)
+        # The new client is a stranger to the producer and tells everything again.
+        deadline = time.monotonic() + PATIENCE_S
+        while len(producer.states) == told and time.monotonic() < deadline:
+            game.run(0.1)
+        assert producer.states[told].controls == {"jawOpen": 0.5}
+        assert game.quit() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize(("encoding", "in_use"), [(0, 4), (1, 1), (2, 2), (3, 3), (4, 4)])
+def test_pictures_travel_as_chosen(encoding: int, in_use: int, game_program: Path) -> None:
+    """Numbers are those of EBunrakuEncoding: automatic, raw, lz4, jpeg, shared memory."""
+    if "shared_memory" not in inspect.signature(Publisher).parameters:
+        pytest.skip("this publisher sends raw pictures only")
+    with producing() as producer, playing(game_program) as game:
+        game.ask(f"spawn endpoint={producer.frames} encoding={encoding}", "spawned")
+        deadline = time.monotonic() + PATIENCE_S
+        while game.ask("statistics", "encoding")["encoding"] != in_use and time.monotonic() < deadline:
+            game.run(0.2)
+        assert game.ask("statistics", "encoding")["encoding"] == in_use
+        game.run(0.3)  # frames of the encoding before may still be on their way
+        pictures = game.run(0.5)
+        assert pictures
+        if in_use != 3:
+            assert all(said["hash"] == producer.hashes[said["frame"]][1] for said in pictures)
         assert game.quit() == NOTHING_LEFT
 
 

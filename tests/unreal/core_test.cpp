@@ -222,6 +222,26 @@ void finishing_twice_is_harmless() {
     EXPECT(pixels_are_its_own(second->frame()));
 }
 
+void two_threads_may_finish_the_same_upload() {
+    for (int round = 0; round < 200; ++round) {
+        FrameUploads uploads(open_client(), 2);
+        publish();
+        const auto upload = uploads.next();
+        std::atomic<int> ready{0};
+        const auto finish = [&upload, &ready] {
+            ++ready;
+            while (ready.load() < 2) {
+                std::this_thread::yield();
+            }
+            upload->finish();
+        };
+        std::thread other(finish);
+        finish();
+        other.join();
+        EXPECT(uploads.in_flight() == 0 && stand_in::leases() == 0 && stand_in::misuses() == 0);
+    }
+}
+
 void the_last_upload_closes_the_client() {
     auto uploads = std::make_unique<FrameUploads>(open_client(), 3);
     publish();
@@ -595,6 +615,7 @@ const Test kTests[] = {
     TEST(the_number_of_textures_is_brought_into_range),
     TEST(a_dropped_upload_gives_its_lease_back),
     TEST(finishing_twice_is_harmless),
+    TEST(two_threads_may_finish_the_same_upload),
     TEST(the_last_upload_closes_the_client),
     TEST(a_receiver_with_nothing_under_way_closes_its_client_at_once),
     TEST(receivers_come_and_go_while_the_render_thread_lags),

@@ -340,8 +340,8 @@ private:
         const FBunrakuStatistics S = Receiver->GetStatistics();
         std::printf("{\"received\": %" PRId64 ", \"shown\": %" PRId64 ", \"skipped\": %" PRId64 ", \"deferred\": %" PRId64 ", \"bad\": %" PRId64
                     ", \"refused\": %" PRId64 ", \"arrival_ms\": %f, \"taken_ms\": %f, \"motion_to_photon_ms\": %f, \"fps\": %f"
-                    ", \"stream\": %s, \"provider\": %s, \"ai\": %s, \"source\": %s, \"error\": %s}\n",
-            S.Received, S.Shown, S.Skipped, S.Deferred, S.Bad, S.Refused, S.ArrivalAgeMs, S.TakenAgeMs, S.MotionToPhotonMs, S.ProducerFps,
+                    ", \"encoding\": %d, \"stream\": %s, \"provider\": %s, \"ai\": %s, \"source\": %s, \"error\": %s}\n",
+            S.Received, S.Shown, S.Skipped, S.Deferred, S.Bad, S.Refused, S.ArrivalAgeMs, S.TakenAgeMs, S.MotionToPhotonMs, S.ProducerFps, static_cast<int>(S.Encoding),
             Quoted(S.Stream).c_str(), Quoted(S.Provider).c_str(), S.bMadeByAI ? "true" : "false", Quoted(S.Source).c_str(), Quoted(S.LastError).c_str());
     }
 

@@ -26,23 +26,40 @@ namespace
 constexpr double SecondsBetweenLooksAtState = 0.1;
 constexpr uint32 BytesPerPixel = 4;
 
+// What a producer does not offer, the native client replaces by raw, which every producer has.
 uint32 EncodingBits(EBunrakuEncoding Encoding)
 {
-    // Raw beside what was chosen: every producer has it, so the character never goes dark for want of an encoding.
     switch (Encoding)
     {
     case EBunrakuEncoding::Raw:
         return BUNRAKU_RAW;
     case EBunrakuEncoding::Lz4:
-        return BUNRAKU_LZ4 | BUNRAKU_RAW;
+        return BUNRAKU_LZ4;
     case EBunrakuEncoding::Jpeg:
-        return BUNRAKU_JPEG | BUNRAKU_RAW;
+        return BUNRAKU_JPEG;
     case EBunrakuEncoding::SharedMemory:
-        return BUNRAKU_SHM | BUNRAKU_RAW;
+        return BUNRAKU_SHM;
     case EBunrakuEncoding::Automatic:
         break;
     }
     return 0;
+}
+
+EBunrakuEncoding EncodingOf(uint32 Bit)
+{
+    switch (Bit)
+    {
+    case BUNRAKU_RAW:
+        return EBunrakuEncoding::Raw;
+    case BUNRAKU_LZ4:
+        return EBunrakuEncoding::Lz4;
+    case BUNRAKU_JPEG:
+        return EBunrakuEncoding::Jpeg;
+    case BUNRAKU_SHM:
+        return EBunrakuEncoding::SharedMemory;
+    default:
+        return EBunrakuEncoding::Automatic;
+    }
 }
 
 EPixelFormat TextureFormat(EBunrakuPixelFormat Format)
@@ -274,6 +291,7 @@ FBunrakuStatistics UBunrakuReceiverComponent::GetStatistics() const
     Statistics.Refused = static_cast<int64>(Status.control_refused);
     Statistics.Stream = UTF8_TO_TCHAR(Status.stream);
     Statistics.Provider = UTF8_TO_TCHAR(Status.provider);
+    Statistics.Encoding = EncodingOf(Status.encoding);
     Statistics.bMadeByAI = Status.made_by_ai != 0;
     Statistics.Source = UTF8_TO_TCHAR(Status.source);
     Statistics.LastError = UTF8_TO_TCHAR(Status.last_error);

@@ -19,7 +19,7 @@ enum class EBunrakuState : uint8
     Incompatible,
 };
 
-/** How pictures may travel. */
+/** How pictures may travel; where a producer does not offer what was chosen, they come raw. */
 UENUM(BlueprintType)
 enum class EBunrakuEncoding : uint8
 {
@@ -128,6 +128,10 @@ struct BUNRAKU_API FBunrakuStatistics
     /** Engine that draws, for example "onnxruntime/CPU fp32". */
     UPROPERTY(BlueprintReadOnly, Category = "Bunraku")
     FString Provider;
+
+    /** How the pictures travel now. */
+    UPROPERTY(BlueprintReadOnly, Category = "Bunraku")
+    EBunrakuEncoding Encoding = EBunrakuEncoding::Automatic;
 
     /** True if the producer says that a neural network draws the pictures. */
     UPROPERTY(BlueprintReadOnly, Category = "Bunraku")
