@@ -53,7 +53,9 @@ def native_library() -> Path:
 
 def run_tool(command: Iterable[str | Path]) -> None:
     """Run a compiler; what it says becomes the failure."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=COMPILE_S)
+    done = subprocess.run(
+        [str(word) for word in command], check=False, capture_output=True, text=True, timeout=COMPILE_S
+    )
     assert done.returncode == 0, done.stderr or done.stdout
 
 
@@ -88,7 +90,7 @@ def reflected_headers() -> list[Path]:
 def write_generated_headers(out: Path, headers: list[Path]) -> subprocess.CompletedProcess[str]:
     """Run the stand-in for Unreal's header tool."""
     command = [sys.executable, str(HERE / "header_tool.py"), str(out), *map(str, headers)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_S)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=COMPILE_S)
 
 
 def game_program(out: Path, library: Path) -> Path:

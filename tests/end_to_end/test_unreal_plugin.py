@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ BGRA = [2, 1, 0, 3]
 @pytest.mark.parametrize("sanitizer", [ADDRESS, THREAD], ids=["address_and_undefined", "thread"])
 def test_core_keeps_its_promises(sanitizer: list[str], tmp_path: Path) -> None:
     program = unreal_build.core_program(tmp_path / "core_test", sanitizer)
-    done = subprocess.run([program], capture_output=True, text=True, timeout=PATIENCE_S * 4)
+    done = subprocess.run([program], check=False, capture_output=True, text=True, timeout=PATIENCE_S * 4)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > 20
 
@@ -94,27 +95,24 @@ def test_header_tool_takes_all_headers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "why"),
     [
-        ('#include "BunrakuTypes.h"\n#include "BunrakuControlComponent.generated.h"', "", "the last include must be"),
+        ('#include "BunrakuControlComponent.generated.h"', "", "the last include must be"),
         ("float MaxLookYaw", "std::string MaxLookYaw", "reflection does not know the type std::string"),
         ("bool SetSeed(int64 Seed)", "bool SetSeed(uint64_t Seed)", "reflection does not know the type uint64_t"),
         ("class BUNRAKU_API UBunrakuControl", "class UBunrakuControl", "is not exported"),
-        ("    void Calibrate();", "private:\n    void Calibrate();", None),
-        ('UFUNCTION(BlueprintCallable, Category = "Bunraku")\n    void Calibrate', "UFUNCTION(BlueprintCallable)\n    void Calibrate", "Calibrate needs a Category"),
+        ("    /** Take the present", "private:\n    /** Take the present", "Calibrate is shown to Blueprints"),
+        ('Callable, Category = "Bunraku")\n    void Cal', "Callable)\n    void Cal", "Calibrate needs a Category"),
         ("TObjectPtr<USceneComponent> Eyes", "USceneComponent* Eyes", "Eyes: hold objects as TObjectPtr"),
     ],
-)  # fmt: skip
-def test_header_tool_sees_mistakes(right: str, wrong: str, why: str | None, tmp_path: Path) -> None:
+)
+def test_header_tool_sees_mistakes(right: str, wrong: str, why: str, tmp_path: Path) -> None:
     header = MODULE / "Public" / "BunrakuControlComponent.h"
     text = header.read_text(encoding="utf-8")
     assert right in text
     spoilt = tmp_path / header.name
     spoilt.write_text(text.replace(right, wrong, 1), encoding="utf-8")
     done = unreal_build.write_generated_headers(tmp_path / "out", [spoilt])
-    if why is None:
-        assert done.returncode == 1
-    else:
-        assert done.returncode == 1
-        assert why in done.stderr
+    assert done.returncode == 1
+    assert why in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +130,7 @@ def build_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask_rules(build_tool: Path, plugin: Path, platform: str, module: str) -> tuple[int, dict[str, list[str]]]:
     """What the rules of a module ask for on a platform, by list."""
     command = ["mono", str(build_tool), str(plugin), platform, module]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
     answer: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         name, _, item = line.partition("=")
@@ -200,7 +198,13 @@ def test_rules_find_the_headers_of_the_repository(build_tool: Path, copied_plugi
     assert (code, client["include"]) == (0, [str(native.parent)])
 
 
-@pytest.mark.parametrize("missing", ["Source/ThirdParty/BunrakuClient/include/bunraku/speech.hpp", "Binaries/ThirdParty/BunrakuClient/Win64/bunraku_client.dll"])  # fmt: skip
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "Source/ThirdParty/BunrakuClient/include/bunraku/speech.hpp",
+        "Binaries/ThirdParty/BunrakuClient/Win64/bunraku_client.dll",
+    ],
+)
 def test_rules_say_which_file_is_missing(missing: str, build_tool: Path, copied_plugin: Path) -> None:
     (copied_plugin / missing).unlink()
     code, answer = ask_rules(build_tool, copied_plugin, "Win64", "BunrakuClient")
@@ -432,7 +436,7 @@ def test_pictures_go_round_the_textures(textures: int, game_program: Path) -> No
         shown = [picture["texture"] for picture in pictures]
         assert len(set(shown)) == textures
         if textures > 1:
-            assert all(before != after for before, after in zip(shown, shown[1:], strict=False))
+            assert all(before != after for before, after in pairwise(shown))
         assert game.report()["textures"] == textures
         assert game.quit() == NOTHING_LEFT
 
@@ -544,7 +548,8 @@ def test_all_controls_reach_the_character(game_program: Path) -> None:
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
         game.run_until(is_picture)
-        for command in ("set jawOpen 0.25", "identity Neko", "mixseed 7 0.5", "psi 0.75", "expression happy", "head 10 -20 5"):
+        wishes = ["set jawOpen 0.25", "identity Neko", "mixseed 7 0.5", "psi 0.75", "expression happy", "head 10 -20 5"]
+        for command in wishes:
             assert game.ask(command, "taken")["taken"], command
         game.tell("calibrate")
         game.run(0.2)
@@ -636,7 +641,7 @@ def test_stopping_in_the_middle_of_a_line_lets_go_of_the_mouth(game_program: Pat
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
         game.run_until(is_picture)
-        game.tell("say aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+        game.tell(f"say {'a' * 99}")
         game.run(0.5)
         producer.wait_for_state(lambda state: state.controls.get("aa", 0) > 0.9)
         assert game.report()["speaking"] is True

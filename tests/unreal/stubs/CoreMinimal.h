@@ -35,6 +35,14 @@ using TFunction = std::function<Signature>;
 #define PLATFORM_WINDOWS 0
 #define PLATFORM_MAC 0
 
+// Macros of Unreal's whose short names other code must not use.
+#define check(Expression) stub::Check(static_cast<bool>(Expression), #Expression)
+#define verify(Expression) stub::Check(static_cast<bool>(Expression), #Expression)
+#define ensure(Expression) (static_cast<bool>(Expression))
+#define PI (3.1415926535897932f)
+#define INDEX_NONE (-1)
+#define FORCEINLINE inline
+
 // What Unreal's header tool reads. GENERATED_BODY becomes what tests/unreal/header_tool.py wrote for that line.
 #define UCLASS(...)
 #define USTRUCT(...)
