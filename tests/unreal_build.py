@@ -93,15 +93,15 @@ def write_generated_headers(out: Path, headers: list[Path]) -> subprocess.Comple
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=COMPILE_S)
 
 
-def game_program(out: Path, library: Path) -> Path:
-    """Plugin, example and stand-in for Unreal in one program, on the real native client; with ASan and UBSan."""
+def game_program(out: Path, library: Path, sanitizer: list[str]) -> Path:
+    """Plugin, example and stand-in for Unreal in one program, on the real native client."""
     if not (NATIVE_HEADERS / "bunraku" / "speech.hpp").is_file():
         pytest.skip("bunraku/speech.hpp is not in this checkout")
     generated = out.with_name("generated")
     done = write_generated_headers(generated, reflected_headers())
     assert done.returncode == 0, done.stderr
     folders = [NATIVE_HEADERS, HERE / "stubs", generated, MODULE / "Public", MODULE / "Private", EXAMPLE]
-    flags = [*WARNINGS, *ADDRESS, *(f"-I{folder}" for folder in folders)]
+    flags = [*WARNINGS, *sanitizer, *(f"-I{folder}" for folder in folders)]
     # As Unreal's build tool does for each module.
     flags += ['-DBUNRAKU_API=__attribute__((visibility("default")))', "-DMYGAME_API="]
     sources = [*sorted((MODULE / "Private").glob("**/*.cpp")), *sorted(EXAMPLE.glob("*.cpp"))]

@@ -353,15 +353,19 @@ class Game:
         return ended
 
 
-@pytest.fixture(scope="module")
-def game_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build_game(folder: Path, sanitizer: list[str]) -> Path:
     """The game on the real native client, which lies where the plugin looks for it."""
     library = unreal_build.native_library()
-    folder = tmp_path_factory.mktemp("game")
     beside = folder / "Plugin" / "Binaries" / "ThirdParty" / "BunrakuClient" / "Linux"
     beside.mkdir(parents=True)
     (beside / "libbunraku_client.so").symlink_to(library)
-    return unreal_build.game_program(folder / "game", library)
+    return unreal_build.game_program(folder / "game", library, sanitizer)
+
+
+@pytest.fixture(scope="module")
+def game_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The game with AddressSanitizer, UBSan and leak check."""
+    return build_game(tmp_path_factory.mktemp("game"), ADDRESS)
 
 
 @contextmanager
@@ -480,6 +484,20 @@ def test_destroyed_with_updates_in_flight(game_program: Path) -> None:
         assert game.quit() == NOTHING_LEFT
 
 
+def test_game_thread_and_render_thread_do_not_race(tmp_path: Path) -> None:
+    program = build_game(tmp_path, THREAD)
+    # Both are built without ThreadSanitizer, which therefore cannot see how they synchronize.
+    suppressions = tmp_path / "suppressions.txt"
+    suppressions.write_text("race:libzmq.so\nrace:libbunraku_client.so\n", encoding="utf-8")
+    with producing() as producer, playing(program, TSAN_OPTIONS=f"suppressions={suppressions}") as game:
+        for _ in range(3):
+            game.ask(f"spawn endpoint={producer.frames} material=1", "spawned")
+            game.run_until(is_picture)
+            game.ask("set jawOpen 0.5", "taken")
+            game.tell("say hello there", "run 0.5", "hold", "run 0.2", "destroy", "clear", "gc", "resume", "gc")
+        assert game.quit() == NOTHING_LEFT
+
+
 def test_closed_and_opened_again_with_updates_in_flight(game_program: Path) -> None:
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
@@ -504,6 +522,36 @@ def test_closed_and_opened_again_with_updates_in_flight(game_program: Path) -> N
             game.run(0.1)
         assert producer.states[told].controls == {"jawOpen": 0.5}
         assert game.quit() == NOTHING_LEFT
+
+
+def test_whoever_hears_of_a_picture_may_close_the_receiver(game_program: Path) -> None:
+    with producing() as producer, playing(game_program) as game:
+        game.ask(f"spawn endpoint={producer.frames}", "spawned")
+        game.run_until(is_picture)
+        game.tell("closeinevent")
+        game.run_until(lambda said: said == {"event": "state", "state": "Lost"})
+        report = game.report()
+        assert (report["clients"], report["leases"], report["state"]) == (0, 0, "Lost")
+        assert game.ask("open", "taken")["taken"] is True
+        game.run_until(is_picture)
+        assert game.quit() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_of_holding_closing_and_destroying_leaves_nothing(seed: int, game_program: Path) -> None:
+    random = np.random.default_rng(seed)
+    with producing() as producer, playing(game_program) as game:
+        for _ in range(4):
+            textures = int(random.integers(1, 4))
+            game.ask(f"spawn endpoint={producer.frames} textures={textures} material=1", "spawned")
+            for command in random.choice(["hold", "resume", "close", "open", "run 0.05", "run 0.2", "gc", "last"], 12):
+                game.tell(command)
+                producer.size = (int(random.integers(1, 40)), int(random.integers(1, 40)))
+            game.tell("destroy", "clear", "gc")
+        game.tell("resume")
+        assert game.quit() == NOTHING_LEFT
+        pictures = [said for said in game.said if is_picture(said)]
+        assert all(said["hash"] == producer.hashes[said["frame"]][1] for said in pictures)
 
 
 @pytest.mark.parametrize(("encoding", "in_use"), [(0, 4), (1, 1), (2, 2), (3, 3), (4, 4)])

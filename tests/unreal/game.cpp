@@ -7,7 +7,7 @@
  *     run SECONDS              tick 60 times a second; says every picture that reached a texture
  *     say WORDS, set NAME VALUE, release NAME, expression [NAME], leave, identity NAME, seed N, mix NAME AMOUNT, mixseed N AMOUNT,
  *     unmix, psi X, calibrate, look X Y Z, head PITCH YAW ROLL, unlook, stop
- *     open, close, last        the receiver's functions
+ *     open, close, last        the receiver's functions; closeinevent: close from within the next texture's event
  *     hold, resume             the render thread
  *     headless                 textures have no resource from now on, as on a dedicated server
  *     destroy, gc, clear       the actor; one run of the garbage collector; forget the actor
@@ -133,10 +133,20 @@ class UListener : public UObject
 public:
     void OnState(EBunrakuState State) { std::printf("{\"event\": \"state\", \"state\": \"%s\"}\n", StateNames[static_cast<int>(State)]); }
     void OnSize(int32 Width, int32 Height) { std::printf("{\"event\": \"size\", \"width\": %d, \"height\": %d}\n", Width, Height); }
-    void OnTexture(UTexture2D*) { ++TextureChanges; }
+    void OnTexture(UTexture2D*)
+    {
+        ++TextureChanges;
+        if (Victim != nullptr)
+        {
+            UBunrakuReceiverComponent* const Closed = Victim;
+            Victim = nullptr;
+            Closed->Close();
+        }
+    }
     void OnSpoken() { std::printf("{\"event\": \"spoken\"}\n"); }
 
     int TextureChanges = 0;
+    TObjectPtr<UBunrakuReceiverComponent> Victim;  // closed from within the next event
 };
 
 class FGame
@@ -257,6 +267,7 @@ public:
         else if (Verb == "unlook") Control->StopLooking();
         else if (Verb == "open") Answer(Receiver->Open());
         else if (Verb == "close") Receiver->Close();
+        else if (Verb == "closeinevent") Listener->Victim = Receiver;
         else if (Verb == "last") Receiver->RequestLastFrame();
         else if (Verb == "hold") { stub::PauseRenderThread(); bHeld = true; }
         else if (Verb == "resume") { stub::ResumeRenderThread(); FlushRenderingCommands(); bHeld = false; }
