@@ -14,7 +14,8 @@ const MAX_SIDE_PX = 8192
 const MAX_PLANE_BYTES = 67108864
 
 const BYTES_PER_PIXEL = {"rgba8": 4, "bgra8": 4, "rgb8": 3, "a8": 1}
-const ROLES = {"rgba8": "rgba", "bgra8": "rgba", "rgb8": "rgb", "a8": "a"}
+const WHOLE_ROLES = {"rgba8": "rgba", "bgra8": "rgba", "rgb8": "rgb", "a8": "a"}
+const ROLES = ["rgba", "rgb", "a"]
 const COLOUR_SPACES = ["srgb", "linear"]
 const ALPHA_MODES = ["straight", "premul", "opaque"]
 const ORIGINS = ["top", "bottom"]
@@ -26,7 +27,7 @@ const FRAME = {
 	"h": ["side", true],
 	"f": ["str", true],
 	"pl": ["array", true],
-	"st": ["u32?", false],
+	"st": ["u64?", false],
 	"cs": ["str", false],
 	"am": ["str", false],
 	"org": ["str", false],
@@ -40,7 +41,15 @@ const FRAME = {
 	"roi": ["array?", false],
 	"crc": ["u32?", false],
 }
-const PLANE = {"e": ["str", true], "r": ["str", true], "n": ["u64", true], "z": ["u64", true]}
+const PLANE = {
+	"e": ["str", true],
+	"r": ["str", true],
+	"n": ["u64", true],
+	"z": ["u64", true],
+	"name": ["str", false],
+	"slot": ["u16", false],
+	"seq": ["u64", false],
+}
 const HEARTBEAT = {
 	"n": ["u64", false], "ctl": ["str", false], "enc": ["array?", false], "shm": ["str?", false], "stats": ["map?", false]
 }
@@ -103,8 +112,8 @@ func read_topic(topic) -> bool:
 # One message of the frame channel, parts in order.
 #
 # Returns a Dictionary of the header's keys with their defaults filled in, `stream` and, for a frame, `payload` (the
-# plane as it came) and `stride` (bytes per row). Numbers of 2^63 and more have the bits of a negative one. Returns null
-# if the message cannot be used; then `code` and `why` say what is wrong with it.
+# planes as they came) and `stride` (bytes per row of a single plane). Numbers of 2^63 and more have the bits of a
+# negative one. Returns null if the message cannot be used; then `code` and `why` say what is wrong with it.
 func read(parts):
 	code = ""
 	why = ""
@@ -200,35 +209,44 @@ func _check_frame(message, parts) -> bool:
 	for choice in [["f", BYTES_PER_PIXEL.keys()], ["cs", COLOUR_SPACES], ["am", ALPHA_MODES], ["org", ORIGINS]]:
 		if not choice[1].has(message[choice[0]]):
 			return _refuse("format", "%s is none of %s" % [choice[0], choice[1]])
+	var roles = []
 	for plane in message["pl"]:
+		if not ROLES.has(plane["r"]):
+			return _refuse("planes", "unknown role of a plane")
 		if plane["e"] != "raw":
 			return _refuse("encoding", "a plane is not raw; the native client reads the other encodings")
-	var role = ROLES[message["f"]]
-	if message["pl"].size() != 1 or message["pl"][0]["r"] != role:
-		return _refuse("planes", "raw %s needs exactly one plane %s" % [message["f"], role])
-	if parts.size() != 3:
-		return _refuse("parts", "%d payload parts for one plane" % (parts.size() - 2))
-	return _check_size(message, parts[2])
+		roles.append(plane["r"])
+	var is_whole = roles == [WHOLE_ROLES[message["f"]]]
+	if not is_whole and not (message["f"] == "rgba8" and roles == ["rgb", "a"]):
+		return _refuse("planes", "%s cannot come in the planes %s" % [message["f"], roles])
+	if parts.size() != 2 + roles.size():
+		return _refuse("parts", "%d payload parts for %d planes" % [parts.size() - 2, roles.size()])
+	if not is_whole and message["st"] != null:
+		return _refuse("size", "a stride where rows have no gap")
+	message["payload"] = []
+	for i in range(roles.size()):
+		if not _check_size(message, message["pl"][i], parts[2 + i]):
+			return false
+		message["payload"].append(parts[2 + i])
+	if message["crc"] != null and Bytes.crc32(parts[2]) != message["crc"]:
+		return _refuse("crc", "the pixels do not match their checksum")
+	return true
 
 
-func _check_size(message, payload) -> bool:
-	var plane = message["pl"][0]
-	var row = message["w"] * BYTES_PER_PIXEL[message["f"]]
+func _check_size(message, plane, part) -> bool:
+	var row = message["w"] * plane["r"].length()
 	var stride = row if message["st"] == null else message["st"]
 	var size = stride * message["h"]
-	var arrived = payload.size()
+	var arrived = part.size()
 	var agree = typeof(plane["n"]) == TYPE_INT and typeof(plane["z"]) == TYPE_INT
-	if stride < row or not agree or size != plane["n"] or size != plane["z"] or size != arrived:
+	if stride < row or stride > MAX_PLANE_BYTES or not agree or size != plane["n"] or size != plane["z"] or size != arrived:
 		return _refuse(
 			"size",
-			"%dx%d %s needs %d bytes, %d arrived" % [message["w"], message["h"], message["f"], size, arrived]
+			"%dx%d %s needs %d bytes, %d arrived" % [message["w"], message["h"], plane["r"], size, arrived]
 		)
 	if arrived > MAX_PLANE_BYTES:
 		return _refuse("size", "%d bytes, the limit is %d" % [arrived, MAX_PLANE_BYTES])
-	if message["crc"] != null and Bytes.crc32(payload) != message["crc"]:
-		return _refuse("crc", "the pixels do not match their checksum")
 	message["stride"] = stride
-	message["payload"] = payload
 	return true
 
 

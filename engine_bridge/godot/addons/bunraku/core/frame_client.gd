@@ -1,20 +1,23 @@
 # Receives one stream and keeps its newest frame. Knows no node or texture; time is an argument.
 #
 # Twin of engine_bridge/subscriber.py without its thread: tick() drains the socket until nothing is left, so that the
-# newest frame wins. Call it on every frame of the game.
+# newest frame wins. Call it on every frame of the game. If the game itself stood still for a while, what waits in the
+# system and in the producer's queue is old; tick() then waits up to 20 ms for something newer to follow.
 
 const AvfMessage = preload("avf_message.gd")
 const Bytes = preload("bytes.gd")
 const FrameOrder = preload("frame_order.gd")
 const Link = preload("link.gd")
 const Liveness = preload("liveness.gd")
-const Pixels = preload("pixels.gd")
 
 const TOPIC_PREFIX = "avf1/"
 const TOPIC_FAMILY = "avf"  # what topics of every major version begin with
 const MESSAGES_PER_TICK = 256  # so that a flood cannot hold up the game for ever
 const AGES_KEPT = 256
-const SAME_CLOCK_NS = 1000000000
+const STOOD_STILL_NS = 100000000  # between two ticks; the producer's queue may be full of old frames by then
+const CATCH_UP_MS = 20
+const FRESH_NS = 40000000
+const PROBE_AFTER_NS = 1500000000
 
 var received = 0  # frames that were news
 var shown = 0  # frames taken
@@ -37,6 +40,9 @@ var _version_is_ours = false  # whether any stream of our version was heard sinc
 var _producer_offset_ns = null
 var _ages_ns = []
 var _warned_ns = null
+var _last_tick_ns = null
+var _lost_since_ns = null
+var _pause_ns = 0  # to make before connecting anew, 0 to go on
 var _refusals = 0  # failures of the link that have been counted
 
 
@@ -54,8 +60,10 @@ static func is_stream_name(name: String) -> bool:
 	return AvfMessage.new().read_topic(Bytes.utf8(TOPIC_PREFIX + name))
 
 
-# Receives all that waits.
-func tick(now_ns: int) -> void:
+# Receives all that waits. `now_ns` is any monotonic clock, `unix_ns` the same moment since 1970.
+func tick(now_ns: int, unix_ns: int) -> void:
+	var stood_still = _last_tick_ns != null and now_ns - _last_tick_ns > STOOD_STILL_NS
+	_last_tick_ns = now_ns
 	if _link.tick(now_ns):
 		_subscribe(TOPIC_PREFIX + _wanted_stream, true)
 		_probing = false
@@ -65,23 +73,22 @@ func tick(now_ns: int) -> void:
 		_refusals = _link.failures
 		_link.pause(now_ns, _liveness.refused(now_ns))
 	_probe_while_lost(now_ns)
-	for _i in range(MESSAGES_PER_TICK):
-		var parts = _link.receive(now_ns)
-		if parts == null:
+	_drain(now_ns)
+	for waited_ms in range(CATCH_UP_MS if stood_still and _newest != null else 0):
+		var age_ns = _age_ns(_newest, unix_ns + waited_ms * 1000000)
+		if not _link.is_open or age_ns == null or age_ns < FRESH_NS:
 			return
-		var pause_ns = _take_in(parts, now_ns)
-		if pause_ns > 0:
-			_link.pause(now_ns, pause_ns)
-			return
+		OS.delay_msec(1)
+		_drain(now_ns)
 
 
 # The newest frame as AvfMessage.read() makes it, or null if there is nothing newer than what was taken before.
-func take(now_ns: int, unix_ns: int):
+func take(unix_ns: int):
 	var frame = _newest
 	_newest = null
 	if frame != null:
 		shown += 1
-		frame["age_ns"] = _age_ns(frame, now_ns, unix_ns)
+		frame["age_ns"] = _age_ns(frame, unix_ns)
 		if frame["age_ns"] != null:
 			_ages_ns.append(frame["age_ns"])
 			if _ages_ns.size() > AGES_KEPT:
@@ -127,8 +134,8 @@ func session():
 	return _order.session
 
 
-# What a message is to this client: frame, heartbeat, bye, late, ignored, or drop:<code>. For tick(), and for tests that
-# bring the parts themselves.
+# Takes one message in and says what it is to this client: frame, heartbeat, bye, late, ignored, or drop:<code>. For
+# tick(), and for tests that bring the parts themselves.
 func judge(parts, now_ns: int) -> String:
 	if parts.size() > 0 and _message.read_topic(parts[0]) and _message.major == AvfMessage.MAJOR:
 		if _message.variant != "" or (stream != "" and _message.stream != stream):
@@ -136,6 +143,7 @@ func judge(parts, now_ns: int) -> String:
 			return "ignored"
 	var message = _message.read(parts)
 	if message == null:
+		_note_rejected(now_ns)
 		return "drop:" + _message.code
 	_version_is_ours = false
 	if message["k"] == "b":
@@ -167,10 +175,19 @@ func close() -> void:
 	_link.close()
 
 
-func _take_in(parts, now_ns: int) -> int:
-	var result = judge(parts, now_ns)
-	if not result.begins_with("drop:"):
-		return 0
+func _drain(now_ns: int) -> void:
+	for _i in range(MESSAGES_PER_TICK):
+		var parts = _link.receive(now_ns)
+		if parts == null:
+			return
+		judge(parts, now_ns)
+		if _pause_ns > 0:
+			_link.pause(now_ns, _pause_ns)
+			_pause_ns = 0
+			return
+
+
+func _note_rejected(now_ns: int) -> void:
 	bad[_message.code] = bad.get(_message.code, 0) + 1
 	last_error = _message.why
 	if _warned_ns == null or now_ns - _warned_ns >= 1000000000:
@@ -178,20 +195,24 @@ func _take_in(parts, now_ns: int) -> int:
 		push_warning("Bunraku dropped a message (%s): %s" % [_message.code, _message.why])
 	if _message.code == "version":
 		_liveness.incompatible()
-		return 0
-	return _liveness.bad(now_ns)
+	else:
+		_pause_ns = _liveness.bad(now_ns)
 
 
-# While nothing is heard, listen to all major versions, to tell "wrong version" from silence.
+# While nothing is heard for a while, listen to all major versions, to tell "wrong version" from silence.
 #
 # No longer than until anything is heard: the producer takes whoever listens for somebody who watches.
 func _probe_while_lost(now_ns: int) -> void:
 	if not _link.is_open:
 		return
-	var lost = _liveness.state(now_ns) == Liveness.LOST
-	if lost:
+	if _liveness.state(now_ns) != Liveness.LOST:
+		_lost_since_ns = null
+	else:
 		stream = _wanted_stream
-	var probe = lost and not _version_is_ours
+		if _lost_since_ns == null:
+			_lost_since_ns = now_ns
+	var long_lost = _lost_since_ns != null and now_ns - _lost_since_ns >= PROBE_AFTER_NS
+	var probe = long_lost and not _version_is_ours
 	if probe != _probing:
 		_subscribe(TOPIC_FAMILY, probe)
 		_probing = probe
@@ -206,7 +227,7 @@ func _subscribe(prefix: String, wanted: bool) -> void:
 
 # Nanoseconds since the frame was published, null if that cannot be told. Engines count time from their own start, so
 # Unix time is what both sides share.
-func _age_ns(frame, now_ns: int, unix_ns: int):
+func _age_ns(frame, unix_ns: int):
 	if frame["tp"] == 0 or _producer_offset_ns == null:
 		return null
-	return unix_ns - (frame["tp"] + _producer_offset_ns)
+	return int(max(0, unix_ns - (frame["tp"] + _producer_offset_ns)))

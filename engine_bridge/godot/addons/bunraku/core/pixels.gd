@@ -12,10 +12,27 @@ static func rgba_of(frame):
 	var plain = frame["f"] == "rgba8" and frame["cs"] == "srgb" and frame["am"] == "straight"
 	var row = frame["w"] * AvfMessage.BYTES_PER_PIXEL[frame["f"]]
 	var from_top = frame["org"] == "top"
-	if plain and from_top and frame["stride"] == row:
-		return frame["payload"]
-	var rows = _upright(frame["payload"], frame["h"], frame["stride"], row, from_top)
+	var whole = frame["payload"][0]
+	var stride = frame["stride"]
+	if frame["payload"].size() == 2:
+		whole = _interleaved(whole, frame["payload"][1])
+		stride = row
+	if plain and from_top and stride == row:
+		return whole
+	var rows = _upright(whole, frame["h"], stride, row, from_top)
 	return rows if plain else _converted(rows, frame["f"], frame["cs"] == "linear", frame["am"])
+
+
+# Colours and alpha as one plane.
+static func _interleaved(rgb, alpha):
+	var rgba = Bytes.empty()
+	rgba.resize(alpha.size() * 4)
+	for i in range(alpha.size()):
+		rgba[4 * i] = rgb[3 * i]
+		rgba[4 * i + 1] = rgb[3 * i + 1]
+		rgba[4 * i + 2] = rgb[3 * i + 2]
+		rgba[4 * i + 3] = alpha[i]
+	return rgba
 
 
 # Rows of `row` bytes without gaps, the topmost first.

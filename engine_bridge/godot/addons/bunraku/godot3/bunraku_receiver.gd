@@ -62,8 +62,8 @@ func _process(_delta):
 	if client == null:
 		return
 	var now_ns = OS.get_ticks_usec() * 1000
-	client.tick(now_ns)
-	var frame = client.take(now_ns, OS.get_system_time_msecs() * 1000000)
+	client.tick(now_ns, OS.get_system_time_msecs() * 1000000)
+	var frame = client.take(OS.get_system_time_msecs() * 1000000)
 	if frame != null:
 		_show(frame)
 	_set_state(client.state(now_ns))

@@ -70,8 +70,8 @@ func _process(_delta):
 	if client == null:
 		return
 	var now_ns = Time.get_ticks_usec() * 1000
-	client.tick(now_ns)
-	var frame = client.take(now_ns, int(Time.get_unix_time_from_system() * 1e6) * 1000)
+	client.tick(now_ns, int(Time.get_unix_time_from_system() * 1e6) * 1000)
+	var frame = client.take(int(Time.get_unix_time_from_system() * 1e6) * 1000)
 	if frame != null:
 		_show(frame)
 	_set_state(client.state(now_ns))
