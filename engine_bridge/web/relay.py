@@ -239,6 +239,7 @@ class WebRelay:
         audience = self._audience(stream or self._stream, variant)
         page = _Page(websocket, audience.feed)
         audience.pages.add(page)
+        self._connect_control(page)
         sender = asyncio.create_task(page.send_what_comes())
         try:
             await self._listen(page, websocket, audience.feed)
@@ -269,12 +270,15 @@ class WebRelay:
                 second, messages = time.monotonic(), 0
 
     def _pass_on(self, page: _Page, part: bytes) -> None:
-        if self._control_endpoint is None:
-            return
-        if page.control is None or page.control.endpoint != self._control_endpoint:
+        self._connect_control(page)
+        if page.control is not None:
+            page.control.send(part)
+
+    def _connect_control(self, page: _Page) -> None:
+        endpoint = self._control_endpoint
+        if endpoint is not None and (page.control is None or page.control.endpoint != endpoint):
             page.hang_up()
-            page.control = ControlLink(self._context, self._control_endpoint, page.tell_answer)
-        page.control.send(part)
+            page.control = ControlLink(self._context, endpoint, page.tell_answer)
 
     def _audience(self, stream: str | None, variant: str) -> _Audience:
         key = (stream, variant)
@@ -301,6 +305,10 @@ class WebRelay:
             self._control_endpoint = check_connect(endpoint)
         except WireError as error:
             self._log.warn(f"{self.address}: the producer names no usable control channel: {error}")
+            return
+        for audience in self._audiences.values():
+            for page in audience.pages:
+                self._connect_control(page)
 
     def _url(self) -> str:
         host = _bracketed(_reachable(self._host))
