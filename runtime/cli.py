@@ -94,6 +94,24 @@ ThreadsOption = Annotated[
 IdentityOption = Annotated[
     str | None, typer.Option("--identity", help="A name from the character, or a whole number as a seed.")
 ]
+WebOption = Annotated[
+    str | None,
+    typer.Option("--web", help="Serve a page for browsers there, for example 127.0.0.1:5762.", show_default=False),
+]
+WebOriginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--web-origin", help="A page of another origin that may connect, http://HOST:PORT; may be given again."
+    ),
+]
+WebTokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--web-token",
+        help="What browsers must show.  [default: none on this machine; beyond it one is drawn]",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -151,6 +169,9 @@ def live(
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.", show_default=False)] = None,
     stream: Annotated[str, typer.Option(help="Name of the stream.")] = "bunraku",
+    web: WebOption = None,
+    web_origin: WebOriginOption = None,
+    web_token: WebTokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play a character: show a window, publish frames, take controls.
@@ -191,6 +212,9 @@ def live(
             record=record,
             background=background,
             measure=seconds is not None,
+            web=web,
+            web_origins=tuple(web_origin or ()),
+            web_token=web_token,
         )
         typer.echo(f"{choice.role.name} on {choice.sentence()}")
         for warning in drivers.warnings:
@@ -206,6 +230,8 @@ def live(
             frames_at = loop.publisher.endpoint if loop.publisher else "off"
             controls_at = loop.control_server.endpoint if loop.control_server else "off"
             typer.echo(f"frames {frames_at}  controls {controls_at}  driver {drivers.label}")
+            if loop.web is not None:
+                typer.echo(f"page {loop.web.url}")
             sys.stdout.flush()
             if window:
                 title = f"{choice.role.name} - Bunraku"
@@ -254,6 +280,50 @@ def view(
     with WireSource(endpoint, control=control, stream=stream) as source:
         typer.echo(f"watching {endpoint}")
         run_window(source, title=f"{endpoint} - Bunraku", background=background, seconds=seconds)
+
+
+@app.command()
+@_reporting
+def web(
+    endpoint: Annotated[str, typer.Argument(help="Where the frames are.")] = "tcp://127.0.0.1:5760",
+    *,
+    web: Annotated[str, typer.Option(help="Where to serve the page.")] = "127.0.0.1:5762",
+    control: Annotated[
+        str | None, typer.Option(help="Where controls go; the producer says it by itself.", show_default=False)
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option(help="Name of the stream; the first one heard by default.", show_default=False)
+    ] = None,
+    web_origin: WebOriginOption = None,
+    web_token: WebTokenOption = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.", show_default=False)] = None,
+) -> None:
+    """Serve a stream that somebody else plays to browsers: a page, and a relay for it.
+
+    Example: `bunraku web tcp://127.0.0.1:5760 --web 127.0.0.1:5762`
+    """
+    import threading
+
+    from engine_bridge.web import WebRelay
+
+    from .live import stop_on_signals
+
+    _log_to_stderr()
+    stop = threading.Event()
+    with (
+        WebRelay(
+            web,
+            frames_endpoint=endpoint,
+            control_endpoint=control,
+            stream=stream,
+            token=web_token,
+            origins=tuple(web_origin or ()),
+        ) as relay,
+        stop_on_signals(stop.set),
+    ):
+        typer.echo(f"page {relay.url}")
+        sys.stdout.flush()
+        stop.wait(seconds)
 
 
 @app.command()

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -39,8 +39,12 @@ from .stage import Stage
 from .upgrade import EngineUpgrade
 from .window_source import WindowSource
 
+if TYPE_CHECKING:
+    from engine_bridge.web import WebRelay
+
 logger = logging.getLogger(__name__)
 
+_FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
 _STATS_NS: Final = 500_000_000
 _NOBODY_WATCHES_S: Final = 0.02
 
@@ -58,6 +62,9 @@ class LiveSettings:
         record: file for pictures or controls, None for none.
         background: what shows through in a film.
         measure: draw even if nobody watches.
+        web: address of the page for browsers, None for none.
+        web_origins: pages of other origins that may connect.
+        web_token: that browsers must show; None draws one where one is needed.
     """
 
     fps: float = 60.0
@@ -68,6 +75,9 @@ class LiveSettings:
     record: Path | None = None
     background: str = "#202428"
     measure: bool = False
+    web: str | None = None
+    web_origins: tuple[str, ...] = ()
+    web_token: str | None = None
 
 
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +179,7 @@ class LiveLoop:
         source: the stream for a window of this process, None if there is to be none.
         publisher: None if nothing is published.
         control_server: None if no controls are taken from sockets.
+        web: the page for browsers, None if there is none.
         error: what ended the loop, if something did.
     """
 
@@ -221,6 +232,7 @@ class LiveLoop:
         self.error: BaseException | None = None
         self.control_server: ControlServer | None = None
         self.publisher: Publisher | None = None
+        self.web: WebRelay | None = None
         role = performer.role
         provider = performer.engine.description.label
 
@@ -234,14 +246,18 @@ class LiveLoop:
             unless_all_open.callback(self._close_sockets)
             if settings.control is not None:
                 self.control_server = ControlServer(settings.control, info(derived=True), resend_last=self._resend)
-            if settings.publish is not None:
+            # The page takes its frames from the publisher, as every client does.
+            publish = settings.publish or (_FREE_ENDPOINT if settings.web is not None else None)
+            if publish is not None:
                 self.publisher = Publisher(
-                    settings.publish,
+                    publish,
                     stream=settings.stream,
                     session=session,
                     provenance=provenance_of(role),
                     control_endpoint=self.control_server.endpoint if self.control_server else "",
                 )
+            if settings.web is not None and self.publisher is not None:
+                self.web = _open_web(settings, self.publisher, self.control_server)
             if settings.record is not None:
                 self._recorder = self._open_recorder(settings.record)
             unless_all_open.pop_all()
@@ -482,6 +498,21 @@ class LiveLoop:
             self.publisher.close()
         if self.control_server is not None:
             self.control_server.close()
+        if self.web is not None:  # last, so that the bye reaches the pages
+            self.web.close()
+
+
+def _open_web(settings: LiveSettings, publisher: Publisher, control_server: ControlServer | None) -> WebRelay:
+    from engine_bridge.web import WebRelay
+
+    return WebRelay(
+        settings.web or "",
+        frames_endpoint=publisher.endpoint,
+        control_endpoint=control_server.endpoint if control_server else None,
+        stream=settings.stream,
+        token=settings.web_token,
+        origins=settings.web_origins,
+    )
 
 
 def provenance_of(role: Role) -> Provenance:
