@@ -34,7 +34,7 @@ class Refusal:
 
     Attributes:
         status: of HTTP.
-        code: for counting: `host`, `origin`, `token`, `full`, `path` or `query`.
+        code: for counting: `method`, `host`, `origin`, `token`, `full`, `path` or `query`.
         text: for people: what is wrong and how to mend it.
     """
 

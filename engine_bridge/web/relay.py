@@ -196,9 +196,12 @@ class WebRelay:
         """Serve a file, refuse, or let a WebSocket through (None)."""
         origins = request.headers.get_all("Origin")
         where = urlsplit(request.path)
-        refusal = self._guard.check_place(
-            request.headers.get_all("Host"), origins, str(connection.local_address[0])
-        ) or self._refusal(where.path, where.query)
+        if getattr(request, "method", "GET") != "GET":  # websockets before 16 hangs up on others by itself
+            refusal: Refusal | None = Refusal(405, "method", "Only GET is answered here")
+        else:
+            refusal = self._guard.check_place(
+                request.headers.get_all("Host"), origins, str(connection.local_address[0])
+            ) or self._refusal(where.path, where.query)
         origin = origins[0] if len(origins) == 1 else None
         if refusal is not None:
             self.refused[refusal.code] += 1

@@ -91,7 +91,7 @@ function pressExpression(button) {
 
 function buildIdentity(info) {
   const select = $("identity");
-  const options = [["", "as the producer has it"], ...info.identities.map((name) => [`name ${name}`, name])];
+  const options = [["", "as it is"], ...info.identities.map((name) => [`name ${name}`, name])];
   if (info.has_mapping) options.push(["seed", "by seed"]);
   select.replaceChildren(...options.map(([value, label]) => new Option(label, value)));
   select.value = typeof wanted.identity === "number" ? "seed" : wanted.identity ? `name ${wanted.identity}` : "";

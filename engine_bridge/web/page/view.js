@@ -9,8 +9,8 @@ void main() {
   gl_Position = vec4(corner * 2.0 - 1.0, 0.0, 1.0);
 }`;
 
-// One texel where picture and canvas agree pixel by pixel. Otherwise Catmull-Rom, widened when the picture shrinks,
-// over premultiplied texels: filtered straight, the colour under alpha 0 would bleed into the edge.
+// One texel where picture and canvas agree pixel by pixel. Otherwise linear between texels, and over more of them when
+// the picture shrinks; premultiplied first, or the colour under alpha 0 would bleed into the edge.
 const FRAGMENTS = `#version 300 es
 precision highp float;
 precision highp int;
@@ -29,13 +29,6 @@ vec4 texel(ivec2 at, ivec2 size) {
   return vec4(straight.rgb * straight.a, straight.a);
 }
 
-float weight(float x) {
-  x = abs(x);
-  if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
-  if (x < 2.0) return ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0;
-  return 0.0;
-}
-
 void main() {
   ivec2 size = textureSize(colour, 0);
   vec2 place = vec2(gl_FragCoord.x, canvas.y - gl_FragCoord.y) - origin;
@@ -47,21 +40,20 @@ void main() {
   if (scale == vec2(1.0)) {
     drawn = texel(ivec2(floor(at)), size);
   } else {
-    vec2 wide = clamp(1.0 / scale, vec2(1.0), vec2(4.0));
-    ivec2 first = ivec2(ceil(at - 0.5 - 2.0 * wide));
-    ivec2 last = ivec2(floor(at - 0.5 + 2.0 * wide));
+    vec2 wide = clamp(1.0 / scale, vec2(1.0), vec2(8.0));
+    ivec2 first = ivec2(ceil(at - 0.5 - wide));
+    ivec2 last = ivec2(floor(at - 0.5 + wide));
     vec4 sum = vec4(0.0);
     float total = 0.0;
     for (int y = first.y; y <= last.y; y++) {
       for (int x = first.x; x <= last.x; x++) {
-        vec2 away = (at - 0.5 - vec2(x, y)) / wide;
-        float w = weight(away.x) * weight(away.y);
-        sum += w * texel(ivec2(x, y), size);
-        total += w;
+        vec2 near = 1.0 - abs(at - 0.5 - vec2(x, y)) / wide;
+        float weight = near.x * near.y;
+        sum += weight * texel(ivec2(x, y), size);
+        total += weight;
       }
     }
-    sum = clamp(sum / total, 0.0, 1.0);
-    drawn = vec4(min(sum.rgb, sum.a), sum.a);
+    drawn = sum / total;
   }
   drawn = floor(drawn * 255.0 + 0.5) / 255.0;
 }`;
