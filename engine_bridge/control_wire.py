@@ -14,7 +14,8 @@ import msgspec
 from .errors import MessageRejected, ProtocolMismatch, WireError
 from .messages import ClientStats, ControlState, IdentityMix, StreamInfo
 from .packing import MAX_BYTES, pack, to_record, unpack
-from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64, Unsigned
+from .planes import Unsigned
+from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64
 
 MAX_SEED: Final = 2**63 - 1
 REQUESTS: Final = ("info", "last", "key")

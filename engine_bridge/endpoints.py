@@ -54,6 +54,13 @@ def check_connect(endpoint: str) -> str:
     return endpoint
 
 
+def is_local(endpoint: str) -> bool:
+    """Say whether an endpoint to connect to is on this host by its address; a forwarded port looks so, too."""
+    return _IPC.fullmatch(endpoint) is not None or _is_loopback(
+        _split_tcp(endpoint)[0].replace("localhost", "127.0.0.1")
+    )
+
+
 def is_ipv6(endpoint: str) -> bool:
     """Say whether the endpoint's host is a literal IPv6 address."""
     return endpoint.startswith("tcp://[")

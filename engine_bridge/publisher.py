@@ -7,7 +7,8 @@ is a frame; so a heartbeat says that the loop itself is alive. All calls must co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Final
 
@@ -17,9 +18,11 @@ from .clock import now_ns, unix_offset_ns
 from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
 from .frame import Frame
+from .last_frame import LastFrame
 from .messages import LiveStats, Provenance
+from .planes import RAW, Part
 from .sockets import FRAME_QUEUE, Context, bind, open_socket
-from .wire import Bye, Heartbeat, Part, encode_bye, encode_frame, encode_heartbeat, new_session, topic_of
+from .wire import Bye, Heartbeat, encode_bye, encode_heartbeat, new_session, topic_of, topic_prefix
 
 HEARTBEAT_NS: Final = 500_000_000
 GOODBYE_MS: Final = 100  # how long closing may wait for a bye to leave
@@ -33,9 +36,9 @@ class Publisher:
     A subscriber that is slow, stopped or dead loses frames (its queue holds two) and costs the producer nothing. One
     that joins late is sent a heartbeat and the last frame at once.
 
-    Every frame is copied once, by libzmq, while `publish` runs; the caller may overwrite its pixels afterwards. A ring
-    of buffers sent without a copy was measured and is not faster: 1.7 times slower at 256x256, equal from 1024x1024
-    on, since filling the ring is the same copy.
+    A frame is encoded once for every variant that somebody subscribes to, while `publish` runs; the caller may
+    overwrite its pixels afterwards. Raw frames are copied by libzmq: a ring of buffers sent without a copy was measured
+    and is not faster, 1.7 times slower at 256x256, equal from 1024x1024 on, since filling the ring is the same copy.
 
     Attributes:
         endpoint: where to connect, with the port that was found.
@@ -54,6 +57,7 @@ class Publisher:
         session: int | None = None,
         provenance: Provenance | None = None,
         control_endpoint: str = "",
+        shared_memory: bool = True,
         clock: Callable[[], int] = now_ns,
     ) -> None:
         """Bind the socket.
@@ -64,6 +68,7 @@ class Publisher:
             session: number of this start; None draws one.
             provenance: told with the first frame and every heartbeat; None says "made by a neural network" only.
             control_endpoint: of the control channel, if it is known already.
+            shared_memory: whether clients of this host and user may have their pixels through a ring of it.
             clock: monotonic nanoseconds.
 
         Raises:
@@ -72,14 +77,13 @@ class Publisher:
         self.stream = stream
         self.session = new_session() if session is None else session
         self.sent = 0
-        self._topic = topic_of(stream)
+        self._last = LastFrame(stream=stream, session=self.session, shared_memory=shared_memory)
+        self._topics = {variant: topic_of(stream, variant) for variant in self._last.variants}
         self._provenance = Provenance() if provenance is None else provenance
         self.control_endpoint = control_endpoint
         self._clock = clock
         self._stats: LiveStats | None = None
         self._subscriptions: Counter[bytes] = Counter()
-        self._last: tuple[bytes, bytes, zmq.Frame] | None = None
-        self._last_id = 0
         self._last_heartbeat_ns: int | None = None
         self._context: Context = zmq.Context()
         self._socket = open_socket(self._context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
@@ -92,6 +96,15 @@ class Publisher:
             raise
 
     @property
+    def jpeg_quality(self) -> int:
+        """1 to 100, of frames that go out as JPEG; may be set at any time."""
+        return self._last.jpeg_quality
+
+    @jpeg_quality.setter
+    def jpeg_quality(self, quality: int) -> None:
+        self._last.jpeg_quality = quality
+
+    @property
     def has_subscribers(self) -> bool:
         """Whether anybody watches; if not, nothing needs to be rendered. Looks for news before it answers."""
         return self.subscriber_count > 0
@@ -100,7 +113,7 @@ class Publisher:
     def subscriber_count(self) -> int:
         """How many subscriptions match this stream; each of our clients holds one while it receives."""
         self.poll()
-        return sum(count for prefix, count in self._subscriptions.items() if self._topic.startswith(prefix))
+        return sum(count for prefix, count in self._subscriptions.items() if self._is_ours(prefix))
 
     def publish(self, frame: Frame) -> None:
         """Send a frame to all who can take it now. Never blocks.
@@ -112,22 +125,18 @@ class Publisher:
             WireError: the pixels are of no kind that the wire carries, or the frame's number is not higher than the
                 last one's, so that every client would drop it as late.
         """
-        if self._last is not None and frame.frame_id <= self._last_id:
+        if self._last.exists and frame.frame_id <= self._last.frame_id:
             raise WireError(
-                f"frame {frame.frame_id} after frame {self._last_id} of stream {self.stream}. "
+                f"frame {frame.frame_id} after frame {self._last.frame_id} of stream {self.stream}. "
                 "Numbers must rise within a session; open a new Publisher to start again."
             )
-        topic, header, pixels = encode_frame(
-            frame,
-            stream=self.stream,
-            session=self.session,
-            publish_ns=frame.publish_ns or self._clock(),
-            provenance=self._provenance if self._last is None else None,
+        self._last.take(
+            replace(frame, publish_ns=frame.publish_ns or self._clock()),
+            None if self._last.exists else self._provenance,
         )
-        # The copy. Sending the same message object again later shares its memory.
-        self._last = (topic, header, zmq.Frame(pixels, copy=True))
-        self._last_id = frame.frame_id
-        self._send(self._last)
+        for variant in self._wanted() or [RAW]:
+            self._send(self._last.message(variant))
+        self._last.keep()
         self.sent += 1
         self.poll()
 
@@ -138,21 +147,22 @@ class Publisher:
 
     def poll(self) -> None:
         """Note who came and went, greet who came, send a heartbeat when one is due. Never blocks."""
-        if self._note_subscriptions():
-            self._send_heartbeat()
-            self.resend_last()
+        newly_wanted = self._note_subscriptions()
+        if newly_wanted:
+            self._send_heartbeat(newly_wanted)
+            self._resend(newly_wanted)
         elif self._last_heartbeat_ns is None or self._clock() - self._last_heartbeat_ns >= HEARTBEAT_NS:
-            self._send_heartbeat()
+            self._send_heartbeat(self._audible())
 
     def resend_last(self) -> None:
         """Send the last frame once more; who has it drops it as late."""
-        if self._last is not None:
-            self._send(self._last)
+        self._resend(self._wanted())
 
     def close(self) -> None:
         """Say bye and free the socket within a tenth of a second; a second call does nothing."""
         if not self._socket.closed:
-            self._send(encode_bye(Bye(self.stream, self.session, self._last_id)))
+            for variant in self._audible():
+                self._send(encode_bye(Bye(self.stream, self.session, self._last.frame_id), variant))
             self._socket.linger = GOODBYE_MS
             self._release()
 
@@ -164,9 +174,26 @@ class Publisher:
     ) -> None:
         self.close()
 
-    def _note_subscriptions(self) -> bool:
-        """Read subscription events; say whether one came that matches the stream."""
-        somebody_came = False
+    def _is_ours(self, prefix: bytes) -> bool:
+        return any(topic.startswith(prefix) for topic in self._topics.values())
+
+    def _wanted(self) -> list[str]:
+        """The variants that somebody subscribes to.
+
+        All but raw only by their full prefix, so that listening to everything does not make us encode everything.
+        """
+        return [variant for variant in self._topics if any(self._asks(p, variant) for p in self._subscriptions)]
+
+    def _asks(self, prefix: bytes, variant: str) -> bool:
+        return self._topics[variant].startswith(prefix) and (variant == RAW or prefix.startswith(topic_prefix(variant)))
+
+    def _audible(self) -> list[str]:
+        """The variants under whose topics heartbeats and byes go out."""
+        return [RAW, *(variant for variant in self._wanted() if variant != RAW)]
+
+    def _note_subscriptions(self) -> list[str]:
+        """Read subscription events; returns the variants that somebody has newly subscribed to."""
+        came: set[bytes] = set()
         for _ in range(MAX_EVENTS_PER_POLL):
             try:
                 event = self._socket.recv(zmq.NOBLOCK)
@@ -175,28 +202,36 @@ class Publisher:
             prefix = event[1:]
             if event[:1] == b"\x01":
                 self._subscriptions[prefix] += 1
-                somebody_came |= self._topic.startswith(prefix)
+                came.add(prefix)
             elif event[:1] == b"\x00":
                 self._subscriptions[prefix] -= 1
                 if self._subscriptions[prefix] <= 0:
                     del self._subscriptions[prefix]
-        return somebody_came
+        return [variant for variant in self._topics if any(self._asks(prefix, variant) for prefix in came)]
 
-    def _send_heartbeat(self) -> None:
+    def _send_heartbeat(self, variants: Sequence[str]) -> None:
         self._last_heartbeat_ns = self._clock()
         heartbeat = Heartbeat(
             stream=self.stream,
             session=self.session,
-            frame_id=self._last_id,
+            frame_id=self._last.frame_id,
             sent=self.sent,
             stats=self._stats,
             control_endpoint=self.control_endpoint,
+            variants=self._last.variants,
+            ring=self._last.ring_name,
             provenance=self._provenance,
             unix_offset_ns=unix_offset_ns(),
         )
-        self._send(encode_heartbeat(heartbeat))
+        for variant in variants:
+            self._send(encode_heartbeat(heartbeat, variant))
 
-    def _send(self, parts: tuple[Part | zmq.Frame, ...]) -> None:
+    def _resend(self, variants: Sequence[str]) -> None:
+        if self._last.exists:
+            for variant in variants:
+                self._send(self._last.message(variant))
+
+    def _send(self, parts: Sequence[Part | zmq.Frame]) -> None:
         # XPUB drops what a subscriber's queue cannot take, so this neither blocks nor fails.
         for part in parts[:-1]:
             self._socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
@@ -205,3 +240,4 @@ class Publisher:
     def _release(self) -> None:
         self._socket.close()
         self._context.term()
+        self._last.close()
