@@ -28,9 +28,11 @@ from engine_bridge.sockets import (
     open_socket,
     receive_parts,
 )
-from engine_bridge.wire import MAX_PARTS, TOPIC_FAMILY, Part
+from engine_bridge.planes import Part
+from engine_bridge.wire import MAX_PARTS, TOPIC_FAMILY
 
-SILENT_NS: Final = 5_000_000_000  # after so long another version, or another stream, is looked for
+OTHER_VERSION_AFTER_NS: Final = 1_500_000_000  # of silence
+OTHER_STREAM_AFTER_NS: Final = 5_000_000_000
 MESSAGES_AT_ONCE: Final = 32  # then the browsers have their turn
 
 _LENGTH = struct.Struct("<I")
@@ -164,10 +166,11 @@ class Feed:
 
     def look_around(self) -> None:
         """To be called now and then: after a long silence, listen to all versions and take any stream."""
-        if self._awake and now_ns() - self._heard_ns >= SILENT_NS:
+        silent_ns = now_ns() - self._heard_ns
+        if self._awake and silent_ns >= OTHER_VERSION_AFTER_NS:
             self._probe(True)
-            if not self._whole:
-                self._topic = b""
+        if not self._whole and silent_ns >= OTHER_STREAM_AFTER_NS:
+            self._topic = b""
 
     def close(self) -> None:
         """Close the socket."""

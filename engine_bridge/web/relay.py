@@ -34,7 +34,7 @@ from engine_bridge.endpoints import check_connect
 from engine_bridge.errors import WireError
 from engine_bridge.packing import MAX_BYTES
 from engine_bridge.sockets import Context, OncePerSecond
-from engine_bridge.wire import topic_of
+from engine_bridge.wire import topic_of, topic_prefix
 
 from .feeds import ControlLink, Feed, unpack_part
 from .guard import DEFAULT_WEB_ADDRESS, Guard, Refusal, is_loopback, parse_address
@@ -286,13 +286,11 @@ class WebRelay:
     def _audience(self, stream: str | None, variant: str) -> _Audience:
         key = (stream, variant)
         if key not in self._audiences:
-            name = "avf1" if variant == "raw" else f"avf1.{variant}"
-            prefix = f"{name}/{stream or ''}".encode("ascii")
             audience = _Audience(key)
             audience.feed = Feed(
                 self._context,
                 self._frames_endpoint,
-                prefix=prefix,
+                prefix=topic_prefix(variant) if stream is None else topic_of(stream, variant),
                 whole=stream is not None,
                 tell=audience.tell,
                 news=audience.wake,

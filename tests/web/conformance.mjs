@@ -29,8 +29,8 @@ function runCase(path) {
   for (const need of (expected.get("needs") ?? "").split(",")) {
     if (need in WHY_NOT) return { verdict: "skipped", why: WHY_NOT[need] };
   }
-  const topic = /^avf1(?:\.([a-z0-9]+))?\/(.*)$/.exec(expected.get("topic") ?? "avf1/");
-  const reader = new StreamReader({ variant: topic[1] ?? "raw", stream: topic[2] || null });
+  const [, variant = "raw", stream = ""] = /^avf1?(?:\.([a-z0-9]+))?\/?(.*)$/.exec(expected.get("topic") ?? "avf1/");
+  const reader = new StreamReader({ variant, stream: stream || null });
   const messages = readMessages(path);
   const differences = [];
   messages.forEach((parts, index) => {

@@ -19,7 +19,7 @@ const MAX_WORD = (1n << 64n) - 1n;
 
 const BYTES_PER_PIXEL = { rgba8: 4, bgra8: 4, rgb8: 3, a8: 1 };
 const ROLE_OF_FORMAT = { rgba8: "rgba", bgra8: "rgba", rgb8: "rgb", a8: "a" };
-const ROLES_OF_ENCODING = { raw: ["rgba", "rgb", "a"], lz4: ["rgba", "rgb", "a"], jpeg: ["rgb"] };
+const ENCODINGS_OF_ROLE = { rgba: ["raw", "lz4"], rgb: ["raw", "lz4", "jpeg"], a: ["raw", "lz4"] };
 
 /** A message that breaks the protocol: dropped and counted under `code`, one of the codes of docs/protocol.md. */
 export class MessageRejected extends Error {
@@ -349,8 +349,9 @@ function readPlanes(header, payload) {
     if (!values.includes(header[key])) throw new MessageRejected("format", `${key} is none of ${values.join(", ")}`);
   }
   for (const { e, r } of header.pl) {
-    if (!Object.hasOwn(ROLES_OF_ENCODING, e) || !ROLES_OF_ENCODING[e].includes(r)) {
-      throw new MessageRejected("encoding", `a plane ${r.slice(0, 8)} encoded as ${e.slice(0, 16)}, which this page cannot read`);
+    if (!Object.hasOwn(ENCODINGS_OF_ROLE, r)) throw new MessageRejected("planes", `unknown role of a plane: ${r.slice(0, 32)}`);
+    if (!ENCODINGS_OF_ROLE[r].includes(e)) {
+      throw new MessageRejected("encoding", `a plane ${r} encoded as ${e.slice(0, 16)}, which this page cannot read`);
     }
   }
   const roles = header.pl.map((plane) => plane.r).join("+");
@@ -360,9 +361,7 @@ function readPlanes(header, payload) {
     throw new MessageRejected("parts", `${payload.length} payload parts for ${header.pl.length} planes`);
   }
   const sizes = header.pl.map((plane, index) => planeBytes(header, plane, payload[index], split));
-  if (sizes.reduce((sum, bytes) => sum + bytes, 0) > MAX_FRAME_BYTES) {
-    throw new MessageRejected("size", `a frame of more than ${MAX_FRAME_BYTES} bytes`);
-  }
+  if (Math.max(...sizes) > MAX_FRAME_BYTES) throw new MessageRejected("size", `more than ${MAX_FRAME_BYTES} bytes`);
   const planes = header.pl.map((plane, index) => readPlane(header, plane, payload[index], sizes[index]));
   if (header.crc !== null && header.pl[0].e !== "jpeg" && crc32(planes[0].bytes) !== header.crc) {
     throw new MessageRejected("crc", `frame ${header.id}: the pixels do not match their checksum`);
@@ -440,12 +439,14 @@ export function decodeLz4(block, out) {
   throw broken();
 }
 
-/** Look into a JPEG's headers: it must have the size announced and three components, before anything decodes it. */
+/** Look into a JPEG's headers: before anything decodes it, it must be YCbCr of the size announced. */
 function checkJpeg(bytes, width, height) {
   let at = 2;
   if (bytes[0] === 0xff && bytes[1] === 0xd8) {
     while (at + 9 < bytes.length && bytes[at] === 0xff) {
       const marker = bytes[at + 1];
+      const adobe = marker === 0xee && String.fromCharCode(...bytes.subarray(at + 4, at + 9)) === "Adobe";
+      if (adobe && bytes[at + 15] !== 1) throw new MessageRejected("decode", "a JPEG that is not YCbCr");
       const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
       if (isFrame) {
         const high = (bytes[at + 5] << 8) | bytes[at + 6];
