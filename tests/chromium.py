@@ -51,9 +51,14 @@ def find_chromium() -> str:
 
 
 class Chromium:
-    """A browser with a fresh profile."""
+    """A browser with a fresh profile.
+
+    Attributes:
+        complaints: exceptions and errors that pages have met, in words.
+    """
 
     def __init__(self, profile: Path) -> None:
+        self.complaints: list[str] = []
         command = [find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         environment = {**os.environ, "HOME": str(profile)}
         self._process = subprocess.Popen(
@@ -96,12 +101,13 @@ class Chromium:
         tab.resize(width, height, density)
         tab.call("Page.enable")
         tab.call("Runtime.enable")
+        tab.call("Log.enable")
         tab.call("Page.navigate", url=url)
         tab.wait_for("document.readyState === 'complete'")
         return tab
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> Any:
-        """Call a method of the protocol and return its result; events in between are dropped."""
+        """Call a method of the protocol and return its result."""
         number = next(self._numbers)
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
         if session is not None:
@@ -112,6 +118,13 @@ class Chromium:
             if answer.get("id") == number:
                 assert "error" not in answer, f"{method}: {answer.get('error')}"
                 return answer["result"]
+            self._note(answer)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(str(event["params"]["exceptionDetails"]))
+        elif event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
+            self.complaints.append(event["params"]["entry"]["text"])
 
 
 class Tab:

@@ -22,10 +22,8 @@ def write_transcript(path: Path, records: Sequence[Record]) -> None:
     with path.open("wb") as file:
         file.write(MAGIC)
         for since_ns, parts in records:
-            file.write(struct.pack("<QB", since_ns, len(parts)))
-            for part in parts:
-                file.write(struct.pack("<I", len(part)))
-                file.write(part)
+            file.write(struct.pack(f"<QB{len(parts)}I", since_ns, len(parts), *map(len, parts)))
+            file.writelines(parts)
 
 
 def read_transcript(path: Path) -> list[Record]:
@@ -36,12 +34,12 @@ def read_transcript(path: Path) -> list[Record]:
     at = 4
     while at < len(data):
         since_ns, count = struct.unpack_from("<QB", data, at)
-        at += 9
+        lengths = struct.unpack_from(f"<{count}I", data, at + 9)
+        at += 9 + 4 * count
         parts = []
-        for _ in range(count):
-            (length,) = struct.unpack_from("<I", data, at)
-            parts.append(data[at + 4 : at + 4 + length])
-            at += 4 + length
+        for length in lengths:
+            parts.append(data[at : at + length])
+            at += length
         records.append((since_ns, parts))
     return records
 
