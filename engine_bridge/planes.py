@@ -73,6 +73,7 @@ class Picture:
         pixel_format: `rgba8`, `bgra8`, `rgb8` or `a8`.
         stride: bytes per row of a single plane, None for no gap between rows.
         crc: CRC-32 of the first plane as decoded, None to check none.
+        session: of the frame; a ring of shared memory must be of the same.
     """
 
     width: int
@@ -80,6 +81,7 @@ class Picture:
     pixel_format: str
     stride: int | None = None
     crc: int | None = None
+    session: int = 0
 
 
 def encode_raw(pixels: Pixels) -> EncodedPicture:
@@ -183,7 +185,10 @@ def _decode_plane(picture: Picture, plane: Plane, part: Part, rings: RingCache |
     else:
         if rings is None:
             raise MessageRejected("encoding", "this reader has no shared memory")
-        rows = rings.open(plane.name).copy(plane.slot, plane.seq, plane.n)
+        ring = rings.open(plane.name)
+        if ring.session != picture.session:
+            raise MessageRejected("shm", f"the ring {plane.name} is of another session")
+        rows = ring.copy(plane.slot, plane.seq, plane.n)
     if crc is not None and zlib.crc32(rows.data) != crc:
         raise MessageRejected("crc", "the pixels do not match their checksum")
     return rows.reshape(picture.height, stride)[:, :width_bytes].reshape(picture.height, picture.width, channels)

@@ -330,7 +330,7 @@ def _decode_frame(
     ):
         if value not in known:
             raise MessageRejected("format", f"{value[:32]!r} is none of {', '.join(known)}")
-    picture = Picture(header.w, header.h, header.f, header.st, header.crc)
+    picture = Picture(header.w, header.h, header.f, header.st, header.crc, header.ses)
     try:
         rows = decode_planes(picture, header.pl, payload, rings)
     except FrameOvertaken as error:
