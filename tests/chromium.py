@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import defaultdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,14 +52,10 @@ def find_chromium() -> str:
 
 
 class Chromium:
-    """A browser with a fresh profile.
-
-    Attributes:
-        complaints: exceptions and errors that pages have met, in words.
-    """
+    """A browser with a fresh profile."""
 
     def __init__(self, profile: Path) -> None:
-        self.complaints: list[str] = []
+        self.complaints: defaultdict[str, list[str]] = defaultdict(list)  # by session
         command = [find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         environment = {**os.environ, "HOME": str(profile)}
         self._process = subprocess.Popen(
@@ -121,10 +118,11 @@ class Chromium:
             self._note(answer)
 
     def _note(self, event: dict[str, Any]) -> None:
+        complaints = self.complaints[event.get("sessionId", "")]
         if event.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(str(event["params"]["exceptionDetails"]))
+            complaints.append(str(event["params"]["exceptionDetails"]))
         elif event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
-            self.complaints.append(event["params"]["entry"]["text"])
+            complaints.append(event["params"]["entry"]["text"])
 
 
 class Tab:
@@ -134,6 +132,11 @@ class Tab:
         self._browser = browser
         self._session = session
         self._target = target
+
+    @property
+    def complaints(self) -> list[str]:
+        """Exceptions and errors that the page has met, in words."""
+        return self._browser.complaints[self._session]
 
     def call(self, method: str, **parameters: Any) -> Any:
         """Call a method of the protocol for this page."""

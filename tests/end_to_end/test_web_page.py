@@ -132,7 +132,8 @@ def test_a_lost_graphics_context_comes_back(chromium: Chromium, relay: WebRelay,
             const canvas = document.getElementById("picture");
             const context = canvas.getContext("webgl2").getExtension("WEBGL_lose_context");
             canvas.addEventListener("webglcontextrestored", () => resolve(true), { once: true });
-            canvas.addEventListener("webglcontextlost", () => setTimeout(() => context.restoreContext(), 50), { once: true });
+            const restore = () => setTimeout(() => context.restoreContext(), 50);
+            canvas.addEventListener("webglcontextlost", restore, { once: true });
             context.loseContext();
         })"""
     )
@@ -182,7 +183,6 @@ def test_the_shipped_character_is_blended_exactly(chromium: Chromium) -> None:
 
 
 def test_moving_a_slider_reaches_the_producer(chromium: Chromium, relay: WebRelay, producer: Producer) -> None:
-    chromium.complaints.clear()
     tab = chromium.open(relay.url, width=900, height=700)
     tab.wait_for("document.getElementById('control-jawOpen') !== null")
     tab.evaluate("document.getElementById('control-jawOpen').focus()")
@@ -192,7 +192,7 @@ def test_moving_a_slider_reaches_the_producer(chromium: Chromium, relay: WebRela
     tab.wait_for("document.getElementById('reaction').textContent.endsWith('ms')")
     tab.evaluate("document.querySelector('.slider.held button').click()")
     eventually(lambda: producer.states[-1].controls == {})
-    assert chromium.complaints == []
+    assert tab.complaints == []
     tab.close()
 
 
@@ -203,7 +203,11 @@ def test_expressions_and_identities_reach_the_producer(chromium: Chromium, relay
     eventually(lambda: producer.states and producer.states[-1].expression == "happy")
     tab.press("1")  # the expression's own key
     eventually(lambda: producer.states[-1].expression == "")
-    choose = "(value) => { const s = document.getElementById('identity'); s.value = value; s.dispatchEvent(new Event('change')); }"
+    choose = """(value) => {
+        const select = document.getElementById("identity");
+        select.value = value;
+        select.dispatchEvent(new Event("change"));
+    }"""
     tab.evaluate(f"({choose})('name yuki')")
     eventually(lambda: producer.states[-1].identity == "yuki")
     tab.evaluate(f"document.getElementById('seed').value = '4711'; ({choose})('seed')")

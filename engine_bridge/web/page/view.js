@@ -171,8 +171,11 @@ export class View {
     };
     const observer = new ResizeObserver(([entry]) => {
       const [exact] = entry.devicePixelContentBoxSize ?? [];
-      if (exact) fit(exact.inlineSize, exact.blockSize);
-      else fit(Math.round(entry.contentRect.width * devicePixelRatio), Math.round(entry.contentRect.height * devicePixelRatio));
+      const width = Math.round(entry.contentRect.width * devicePixelRatio);
+      const height = Math.round(entry.contentRect.height * devicePixelRatio);
+      // The exact size differs by a rounded pixel; by more only where a developer's tools pretend another screen.
+      if (exact && Math.abs(exact.inlineSize - width) <= 1) fit(exact.inlineSize, exact.blockSize);
+      else fit(width, height);
     });
     try {
       observer.observe(this.canvas, { box: "device-pixel-content-box" });
