@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine_bridge import Pixels
 from engine_bridge.web import WebRelay
+from engine_bridge.wire import FrameMessage, decode
+from tests.busy_background import STRIPE_PX, STRIPES, over, stripes
 from tests.chromium import Chromium, Tab
+from tests.conftest import REPOSITORY
 from tests.end_to_end.web_peers import PATIENCE_S, Producer, card, eventually
 from tests.transcript import TranscriptPlayer, read_transcript
 
-STRIPES = ((230, 40, 60), (20, 20, 25), (250, 250, 240), (30, 120, 220), (255, 200, 0))
-STRIPE_PX = 7
 STATE = "document.body.dataset.link"
 
 
@@ -44,19 +44,6 @@ def stripes_behind(tab: Tab) -> None:
     stops = [f"rgb{colour} {i * STRIPE_PX}px {(i + 1) * STRIPE_PX}px" for i, colour in enumerate(STRIPES)]
     background = f"repeating-linear-gradient(90deg, {', '.join(stops)})"
     tab.evaluate(f"document.documentElement.style.background = {json.dumps(background)}")
-
-
-def stripes(height: int, width: int) -> Pixels:
-    """The same background, uint8 [H, W, 3]."""
-    columns = np.array(STRIPES, np.uint8)[np.arange(width) // STRIPE_PX % len(STRIPES)]
-    return np.broadcast_to(columns, (height, width, 3))
-
-
-def over(pixels: Pixels, background: Pixels) -> Pixels:
-    """Straight alpha over a background: the blend by the book, in sRGB values as browsers and games do it."""
-    alpha = pixels[..., 3:].astype(np.float64) / 255
-    blend: Pixels = np.rint(pixels[..., :3] * alpha + background * (1 - alpha)).astype(np.uint8)
-    return blend
 
 
 def assert_shows(tab: Tab, expected: Pixels, *, within: int = 1) -> None:
@@ -142,10 +129,7 @@ def test_a_lost_graphics_context_comes_back(chromium: Chromium, relay: WebRelay,
 
 
 def test_a_recorded_stream_plays_in_the_page(chromium: Chromium) -> None:
-    path = Path(__file__).resolve().parents[2] / "assets/conformance/v1/transcripts/test_card.avr"
-    records = read_transcript(path)
-    from engine_bridge.wire import FrameMessage, decode
-
+    records = read_transcript(REPOSITORY / "assets/conformance/v1/transcripts/test_card.avr")
     last = [message for _, parts in records if isinstance(message := decode(parts), FrameMessage)][-1]
     height, width = last.frame.pixels.shape[:2]
     with TranscriptPlayer(records) as player, WebRelay("127.0.0.1:0", frames_endpoint=player.endpoint) as relay:

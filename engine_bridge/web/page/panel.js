@@ -269,6 +269,10 @@ else {
     button.title = label;
   }
   setBackground(query.get("bg") ?? "plain");
+  const alone = new URLSearchParams(query);
+  alone.set("ui", "0");
+  alone.delete("bg");
+  $("alone").search = alone;
   $("identity").addEventListener("change", chooseIdentity);
   $("seed").addEventListener("change", chooseIdentity);
   $("release").addEventListener("click", releaseAll);
