@@ -281,6 +281,7 @@ else {
   document.addEventListener("keydown", onKey);
   setInterval(showFigures, FIGURES_MS);
 }
+window.bunraku = { client, view }; // for scripts of your own in this page
 client.addEventListener("info", showInfo);
 client.addEventListener("state", showState);
 showState();
