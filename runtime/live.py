@@ -257,7 +257,7 @@ class LiveLoop:
                     control_endpoint=self.control_server.endpoint if self.control_server else "",
                 )
             if settings.web is not None and self.publisher is not None:
-                self.web = _open_web(settings, self.publisher, self.control_server)
+                self.web = _open_web(settings.web, settings, self.publisher, self.control_server)
             if settings.record is not None:
                 self._recorder = self._open_recorder(settings.record)
             unless_all_open.pop_all()
@@ -502,11 +502,13 @@ class LiveLoop:
             self.web.close()
 
 
-def _open_web(settings: LiveSettings, publisher: Publisher, control_server: ControlServer | None) -> WebRelay:
+def _open_web(
+    address: str, settings: LiveSettings, publisher: Publisher, control_server: ControlServer | None
+) -> WebRelay:
     from engine_bridge.web import WebRelay
 
     return WebRelay(
-        settings.web or "",
+        address,
         frames_endpoint=publisher.endpoint,
         control_endpoint=control_server.endpoint if control_server else None,
         stream=settings.stream,

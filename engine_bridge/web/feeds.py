@@ -17,6 +17,7 @@ import zmq
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import MessageRejected
 from engine_bridge.packing import MAX_BYTES, unpack
+from engine_bridge.planes import Part
 from engine_bridge.sockets import (
     CONTROL_QUEUE,
     FRAME_QUEUE,
@@ -28,7 +29,6 @@ from engine_bridge.sockets import (
     open_socket,
     receive_parts,
 )
-from engine_bridge.planes import Part
 from engine_bridge.wire import MAX_PARTS, TOPIC_FAMILY
 
 OTHER_VERSION_AFTER_NS: Final = 1_500_000_000  # of silence

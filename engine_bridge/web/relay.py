@@ -246,6 +246,8 @@ class WebRelay:
         sender = asyncio.create_task(page.send_what_comes())
         try:
             await self._listen(page, websocket, audience.feed)
+        except Exception:  # the edge of a page's task; the others go on
+            logger.exception("%s: a page's connection broke", self.address)
         finally:
             sender.cancel()
             page.close()
