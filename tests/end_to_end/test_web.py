@@ -20,6 +20,7 @@ from engine_bridge.control_wire import Ping as ControlPing
 from engine_bridge.web import WebRelay
 from engine_bridge.web.relay import MAX_MESSAGE_BYTES, MAX_PAGES
 from engine_bridge.wire import Bye, Heartbeat
+from tests.conftest import RunProgram
 from tests.end_to_end.web_peers import PATIENCE_S, Browser, Producer, card, eventually
 
 
@@ -432,6 +433,13 @@ def test_the_relay_runs_beside_any_producer(producer: Producer) -> None:
         finally:
             process.terminate()
         assert process.wait(PATIENCE_S) == 0
+
+
+def test_the_command_says_how_to_mend_a_taken_port(relay: WebRelay, run_program: RunProgram) -> None:
+    result = run_program([sys.executable, "-m", "runtime.cli", "web", "--web", relay.address])
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: Cannot serve the page at {relay.address}")
+    assert "Traceback" not in result.stderr
 
 
 def test_the_live_loop_serves_the_page() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
+import threading
 import time
 from collections.abc import Iterator
 
@@ -44,6 +47,23 @@ def stripes_behind(tab: Tab) -> None:
     stops = [f"rgb{colour} {i * STRIPE_PX}px {(i + 1) * STRIPE_PX}px" for i, colour in enumerate(STRIPES)]
     background = f"repeating-linear-gradient(90deg, {', '.join(stops)})"
     tab.evaluate(f"document.documentElement.style.background = {json.dumps(background)}")
+
+
+@pytest.fixture
+def example_server() -> Iterator[str]:
+    """Origin of a server with the example's files, as its README starts one."""
+    folder = REPOSITORY / "examples/20_talking_npc/browser"
+    handler = functools.partial(_QuietFiles, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join(PATIENCE_S)
+
+
+class _QuietFiles(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
 
 
 def assert_shows(tab: Tab, expected: Pixels, *, within: int = 1) -> None:
@@ -249,6 +269,37 @@ def test_a_restarted_producer_is_shown_and_told_again(chromium: Chromium, relay:
         tab.wait_for(f"{STATE} === 'LIVE'")
         eventually(lambda: again.states and again.states[-1].controls == {"jawOpen": 0.01})
     tab.close()
+
+
+def test_another_version_is_told_from_silence(chromium: Chromium) -> None:
+    with (
+        TranscriptPlayer([(0, [b"avf2/aki", b"what version 2 says", b""])]) as player,
+        WebRelay("127.0.0.1:0", frames_endpoint=player.endpoint) as relay,
+    ):
+        tab = chromium.open(relay.url, width=600, height=400)
+        tab.wait_for(f"{STATE} === 'INCOMPATIBLE'")
+        assert "avf/2" in tab.evaluate("document.getElementById('notice').textContent")
+        tab.close()
+
+
+def test_the_npc_of_the_example_speaks_from_a_page_of_its_own(
+    chromium: Chromium, producer: Producer, example_server: str
+) -> None:
+    endpoint = producer.publisher.endpoint
+    with WebRelay("127.0.0.1:0", frames_endpoint=endpoint, origins=[example_server]) as relay:
+        tab = chromium.open(f"{example_server}/?relay=http://{relay.address}&stream=aki", width=700, height=800)
+        eventually(lambda: producer.states and producer.states[-1].controls.get("gazeYaw", 0) > 5)
+        tab.evaluate("document.querySelector('#say button').click()")
+        eventually(lambda: producer.states[-1].expression == "")
+        tab.close()
+        said = [state for state in producer.states if state.expression is not None]
+        assert {state.expression for state in said} >= {"happy", "relaxed", "surprised", ""}
+        assert max(state.controls["oh"] for state in said if "oh" in state.controls) > 0.5
+        assert tab.complaints == []
+    with WebRelay("127.0.0.1:0", frames_endpoint=endpoint) as stranger:
+        tab = chromium.open(f"{example_server}/?relay=http://{stranger.address}", width=700, height=800)
+        tab.wait_for(f"document.getElementById('notice').textContent.includes('--web-origin {example_server}')")
+        tab.close()
 
 
 def test_a_page_without_the_token_says_so(chromium: Chromium, producer: Producer) -> None:

@@ -18,7 +18,12 @@ from engine_bridge.control_wire import ServerMessage, decode_server_message
 from engine_bridge.wire import FrameMessage, Message, decode
 
 PATIENCE_S = 60.0
-CONTROLS = [ControlSpec("jawOpen", 0.0, 1.0, 0.0, "mouth"), ControlSpec("headYaw", -30.0, 30.0, 0.0, "head")]
+CONTROLS = [
+    ControlSpec("jawOpen", 0.0, 1.0, 0.0, "mouth"),
+    ControlSpec("headYaw", -30.0, 30.0, 0.0, "head"),
+    ControlSpec("gazeYaw", -30.0, 30.0, 0.0, "head"),
+    *(ControlSpec(viseme, 0.0, 1.0, 0.0, "visemes") for viseme in ("aa", "ih", "ou", "ee", "oh")),
+]
 
 
 def eventually(condition: Callable[[], Any]) -> None:
@@ -67,7 +72,7 @@ class Producer:
             fps=60.0,
             controls=CONTROLS,
             identities=["aki", "yuki"],
-            expressions=[ExpressionSpec("happy", "1")],
+            expressions=[ExpressionSpec("happy", "1"), ExpressionSpec("relaxed"), ExpressionSpec("surprised")],
             has_mapping=True,
         )
         self.control = ControlServer(control, info)
