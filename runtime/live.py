@@ -226,6 +226,8 @@ class LiveLoop:
             self._open_streams(performers, window=window, keys=keys)
             if settings.web is not None and self._socket is not None:
                 self.web = _open_web(settings.web, settings, self._socket, self.streams, page_keys)
+            for stream in self.streams:
+                stream.announce(page=self.web.url if self.web is not None else "")
             if settings.camera is not None:
                 self._workers.append(
                     open_camera(settings.camera, width=role.width, height=role.height, fps=settings.fps)
