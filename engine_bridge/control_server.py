@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -68,6 +68,7 @@ class ControlServer:
         endpoint: str,
         info: StreamInfo,
         *,
+        streams: Sequence[str] = (),
         resend_last: Callable[[], None] | None = None,
         keys: ServerKeys | None = None,
         insecure: bool = False,
@@ -78,6 +79,7 @@ class ControlServer:
             endpoint: of this machine only, unless there are keys; port 0 takes a free one. The usual one is
                 `DEFAULT_CONTROL_ENDPOINT`.
             info: what the stream shows and takes; `update` changes it.
+            streams: names of all streams of the producer, told to clients; empty if there is no other.
             resend_last: called in `poll` when a client asks for the last frame; usually `Publisher.resend_last`.
             keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
             insecure: without keys, let other machines connect as well.
@@ -90,7 +92,8 @@ class ControlServer:
         self.late = 0
         self.bad: Counter[str] = Counter()
         self._info = info
-        self._welcome = encode_server_message(welcome_of(info))
+        self._streams = tuple(streams)
+        self._welcome = encode_server_message(welcome_of(info, self._streams))
         self._resend_last = resend_last
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
@@ -133,7 +136,7 @@ class ControlServer:
         Raises:
             WireError: `info` is too large.
         """
-        self._welcome = encode_server_message(welcome_of(info))
+        self._welcome = encode_server_message(welcome_of(info, self._streams))
         self._info = info
         for address in self._clients:
             self._send(address, self._welcome)

@@ -7,6 +7,7 @@ in one part, with its kind under the key `k`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -14,7 +15,8 @@ import msgspec
 from .errors import MessageRejected, ProtocolMismatch, WireError
 from .messages import ClientStats, ControlState, IdentityMix, StreamInfo
 from .packing import MAX_BYTES, pack, to_record, unpack
-from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64, Unsigned
+from .planes import Unsigned
+from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64
 
 MAX_SEED: Final = 2**63 - 1
 MAX_FPS: Final = 1000.0
@@ -129,9 +131,9 @@ def encode_server_message(message: ServerMessage) -> bytes:
     return _pack(message)
 
 
-def welcome_of(info: StreamInfo) -> Welcome:
-    """The welcome that tells a stream's info."""
-    return Welcome(proto=MAJOR, ses=info.session, info=info, streams=[info.stream], caps=["raw"])
+def welcome_of(info: StreamInfo, streams: Sequence[str] = ()) -> Welcome:
+    """The welcome that tells a stream's info, and the names of all streams beside it."""
+    return Welcome(proto=MAJOR, ses=info.session, info=info, streams=list(streams) or [info.stream], caps=["raw"])
 
 
 def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientMessage:

@@ -64,6 +64,14 @@ def is_for_this_machine(endpoint: str) -> bool:
     return host == "localhost" or _is_loopback(host)
 
 
+def another_endpoint(endpoint: str, name: str) -> str:
+    """An endpoint to bind beside this one: any free port of its host, or a path that ends in the name."""
+    if _IPC.fullmatch(endpoint):
+        return f"{endpoint}-{name}"
+    host, _ = _split_tcp(endpoint)
+    return f"tcp://{host}:0"
+
+
 def as_reached(endpoint: str, via: str) -> str:
     """Return an endpoint as a client reaches it that has come through another one of the same producer.
 

@@ -15,6 +15,7 @@ BunrakuError
 │   ├── EngineMismatch     an engine was built for something else than what is here
 │   └── EngineBuildError   building an engine failed
 └── WireError              a message or socket of the bridge cannot be used
+    ├── FrameOvertaken     a frame in shared memory was written anew before it was read
     └── MessageRejected    one message breaks the protocol; it is dropped and counted
         └── ProtocolMismatch   the other side speaks another version
 
@@ -82,6 +83,20 @@ class EngineBuildError(EngineError):
 
 class WireError(BunrakuError):
     """A message or socket of the bridge cannot be used."""
+
+
+class FrameOvertaken(WireError):
+    """A frame in shared memory was written anew before it was read: the reader was slower than the whole ring.
+
+    Attributes:
+        session: of the frame, 0 if not known here.
+        frame_id: its number, 0 if not known here.
+    """
+
+    def __init__(self, text: str, *, session: int = 0, frame_id: int = 0) -> None:
+        super().__init__(text)
+        self.session = session
+        self.frame_id = frame_id
 
 
 class MessageRejected(WireError):

@@ -17,13 +17,14 @@ from .clock import now_ns
 from .endpoints import check_bind, check_connect, is_ipv6
 from .errors import WireError
 from .knock import answers
+from .planes import MAX_PICTURE_BYTES
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
 Socket: TypeAlias = "zmq.Socket[bytes]"
 
 logger = logging.getLogger(__name__)
 
-MAX_FRAME_BYTES: Final = 64 * 1024 * 1024  # of one message part on the frame channel; libzmq hangs up on more
+MAX_FRAME_BYTES: Final = MAX_PICTURE_BYTES  # of one message part on the frame channel; libzmq hangs up on more
 MAX_CONTROL_BYTES: Final = 1024 * 1024  # the same on the control channel; a message may fill only 64 KiB of it
 FRAME_QUEUE: Final = 2  # messages; a longer queue only makes frames older
 CONTROL_QUEUE: Final = 8

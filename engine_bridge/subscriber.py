@@ -15,13 +15,15 @@ import zmq
 
 from .clock import age_ns, now_ns, unix_offset_ns
 from .curve import use_client_keys
-from .endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect
-from .errors import MessageRejected, ProtocolMismatch
+from .endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect, is_for_this_machine
+from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
 from .handshake import HandshakeJudge, HandshakeWatch
 from .keys import ClientKeys
-from .liveness import FrameOrder, Liveness
+from .liveness import STALE_AFTER_NS, FrameOrder, Liveness
 from .messages import ClientStats, LinkState, LiveStats, Provenance
+from .planes import RAW, VARIANTS
+from .ring import RingCache
 from .sockets import (
     FRAME_QUEUE,
     MAX_FRAME_BYTES,
@@ -36,14 +38,15 @@ from .wire import (
     MAJOR,
     MAX_PARTS,
     TOPIC_FAMILY,
-    TOPIC_PREFIX,
     Bye,
     FrameMessage,
     Heartbeat,
     Message,
+    Topic,
     decode,
     split_topic,
     topic_of,
+    topic_prefix,
 )
 
 logger = logging.getLogger(__name__)
@@ -59,7 +62,7 @@ class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         received: frames that were news.
         shown: frames taken by `latest` or `wait`.
-        skipped: frames overtaken by a newer one before they were taken.
+        skipped: frames overtaken by a newer one before they were taken, here or in shared memory.
         late: frames that were no news (sent again for a late joiner, or out of order).
         missed: frames that never came, counted from gaps in the numbers.
         bad: rejected messages by code.
@@ -91,22 +94,36 @@ class Subscriber:
     """
 
     def __init__(
-        self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, stream: str | None = None, keys: ClientKeys | None = None
+        self,
+        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        *,
+        stream: str | None = None,
+        variant: str | None = None,
+        keys: ClientKeys | None = None,
     ) -> None:
         """Connect now or whenever the producer appears.
 
         Args:
             endpoint: of the producer's frame channel.
             stream: name of the stream; None takes the first one heard, and another one only when that is gone.
+            variant: how pixels should travel: `raw`, `lz4`, `jpeg` or `shm`; None takes shared memory where the
+                producer has it and it can be opened, otherwise raw.
             keys: for a producer that has keys.
 
         Raises:
-            WireError: the endpoint or the name is malformed.
+            WireError: the endpoint, the name or the variant is malformed.
         """
         self._keys = keys
         self.endpoint = check_connect(endpoint)
+        if variant is not None and variant not in VARIANTS:
+            raise WireError(f"{variant!r} is no variant of a stream. Use one of {', '.join(VARIANTS)}, or None")
         self._wanted_stream = stream
-        self._topic = TOPIC_PREFIX if stream is None else topic_of(stream)
+        if stream is not None:
+            topic_of(stream)
+        self._wanted_variant = variant
+        self._may_change = variant is None and is_for_this_machine(self.endpoint)
+        self._refused_ring = ""  # offered, but could not be read
+        self._rings = RingCache()
         self._probing = False  # whether topics of all major versions are subscribed
         self._version_is_ours = False  # whether any stream of our version was heard since the wanted one was
 
@@ -115,6 +132,7 @@ class Subscriber:
         self._liveness = Liveness()
         self._order = FrameOrder()
         self._stream = stream
+        self._variant = variant or RAW
         self._newest: FrameMessage | None = None
         self._heartbeat: Heartbeat | None = None
         self._provenance: Provenance | None = None
@@ -157,6 +175,12 @@ class Subscriber:
         """Name of the stream that is received, None until one is heard."""
         with self._changed:
             return self._stream
+
+    @property
+    def variant(self) -> str:
+        """How pixels travel now."""
+        with self._changed:
+            return self._variant
 
     @property
     def session(self) -> int | None:
@@ -255,28 +279,32 @@ class Subscriber:
     # From here on: the thread.
 
     def _run(self, thread: SocketThread) -> None:
-        while not thread.stopping:
-            socket = open_socket(thread.context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
-            use_client_keys(socket, self._keys)
-            watch = HandshakeWatch(socket)
-            try:
-                pause_s = self._receive(thread, socket, watch)
-            finally:
-                watch.close()
-                socket.close()
-            thread.rest(pause_s)
+        with self._rings:
+            while not thread.stopping:
+                socket = open_socket(thread.context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
+                use_client_keys(socket, self._keys)
+                watch = HandshakeWatch(socket)
+                try:
+                    pause_s = self._receive(thread, socket, watch)
+                finally:
+                    watch.close()
+                    socket.close()
+                thread.rest(pause_s)
 
     def _receive(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
         """Receive until the connection is hopeless or the thread should stop; returns seconds to pause."""
-        socket.subscribe(self._topic)
+        self._topics = [self._topic_now()]
+        self._heard_variant = ""
+        socket.subscribe(self._topics[0])
         connect(socket, self.endpoint)
         self._probing = False
+        opened_ns = now_ns()
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(watch.socket, zmq.POLLIN)
         poller.register(thread.alarm, zmq.POLLIN)
         while not thread.stopping:
-            self._probe_while_lost(socket)
+            self._look_after_silence(socket, may_probe=now_ns() - opened_ns >= STALE_AFTER_NS)
             events = dict(poller.poll(LOOK_AROUND_MS))
             for event in watch.events():
                 refusal = self._judge.refusal_in(*event)
@@ -286,18 +314,41 @@ class Subscriber:
                 pause_s = self._drain(socket)
                 if pause_s is not None:
                     return pause_s
+            self._follow_variant(socket)
         return 0.0
 
-    def _probe_while_lost(self, socket: Socket) -> None:
-        """While nothing is heard, listen to all major versions, to tell "wrong version" from silence.
+    def _topic_now(self) -> bytes:
+        """What to subscribe to: all streams until one is known, except in a variant that was changed over to."""
+        stream = self._wanted_stream if self._variant == (self._wanted_variant or RAW) else self._stream
+        return topic_prefix(self._variant) if stream is None else topic_of(stream, self._variant)
 
-        No longer than until anything is heard: the producer takes whoever listens for somebody who watches.
+    def _follow_variant(self, socket: Socket) -> None:
+        """Subscribe to what was decided on, and leave what was before once something has come, so as not to go dark."""
+        topic = self._topic_now()
+        if topic not in self._topics:
+            self._topics.append(topic)
+            self._heard_variant = ""
+            socket.subscribe(topic)
+        if len(self._topics) > 1 and self._heard_variant == self._variant:
+            for left in self._topics:
+                if left != topic:
+                    socket.unsubscribe(left)
+            self._topics = [topic]
+
+    def _look_after_silence(self, socket: Socket, *, may_probe: bool) -> None:
+        """While nothing is heard, go back to raw, and listen to all versions, to tell "wrong version" from silence.
+
+        No longer than until anything is heard: the producer takes whoever listens for somebody who watches. And not at
+        once: a producer that is there answers with a message per topic, more than its queue for us holds.
         """
         with self._changed:
-            lost = self._liveness.state(now_ns()) is LinkState.LOST
+            state = self._liveness.state(now_ns())
+            lost = state is LinkState.LOST
+            if lost or state is LinkState.STALE:
+                self._variant = self._wanted_variant or RAW
             if lost:
                 self._stream = self._wanted_stream
-        probe = lost and not self._version_is_ours
+        probe = lost and may_probe and not self._version_is_ours
         if probe and not self._probing:
             socket.subscribe(TOPIC_FAMILY)
         elif self._probing and not probe:
@@ -315,6 +366,11 @@ class Subscriber:
                 break
             try:
                 message = self._decode([part.buffer for part in parts])
+            except FrameOvertaken as error:
+                with self._changed:
+                    self._liveness.good(now_ns())
+                    self._skipped += self._order.is_news(error.session, error.frame_id)
+                continue
             except MessageRejected as error:
                 pause_s = self._note_rejected(error)
                 if pause_s is not None:
@@ -330,13 +386,31 @@ class Subscriber:
         return pause_s
 
     def _decode(self, parts: list[memoryview]) -> Message | None:
-        """Read a message; None if it is of a stream that is not wanted."""
+        """Read a message; None if it is of a stream or variant that is not wanted."""
         if parts:
-            major, stream = split_topic(parts[0])
-            if major == MAJOR and self._stream is not None and stream != self._stream:
+            topic = split_topic(parts[0])
+            if topic.major == MAJOR and not self._is_wanted(topic):
                 self._version_is_ours = True
                 return None
-        return decode(parts)
+            self._heard_variant = topic.variant
+        return decode(parts, self._rings)
+
+    def _is_wanted(self, topic: Topic) -> bool:
+        variants = (RAW, "shm") if self._wanted_variant is None else (self._wanted_variant,)
+        if self._stream is not None and topic.stream != self._stream:
+            return False
+        if topic.variant not in variants:
+            if self._wanted_variant is not None and topic.variant == RAW:
+                self._say_why_silent()
+            return False
+        return True
+
+    def _say_why_silent(self) -> None:
+        with self._changed:
+            self._last_error = (
+                f"{self.endpoint} is there but is not heard in the variant {self._wanted_variant!r}. "
+                "Leave the variant out to take what it has"
+            )
 
     def _note(self, message: Message, newest: FrameMessage | None) -> FrameMessage | None:
         """Note what a good message tells; returns the newest frame so far."""
@@ -351,6 +425,7 @@ class Subscriber:
                 self._order.is_new_session(message.session)
                 self._liveness.heartbeat(now_ns())
                 self._heartbeat = message
+                self._consider(message)
                 self._provenance = message.provenance or self._provenance
                 self._producer_offset_ns = message.unix_offset_ns
                 return newest
@@ -363,6 +438,17 @@ class Subscriber:
             self._skipped += newest is not None
             self._note_age(message, self._ages_at_arrival)
             return message
+
+    def _consider(self, heartbeat: Heartbeat) -> None:
+        """Change over to shared memory if it is offered and can be opened."""
+        offered = self._may_change and "shm" in heartbeat.variants and heartbeat.ring not in ("", self._refused_ring)
+        if offered and self._variant == RAW:
+            try:
+                self._rings.open(heartbeat.ring)
+                self._variant = "shm"
+            except MessageRejected as error:
+                self._refused_ring = heartbeat.ring
+                logger.info("%s: pixels travel over the socket: %s", self.endpoint, error)
 
     def _note_refused(self, refusal: str) -> float:
         with self._changed:
@@ -380,6 +466,9 @@ class Subscriber:
                 pause_s = None
             else:
                 pause_s = self._liveness.bad(now_ns())
+            if error.code == "shm" and self._wanted_variant is None:
+                self._variant = RAW
+                self._refused_ring = self._heartbeat.ring if self._heartbeat else ""
         self._log.warn(f"{self.endpoint}: dropped a message ({error.code}): {error}")
         return pause_s
 

@@ -35,6 +35,7 @@ app = typer.Typer(
 app.add_typer(cli_keys.app)
 app.command()(cli_streams.streams)
 
+_STREAM: Final = "bunraku"
 _SHIPPED: Final = "aki"  # runtime.character.SHIPPED; that module is too heavy for --help
 
 
@@ -67,6 +68,13 @@ class Profile(str, Enum):
 
     shared = "shared"
     exclusive = "exclusive"
+
+
+class Layout(str, Enum):
+    """What becomes of alpha where only RGB is taken."""
+
+    flat = "flat"
+    side_by_side = "side-by-side"
 
 
 CharacterArgument = Annotated[
@@ -128,8 +136,26 @@ def live(
     record: Annotated[
         Path | None, typer.Option(help="Film (.mp4, .webp), folder of .png, or controls (.jsonl) to write.")
     ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="Virtual camera to show her: its name, or auto.", show_default=False),
+    ] = None,
+    camera_layout: Annotated[
+        Layout, typer.Option(help="flat: over the background; side-by-side: twice as wide, alpha on the right.")
+    ] = Layout.flat,
+    spout: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Spout sender with alpha; Windows only.", show_default=False)
+    ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.", show_default=False)] = None,
-    stream: Annotated[str, typer.Option(help="Name of the stream.")] = "bunraku",
+    stream: Annotated[str, typer.Option(help="Name of the stream.")] = _STREAM,
+    people: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Several people at once, each as a stream of its name: aki,neko,ren.",
+            show_default=False,
+        ),
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option(help="Folder of `bunraku keys`: let in who is on its list, and nobody else.", show_default=False),
@@ -141,11 +167,14 @@ def live(
 ) -> None:
     """Play a character: show a window, publish frames, take controls.
 
-    Without a window and without a subscriber nothing is drawn, unless `--record` or `--seconds` asks for it. Ctrl-C or
-    closing the window ends the play in good order, with exit code 0.
+    Without a window and without a subscriber nothing is drawn, unless `--record`, `--camera`, `--spout` or `--seconds`
+    asks for it. Ctrl-C or closing the window ends the play in good order, with exit code 0.
 
     `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
     takes over between two frames.
+
+    With `--people` one process plays several people of one character. Their frames go out of one endpoint under
+    their names, their controls come in at one endpoint each, and the window shows the first.
 
     Example: `bunraku live --driver recording:take.csv --record take.mp4`
     """
@@ -155,6 +184,7 @@ def live(
     from engine_bridge.wire import new_session
 
     from . import live as playing
+    from .camera import CameraSettings
     from .drivers import open_drivers
     from .machine import missing_display
     from .performer import Performer
@@ -165,39 +195,49 @@ def live(
         raise SinkError(
             f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
         )
+    cast = _cast(people, identity, stream)
     if keys is not None and insecure:
         raise typer.BadParameter("--keys and --insecure exclude each other")
     server_keys = None if keys is None else read_server_keys(keys)
     engine_settings = _settings(threads, profile)
     path = _find(character, engine)
     with _open(path, engine, precision, engine_settings, quick=True) as choice:
-        drivers = open_drivers(driver or [], choice.role.idle, window=window)
+        drivers = [
+            open_drivers(driver or [], choice.role.idle, window=window, person=index) for index in range(len(cast))
+        ]
         settings = playing.LiveSettings(
             fps=fps,
-            stream=stream,
             publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
             control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
             seconds=seconds,
             record=record,
             background=background,
+            camera=None
+            if camera is None
+            else CameraSettings(device=camera, layout=camera_layout.value, background=background),
+            spout=spout,
             measure=seconds is not None,
             keys=server_keys,
             insecure=insecure,
         )
         typer.echo(f"{choice.role.name} on {choice.sentence()}")
-        for warning in drivers.warnings:
+        for warning in drivers[0].warnings:
             typer.echo(f"Note: {warning}.", err=True)
-        session = new_session()
-        performer = Performer(choice.role, choice.engine, drivers, identity=identity, stream=stream, session=session)
+        performers = [
+            Performer(choice.role, choice.engine, moved, identity=who, stream=name, session=new_session())
+            for (name, who), moved in zip(cast, drivers, strict=True)
+        ]
         with (
             EngineUpgrade(path or Path(), choice.better, engine_settings) as upgrade,
-            playing.LiveLoop(
-                performer, settings, session=session, window=window, upgrade=upgrade, engine_note=choice.note
-            ) as loop,
+            playing.LiveLoop(performers, settings, window=window, upgrade=upgrade, engine_note=choice.note) as loop,
         ):
-            frames_at = loop.publisher.endpoint if loop.publisher else "off"
-            controls_at = loop.control_server.endpoint if loop.control_server else "off"
-            typer.echo(f"frames {frames_at}  controls {controls_at}  driver {drivers.label}")
+            for played in loop.streams:
+                frames_at = played.publisher.endpoint if played.publisher else "off"
+                controls_at = played.control_server.endpoint if played.control_server else "off"
+                name = f"{played.performer.stream}: " if people else ""
+                typer.echo(f"{name}frames {frames_at}  controls {controls_at}  driver {drivers[0].label}")
+            if loop.sinks:
+                typer.echo(f"showing on {', '.join(loop.sinks)}")
             sys.stdout.flush()
             if window:
                 title = f"{choice.role.name} - Bunraku"
@@ -286,6 +326,9 @@ def render(
     seconds: Annotated[float | None, typer.Option(min=0.01, help="How long.", show_default=False)] = None,
     speed: Annotated[float, typer.Option(min=0.01, max=100.0, help="2 plays twice as fast.")] = 1.0,
     background: Annotated[str, typer.Option(help="What shows through in an .mp4: a name or #rrggbb.")] = "#202428",
+    layout: Annotated[
+        Layout, typer.Option(help="flat: an .mp4 over the background; side-by-side: twice as wide, alpha on the right.")
+    ] = Layout.flat,
     idle: Annotated[bool, typer.Option("--idle/--no-idle", help="Fill what the recording leaves open.")] = True,
     neutral: Annotated[
         str, typer.Option(help="median, or a second of the recording: the pose that counts as neutral.")
@@ -312,6 +355,7 @@ def render(
         seconds=seconds,
         speed=speed,
         background=background,
+        layout=layout.value,
         idle=idle,
         neutral=neutral,
     )
@@ -494,6 +538,18 @@ def _find(character: str | None, engine: EngineName) -> Path | None:
     from .character import find_character
 
     return None if engine is EngineName.synthetic and character is None else find_character(character or _SHIPPED)
+
+
+def _cast(people: str | None, identity: str | None, stream: str) -> list[tuple[str, str | None]]:
+    """Who plays: pairs of a stream's name and an identity."""
+    if people is None:
+        return [(stream, identity)]
+    if identity is not None or stream != _STREAM:
+        raise typer.BadParameter("--people names identities and streams; leave out --identity and --stream")
+    names = [name.strip() for name in people.split(",")]
+    if "" in names or len(set(names)) < len(names):
+        raise typer.BadParameter(f'--people "{people[:80]}": write different names with commas between them')
+    return [(name, name) for name in names]
 
 
 def _settings(threads: int | None, profile: Profile) -> EngineSettings:

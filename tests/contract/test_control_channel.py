@@ -106,6 +106,22 @@ def test_client_is_told_what_the_stream_takes(client: ControlClient) -> None:
     assert client.state is LinkState.LIVE
 
 
+def test_welcome_names_all_streams_of_the_producer(rogue: Any, server: ControlServer) -> None:
+    alone = answer(rogue, server, msgpack.packb({"k": "hello", "proto": [1]}))
+    assert alone.streams == ["aki"]
+    context: Any = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    with ControlServer(FREE_PORT, INFO, streams=["aki", "neko"]) as crowded:
+        socket.connect(crowded.endpoint)
+        assert answer(socket, crowded, msgpack.packb({"k": "hello", "proto": [1]})).streams == ["aki", "neko"]
+        crowded.update(info_of_session(6))
+        eventually(lambda: socket.poll(0), server=crowded)
+        assert decode_server_message(socket.recv()).streams == ["aki", "neko"]  # type: ignore[union-attr]
+        socket.close()
+    context.term()
+
+
 def test_state_arrives_as_it_was_sent(server: ControlServer, client: ControlClient) -> None:
     sent = client.send(
         ControlState(

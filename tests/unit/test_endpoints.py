@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import engine_bridge
-from engine_bridge.endpoints import as_reached, check_bind, check_connect, is_for_this_machine
+from engine_bridge.endpoints import another_endpoint, as_reached, check_bind, check_connect, is_for_this_machine
 from engine_bridge.errors import WireError
 
 
@@ -27,6 +27,19 @@ from engine_bridge.errors import WireError
 def test_this_machine_may_be_bound(given: str, bound: str) -> None:
     assert check_bind(given) == bound
     assert is_for_this_machine(given)
+
+
+@pytest.mark.parametrize(
+    ("first", "beside"),
+    [
+        ("tcp://127.0.0.1:5761", "tcp://127.0.0.1:0"),
+        ("tcp://[::1]:0", "tcp://[::1]:0"),
+        ("ipc:///tmp/x", "ipc:///tmp/x-ren"),
+    ],
+)
+def test_streams_beside_the_first_take_endpoints_beside_its(first: str, beside: str) -> None:
+    assert another_endpoint(first, "ren") == beside
+    assert check_bind(beside)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "*", "[::]", "192.168.0.7", "eth0", "example.org", "[fe80::1]", "127.1"])

@@ -502,6 +502,37 @@ def test_performers_with_one_engine_are_drawn_alike_together_and_in_turn() -> No
     assert len(turns) == 3 * len(calls)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_only_who_is_watched_is_drawn_and_the_others_move_on(together: bool) -> None:
+    with Costly(call_ms=1, picture_ms=1) as engine:
+        names = ("teal", "rose", "amber")
+        actors = [Performer(ROLE, engine, open_drivers([], ROLE.idle), identity=n, stream=n) for n in names]
+        stage = Stage(actors, together=together)
+        engine.calls.clear()
+        both = stage.tick(40 * MS, [actors[2], actors[0]])
+        alone = stage.tick(80 * MS, [actors[2]])
+        everybody = stage.tick(120 * MS)
+        assert stage.tick(160 * MS, []) == []
+    assert engine.calls == ([3, 1, 3] if together else [1, 1, 1, 1, 1, 1])
+    assert [(frame.stream, frame.frame_id) for frame in both + alone + everybody] == [
+        ("teal", 1), ("amber", 1), ("amber", 2), ("teal", 2), ("rose", 1), ("amber", 3)
+    ]  # fmt: skip
+    assert all(actor.pose.any() for actor in actors)
+
+
+def test_people_on_one_stage_have_idle_lives_of_their_own() -> None:
+    with Costly(call_ms=1, picture_ms=1) as engine:
+        actors = [Performer(ROLE, engine, open_drivers([], ROLE.idle, person=index)) for index in (0, 1)]
+        stage = Stage(actors)
+        poses = []
+        for index in range(200):
+            stage.tick(index * 33 * MS)
+            poses.append([actor.pose.copy() for actor in actors])
+    blinks = np.array(poses)[:, :, ROW["eyeBlinkLeft"]]
+    assert blinks.max(axis=0).min() > 0.5
+    assert not np.array_equal(blinks[:, 0], blinks[:, 1])
+
+
 def test_another_engine_takes_over_between_two_frames_and_the_numbers_go_on() -> None:
     actor = performer()
     stage = Stage([actor])
