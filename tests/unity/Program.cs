@@ -363,7 +363,7 @@ namespace Bunraku.Tests
                 case "quitting": _scene.RaiseQuitting(); return "";
                 case "play": Prepare(); return "";
                 case "domains": return Domains(rest);
-                case "speech": return Speech(rest[0], int.Parse(rest[1]));
+                case "speech": return Speech(rest[0], rest[1].Split(','));
                 default: return _scene.Do(words);
             }
         }
@@ -397,13 +397,14 @@ namespace Bunraku.Tests
             return "longest_ms=" + longest + "\nthreads=" + Directory.GetDirectories("/proc/self/task").Length + "\n";
         }
 
-        static string Speech(string text, int stepMs)
+        static string Speech(string text, string[] timesMs)
         {
-            var line = new SpeechLine(text);
+            var line = new SpeechLine(text.Replace("\\t", "\t").Replace("\\n", "\n")); // as in speech.txt
             var weights = new float[SpeechLine.Visemes.Length];
             var lines = new StringBuilder();
-            for (var time = 0; time <= line.EndMs + stepMs; time += stepMs)
+            foreach (var timeMs in timesMs)
             {
+                var time = int.Parse(timeMs);
                 line.Weights(time, weights);
                 lines.Append("at=" + time);
                 foreach (var weight in weights)
