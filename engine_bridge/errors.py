@@ -9,11 +9,13 @@ BunrakuError
 ├── RecordingError         a recording of controls cannot be read
 ├── DriverError            a driver was asked for that does not exist or cannot start
 ├── SinkError              pictures cannot be written where they should go
+├── PrivateFileError       a file or folder for this user alone cannot be used: keys, places of streams
 ├── EngineError            an engine cannot load or run a generator
 │   ├── EngineUnavailable  the backend is not installed or this machine cannot run it
 │   ├── EngineMismatch     an engine was built for something else than what is here
 │   └── EngineBuildError   building an engine failed
 └── WireError              a message or socket of the bridge cannot be used
+    ├── FrameOvertaken     a frame in shared memory was written anew before it was read
     └── MessageRejected    one message breaks the protocol; it is dropped and counted
         └── ProtocolMismatch   the other side speaks another version
 
@@ -59,6 +61,10 @@ class SinkError(BunrakuError):
     """Pictures cannot be written where they should go."""
 
 
+class PrivateFileError(BunrakuError):
+    """A file or folder for this user alone cannot be used: a key file, or the place in which streams are found."""
+
+
 class EngineError(BunrakuError):
     """An engine cannot load or run a generator."""
 
@@ -77,6 +83,20 @@ class EngineBuildError(EngineError):
 
 class WireError(BunrakuError):
     """A message or socket of the bridge cannot be used."""
+
+
+class FrameOvertaken(WireError):
+    """A frame in shared memory was written anew before it was read: the reader was slower than the whole ring.
+
+    Attributes:
+        session: of the frame, 0 if not known here.
+        frame_id: its number, 0 if not known here.
+    """
+
+    def __init__(self, text: str, *, session: int = 0, frame_id: int = 0) -> None:
+        super().__init__(text)
+        self.session = session
+        self.frame_id = frame_id
 
 
 class MessageRejected(WireError):

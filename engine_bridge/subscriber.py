@@ -14,11 +14,16 @@ import numpy as np
 import zmq
 
 from .clock import age_ns, now_ns, unix_offset_ns
-from .endpoints import DEFAULT_FRAMES_ENDPOINT, check_connect
-from .errors import MessageRejected, ProtocolMismatch
+from .curve import use_client_keys
+from .endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect, is_for_this_machine
+from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
-from .liveness import FrameOrder, Liveness
+from .handshake import HandshakeJudge, HandshakeWatch
+from .keys import ClientKeys
+from .liveness import STALE_AFTER_NS, FrameOrder, Liveness
 from .messages import ClientStats, LinkState, LiveStats, Provenance
+from .planes import RAW, VARIANTS
+from .ring import RingCache
 from .sockets import (
     FRAME_QUEUE,
     MAX_FRAME_BYTES,
@@ -33,14 +38,15 @@ from .wire import (
     MAJOR,
     MAX_PARTS,
     TOPIC_FAMILY,
-    TOPIC_PREFIX,
     Bye,
     FrameMessage,
     Heartbeat,
     Message,
+    Topic,
     decode,
     split_topic,
     topic_of,
+    topic_prefix,
 )
 
 logger = logging.getLogger(__name__)
@@ -56,7 +62,7 @@ class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         received: frames that were news.
         shown: frames taken by `latest` or `wait`.
-        skipped: frames overtaken by a newer one before they were taken.
+        skipped: frames overtaken by a newer one before they were taken, here or in shared memory.
         late: frames that were no news (sent again for a late joiner, or out of order).
         missed: frames that never came, counted from gaps in the numbers.
         bad: rejected messages by code.
@@ -79,15 +85,6 @@ class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
     age_take_ms_p50: float | None
     age_take_ms_p99: float | None
 
-    def for_producer(self) -> ClientStats:
-        """The part that a producer wants to hear once per second."""
-        return ClientStats(
-            shown=self.shown,
-            dropped=self.skipped + self.missed,
-            age_p50_ms=self.age_take_ms_p50 or 0.0,
-            age_p99_ms=self.age_take_ms_p99 or 0.0,
-        )
-
 
 class Subscriber:
     """Receives one stream and keeps its newest frame.
@@ -96,19 +93,37 @@ class Subscriber:
     look at `state`, `last_error` and `statistics`.
     """
 
-    def __init__(self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, stream: str | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        *,
+        stream: str | None = None,
+        variant: str | None = None,
+        keys: ClientKeys | None = None,
+    ) -> None:
         """Connect now or whenever the producer appears.
 
         Args:
             endpoint: of the producer's frame channel.
             stream: name of the stream; None takes the first one heard, and another one only when that is gone.
+            variant: how pixels should travel: `raw`, `lz4`, `jpeg` or `shm`; None takes shared memory where the
+                producer has it and it can be opened, otherwise raw.
+            keys: for a producer that has keys.
 
         Raises:
-            WireError: the endpoint or the name is malformed.
+            WireError: the endpoint, the name or the variant is malformed.
         """
+        self._keys = keys
         self.endpoint = check_connect(endpoint)
+        if variant is not None and variant not in VARIANTS:
+            raise WireError(f"{variant!r} is no variant of a stream. Use one of {', '.join(VARIANTS)}, or None")
         self._wanted_stream = stream
-        self._topic = TOPIC_PREFIX if stream is None else topic_of(stream)
+        if stream is not None:
+            topic_of(stream)
+        self._wanted_variant = variant
+        self._may_change = variant is None and is_for_this_machine(self.endpoint)
+        self._refused_ring = ""  # offered, but could not be read
+        self._rings = RingCache()
         self._probing = False  # whether topics of all major versions are subscribed
         self._version_is_ours = False  # whether any stream of our version was heard since the wanted one was
 
@@ -117,6 +132,7 @@ class Subscriber:
         self._liveness = Liveness()
         self._order = FrameOrder()
         self._stream = stream
+        self._variant = variant or RAW
         self._newest: FrameMessage | None = None
         self._heartbeat: Heartbeat | None = None
         self._provenance: Provenance | None = None
@@ -126,7 +142,9 @@ class Subscriber:
         self._last_error = ""
         self._ages_at_arrival: deque[int] = deque(maxlen=AGES_KEPT)
         self._ages_at_take: deque[int] = deque(maxlen=AGES_KEPT)
+        self._ages_to_report: deque[int] = deque(maxlen=AGES_KEPT)
 
+        self._judge = HandshakeJudge(self.endpoint, keys)
         self._log = OncePerSecond(logger)
         self._thread = SocketThread("bunraku-subscriber", self._run)
 
@@ -159,6 +177,12 @@ class Subscriber:
             return self._stream
 
     @property
+    def variant(self) -> str:
+        """How pixels travel now."""
+        with self._changed:
+            return self._variant
+
+    @property
     def session(self) -> int | None:
         """The producer's session, None until it is heard. A new one means that the producer was started anew."""
         with self._changed:
@@ -178,13 +202,14 @@ class Subscriber:
 
     @property
     def control_endpoint(self) -> str | None:
-        """Where the producer takes controls, None if it has not told."""
+        """Where the producer takes controls, as reached from here; None if it has not told."""
         with self._changed:
-            return (self._heartbeat.control_endpoint or None) if self._heartbeat else None
+            told = self._heartbeat.control_endpoint if self._heartbeat else ""
+        return as_reached(told, self.endpoint) or None
 
     @property
     def last_error(self) -> str:
-        """Why the last rejected message was rejected, empty if none was."""
+        """Why the last rejected message was rejected, or the connection refused; empty if none was."""
         with self._changed:
             return self._last_error
 
@@ -208,6 +233,18 @@ class Subscriber:
                 age_take_ms_p99=take[1],
             )
 
+    def report(self) -> ClientStats:
+        """What the producer wants to hear once per second; the ages are of the frames taken since the last report."""
+        with self._changed:
+            p50_ms, p99_ms = _percentiles_ms(self._ages_to_report)
+            self._ages_to_report.clear()
+            return ClientStats(
+                shown=self._shown,
+                dropped=self._skipped + self._order.missed,
+                age_p50_ms=p50_ms or 0.0,
+                age_p99_ms=p99_ms or 0.0,
+            )
+
     def close(self) -> None:
         """Stop receiving; takes milliseconds, also when there never was a producer."""
         self._thread.close()
@@ -225,10 +262,10 @@ class Subscriber:
         if message is None:
             return None
         self._shown += 1
-        self._note_age(self._ages_at_take, message)
+        self._note_age(message, self._ages_at_take, self._ages_to_report)
         return message.frame
 
-    def _note_age(self, ages: deque[int], message: FrameMessage) -> None:
+    def _note_age(self, message: FrameMessage, *notebooks: deque[int]) -> None:
         if message.frame.publish_ns:
             age = age_ns(
                 message.frame.publish_ns,
@@ -236,45 +273,82 @@ class Subscriber:
                 producer_offset_ns=self._producer_offset_ns,
                 own_offset_ns=unix_offset_ns(),
             )
-            ages.append(age)
+            for ages in notebooks:
+                ages.append(age)
 
     # From here on: the thread.
 
     def _run(self, thread: SocketThread) -> None:
-        while not thread.stopping:
-            socket = open_socket(thread.context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
-            try:
-                pause_s = self._receive(thread, socket)
-            finally:
-                socket.close()
-            thread.rest(pause_s)
+        with self._rings:
+            while not thread.stopping:
+                socket = open_socket(thread.context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
+                use_client_keys(socket, self._keys)
+                watch = HandshakeWatch(socket)
+                try:
+                    pause_s = self._receive(thread, socket, watch)
+                finally:
+                    watch.close()
+                    socket.close()
+                thread.rest(pause_s)
 
-    def _receive(self, thread: SocketThread, socket: Socket) -> float:
+    def _receive(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
         """Receive until the connection is hopeless or the thread should stop; returns seconds to pause."""
-        socket.subscribe(self._topic)
+        self._topics = [self._topic_now()]
+        self._heard_variant = ""
+        socket.subscribe(self._topics[0])
         connect(socket, self.endpoint)
         self._probing = False
+        opened_ns = now_ns()
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
+        poller.register(watch.socket, zmq.POLLIN)
         poller.register(thread.alarm, zmq.POLLIN)
         while not thread.stopping:
-            self._probe_while_lost(socket)
-            if socket in dict(poller.poll(LOOK_AROUND_MS)):
+            self._look_after_silence(socket, may_probe=now_ns() - opened_ns >= STALE_AFTER_NS)
+            events = dict(poller.poll(LOOK_AROUND_MS))
+            for event in watch.events():
+                refusal = self._judge.refusal_in(*event)
+                if refusal is not None:
+                    return self._note_refused(refusal)
+            if socket in events:
                 pause_s = self._drain(socket)
                 if pause_s is not None:
                     return pause_s
+            self._follow_variant(socket)
         return 0.0
 
-    def _probe_while_lost(self, socket: Socket) -> None:
-        """While nothing is heard, listen to all major versions, to tell "wrong version" from silence.
+    def _topic_now(self) -> bytes:
+        """What to subscribe to: all streams until one is known, except in a variant that was changed over to."""
+        stream = self._wanted_stream if self._variant == (self._wanted_variant or RAW) else self._stream
+        return topic_prefix(self._variant) if stream is None else topic_of(stream, self._variant)
 
-        No longer than until anything is heard: the producer takes whoever listens for somebody who watches.
+    def _follow_variant(self, socket: Socket) -> None:
+        """Subscribe to what was decided on, and leave what was before once something has come, so as not to go dark."""
+        topic = self._topic_now()
+        if topic not in self._topics:
+            self._topics.append(topic)
+            self._heard_variant = ""
+            socket.subscribe(topic)
+        if len(self._topics) > 1 and self._heard_variant == self._variant:
+            for left in self._topics:
+                if left != topic:
+                    socket.unsubscribe(left)
+            self._topics = [topic]
+
+    def _look_after_silence(self, socket: Socket, *, may_probe: bool) -> None:
+        """While nothing is heard, go back to raw, and listen to all versions, to tell "wrong version" from silence.
+
+        No longer than until anything is heard: the producer takes whoever listens for somebody who watches. And not at
+        once: a producer that is there answers with a message per topic, more than its queue for us holds.
         """
         with self._changed:
-            lost = self._liveness.state(now_ns()) is LinkState.LOST
+            state = self._liveness.state(now_ns())
+            lost = state is LinkState.LOST
+            if lost or state is LinkState.STALE:
+                self._variant = self._wanted_variant or RAW
             if lost:
                 self._stream = self._wanted_stream
-        probe = lost and not self._version_is_ours
+        probe = lost and may_probe and not self._version_is_ours
         if probe and not self._probing:
             socket.subscribe(TOPIC_FAMILY)
         elif self._probing and not probe:
@@ -292,6 +366,11 @@ class Subscriber:
                 break
             try:
                 message = self._decode([part.buffer for part in parts])
+            except FrameOvertaken as error:
+                with self._changed:
+                    self._liveness.good(now_ns())
+                    self._skipped += self._order.is_news(error.session, error.frame_id)
+                continue
             except MessageRejected as error:
                 pause_s = self._note_rejected(error)
                 if pause_s is not None:
@@ -307,13 +386,31 @@ class Subscriber:
         return pause_s
 
     def _decode(self, parts: list[memoryview]) -> Message | None:
-        """Read a message; None if it is of a stream that is not wanted."""
+        """Read a message; None if it is of a stream or variant that is not wanted."""
         if parts:
-            major, stream = split_topic(parts[0])
-            if major == MAJOR and self._stream is not None and stream != self._stream:
+            topic = split_topic(parts[0])
+            if topic.major == MAJOR and not self._is_wanted(topic):
                 self._version_is_ours = True
                 return None
-        return decode(parts)
+            self._heard_variant = topic.variant
+        return decode(parts, self._rings)
+
+    def _is_wanted(self, topic: Topic) -> bool:
+        variants = (RAW, "shm") if self._wanted_variant is None else (self._wanted_variant,)
+        if self._stream is not None and topic.stream != self._stream:
+            return False
+        if topic.variant not in variants:
+            if self._wanted_variant is not None and topic.variant == RAW:
+                self._say_why_silent()
+            return False
+        return True
+
+    def _say_why_silent(self) -> None:
+        with self._changed:
+            self._last_error = (
+                f"{self.endpoint} is there but is not heard in the variant {self._wanted_variant!r}. "
+                "Leave the variant out to take what it has"
+            )
 
     def _note(self, message: Message, newest: FrameMessage | None) -> FrameMessage | None:
         """Note what a good message tells; returns the newest frame so far."""
@@ -328,6 +425,7 @@ class Subscriber:
                 self._order.is_new_session(message.session)
                 self._liveness.heartbeat(now_ns())
                 self._heartbeat = message
+                self._consider(message)
                 self._provenance = message.provenance or self._provenance
                 self._producer_offset_ns = message.unix_offset_ns
                 return newest
@@ -338,8 +436,26 @@ class Subscriber:
                 return newest
             self._received += 1
             self._skipped += newest is not None
-            self._note_age(self._ages_at_arrival, message)
+            self._note_age(message, self._ages_at_arrival)
             return message
+
+    def _consider(self, heartbeat: Heartbeat) -> None:
+        """Change over to shared memory if it is offered and can be opened."""
+        offered = self._may_change and "shm" in heartbeat.variants and heartbeat.ring not in ("", self._refused_ring)
+        if offered and self._variant == RAW:
+            try:
+                self._rings.open(heartbeat.ring)
+                self._variant = "shm"
+            except MessageRejected as error:
+                self._refused_ring = heartbeat.ring
+                logger.info("%s: pixels travel over the socket: %s", self.endpoint, error)
+
+    def _note_refused(self, refusal: str) -> float:
+        with self._changed:
+            self._last_error = refusal
+            pause_s = self._liveness.refused(now_ns())
+        self._log.warn(refusal)
+        return pause_s
 
     def _note_rejected(self, error: MessageRejected) -> float | None:
         with self._changed:
@@ -350,6 +466,9 @@ class Subscriber:
                 pause_s = None
             else:
                 pause_s = self._liveness.bad(now_ns())
+            if error.code == "shm" and self._wanted_variant is None:
+                self._variant = RAW
+                self._refused_ring = self._heartbeat.ring if self._heartbeat else ""
         self._log.warn(f"{self.endpoint}: dropped a message ({error.code}): {error}")
         return pause_s
 

@@ -3,7 +3,7 @@
 Knows bytes and records. Knows no socket, thread or clock. `docs/protocol.md` says the same for other languages.
 
 A message is `[topic][header][planes...]`: the topic `avf1/<stream>` carries the major version, so that a client never
-even receives what it cannot read; the header is a msgpack map; this release carries one raw plane.
+even receives what it cannot read; the header is a msgpack map; `planes.py` knows how pixels travel.
 """
 
 from __future__ import annotations
@@ -11,49 +11,53 @@ from __future__ import annotations
 import math
 import re
 import secrets
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
-from .errors import MessageRejected, ProtocolMismatch, WireError
+from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
 from .messages import LiveStats, Provenance
 from .packing import MAX_KEYS, pack, to_record, unpack
 from .pixels import ALPHA_MODES, BYTES_PER_PIXEL, COLOUR_SPACES, ORIGINS, to_rgba_top_straight
-from .sockets import MAX_FRAME_BYTES
+from .planes import (
+    MAX_PICTURE_BYTES,
+    RAW,
+    EncodedPicture,
+    Part,
+    Picture,
+    Plane,
+    Unsigned,
+    decode_planes,
+    encode_raw,
+)
+from .ring import RingCache
 
 PROTOCOL: Final = "avf/1"
 MAJOR: Final = 1
-MINOR: Final = 0
+MINOR: Final = 1
 TOPIC_FAMILY: Final = b"avf"  # what topics of every major version begin with
-TOPIC_PREFIX: Final = b"avf1/"
-MAX_TOPIC_BYTES: Final = 64
+MAX_TOPIC_BYTES: Final = 80
 MAX_PARTS: Final = 8
 MAX_SIDE_PX: Final = 8192
 
-_TOPIC = re.compile(rb"avf(?P<major>[0-9]{1,5})/(?P<stream>[A-Za-z0-9._-]+)")
+_TOPIC = re.compile(rb"avf(?P<major>[0-9]{1,5})(?:\.(?P<variant>[a-z0-9]{1,8}))?/(?P<stream>[A-Za-z0-9._-]{1,59})")
 _STREAM = re.compile(r"[A-Za-z0-9._-]{1,59}")
-_PLANE_ROLES: Final = {"rgba8": "rgba", "bgra8": "rgba", "rgb8": "rgb", "a8": "a"}
-_LATER_ENCODINGS: Final = ("lz4", "jpeg", "h264", "shm")
 
-Unsigned = Annotated[int, msgspec.Meta(ge=0)]
 Signed64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
-Part: TypeAlias = "bytes | memoryview"
 
 
-class Plane(msgspec.Struct, frozen=True):
-    """One payload part: encoding, role, bytes decoded and bytes on the wire."""
+class Topic(NamedTuple):
+    """What a topic of any version says: major version, variant (`raw` if it names none) and stream."""
 
-    e: str
-    r: str
-    n: Unsigned
-    z: Unsigned
+    major: int
+    variant: str
+    stream: str
 
 
 class _Common(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +97,8 @@ class HeartbeatHeader(_Common, frozen=True, kw_only=True):
 
     n: Unsigned = 0
     ctl: str = ""
+    enc: list[str] = msgspec.field(default_factory=lambda: [RAW])
+    shm: str = ""
     stats: LiveStats | None = None
 
 
@@ -122,6 +128,8 @@ class Heartbeat:
         sent: frames sent in this session.
         stats: how the live loop does, None if it does not tell.
         control_endpoint: where the control channel is, empty if there is none.
+        variants: what can be subscribed to.
+        ring: name of the ring of shared memory, empty if there is none.
         provenance: where the pictures come from.
         unix_offset_ns: the producer's monotonic-to-Unix offset, None if it told none.
     """
@@ -132,6 +140,8 @@ class Heartbeat:
     sent: int = 0
     stats: LiveStats | None = None
     control_endpoint: str = ""
+    variants: tuple[str, ...] = (RAW,)
+    ring: str = ""
     provenance: Provenance | None = None
     unix_offset_ns: int | None = None
 
@@ -154,19 +164,24 @@ def new_session() -> int:
     return secrets.randbits(63)
 
 
-def topic_of(stream: str) -> bytes:
-    """The topic of a stream.
+def topic_prefix(variant: str = RAW) -> bytes:
+    """What the topics of all streams begin with in a variant."""
+    return f"avf{MAJOR}/".encode() if variant == RAW else f"avf{MAJOR}.{variant}/".encode()
+
+
+def topic_of(stream: str, variant: str = RAW) -> bytes:
+    """The topic of a stream in a variant.
 
     Raises:
         WireError: the name cannot be a stream's.
     """
     if not _STREAM.fullmatch(stream):
         raise WireError(f"{stream!r} cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -")
-    return TOPIC_PREFIX + stream.encode("ascii")
+    return topic_prefix(variant) + stream.encode("ascii")
 
 
-def split_topic(topic: Part) -> tuple[int, str]:
-    """Major version and stream of a topic of any version.
+def split_topic(topic: Part) -> Topic:
+    """What a topic of any version says.
 
     Raises:
         MessageRejected: `topic`.
@@ -174,23 +189,12 @@ def split_topic(topic: Part) -> tuple[int, str]:
     match = _TOPIC.fullmatch(bytes(topic[: MAX_TOPIC_BYTES + 1]))
     if match is None or len(topic) > MAX_TOPIC_BYTES:
         raise MessageRejected("topic", f"the topic is not avf<major>/<stream>: {bytes(topic[:32])!r}")
-    return int(match["major"]), match["stream"].decode("ascii")
+    variant = RAW if match["variant"] is None else match["variant"].decode("ascii")
+    return Topic(int(match["major"]), variant, match["stream"].decode("ascii"))
 
 
-def encode_frame(
-    frame: Frame, *, stream: str, session: int, publish_ns: int, provenance: Provenance | None = None
-) -> tuple[bytes, bytes, memoryview]:
-    """Make the parts of a frame.
-
-    Args:
-        frame: what to send. Its own `stream`, `session` and `publish_ns` are not looked at.
-        stream: name of the stream.
-        session: the publisher's session.
-        publish_ns: when it is sent, the producer's monotonic clock.
-        provenance: given with the first frame of a session.
-
-    Returns:
-        topic, header, and the pixels as flat bytes, without a copy if they were contiguous.
+def check_pixels(frame: Frame) -> None:
+    """Check that the wire can carry a frame's pixels.
 
     Raises:
         WireError: the pixels are no uint8 [H, W, 4] of a size that the wire carries.
@@ -199,11 +203,43 @@ def encode_frame(
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 4:
         raise WireError(f"frame {frame.frame_id} holds {pixels.dtype} {list(pixels.shape)}; give uint8 [H, W, 4], RGBA")
     height, width = pixels.shape[:2]
-    if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX and pixels.nbytes <= MAX_FRAME_BYTES):
+    if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX and pixels.nbytes <= MAX_PICTURE_BYTES):
         raise WireError(
             f"frame {frame.frame_id} is {width}x{height}; the wire carries 1 to {MAX_SIDE_PX} pixels a side "
-            f"and {MAX_FRAME_BYTES // 2**20} MiB. Render smaller."
+            f"and {MAX_PICTURE_BYTES // 2**20} MiB. Render smaller."
         )
+
+
+def encode_frame(
+    frame: Frame,
+    *,
+    stream: str,
+    session: int,
+    publish_ns: int,
+    provenance: Provenance | None = None,
+    variant: str = RAW,
+    picture: EncodedPicture | None = None,
+) -> list[Part]:
+    """Make the parts of a frame.
+
+    Args:
+        frame: what to send. Its own `stream`, `session` and `publish_ns` are not looked at.
+        stream: name of the stream.
+        session: the publisher's session.
+        publish_ns: when it is sent, the producer's monotonic clock.
+        provenance: given with the first frame of a session.
+        variant: under whose topic it goes.
+        picture: the pixels as the variant carries them; None sends them as they are.
+
+    Returns:
+        topic, header, and the planes; a raw one without a copy if the pixels were contiguous.
+
+    Raises:
+        WireError: the pixels are no uint8 [H, W, 4] of a size that the wire carries.
+    """
+    check_pixels(frame)
+    picture = picture or encode_raw(frame.pixels)
+    height, width = frame.pixels.shape[:2]
     header: dict[str, Any] = {
         "k": "f",
         "v": MINOR,
@@ -212,7 +248,7 @@ def encode_frame(
         "w": width,
         "h": height,
         "f": "rgba8",
-        "pl": [{"e": "raw", "r": "rgba", "n": pixels.nbytes, "z": pixels.nbytes}],
+        "pl": picture.planes,
         "tc": frame.capture_ns,
         "tr": frame.render_start_ns,
         "tp": publish_ns,
@@ -222,11 +258,11 @@ def encode_frame(
     }
     if provenance is not None:
         header["prov"] = msgspec.to_builtins(provenance)
-    return topic_of(stream), pack(header), np.ascontiguousarray(pixels).reshape(-1).data
+    return [topic_of(stream, variant), pack(header), *picture.parts]
 
 
-def encode_heartbeat(heartbeat: Heartbeat) -> tuple[bytes, bytes]:
-    """Make the parts of a heartbeat."""
+def encode_heartbeat(heartbeat: Heartbeat, variant: str = RAW) -> list[Part]:
+    """Make the parts of a heartbeat, to go under the topic of a variant."""
     header: dict[str, Any] = {
         "k": "h",
         "v": MINOR,
@@ -236,38 +272,44 @@ def encode_heartbeat(heartbeat: Heartbeat) -> tuple[bytes, bytes]:
     }
     if heartbeat.control_endpoint:
         header["ctl"] = heartbeat.control_endpoint
+    if heartbeat.variants != (RAW,):
+        header["enc"] = list(heartbeat.variants)
+    if heartbeat.ring:
+        header["shm"] = heartbeat.ring
     if heartbeat.unix_offset_ns is not None:
         header["off"] = heartbeat.unix_offset_ns
     if heartbeat.provenance is not None:
         header["prov"] = msgspec.to_builtins(heartbeat.provenance)
     if heartbeat.stats is not None:
         header["stats"] = msgspec.to_builtins(heartbeat.stats)
-    return topic_of(heartbeat.stream), pack(header)
+    return [topic_of(heartbeat.stream, variant), pack(header)]
 
 
-def encode_bye(bye: Bye) -> tuple[bytes, bytes]:
-    """Make the parts of a bye."""
-    return topic_of(bye.stream), pack({"k": "b", "v": MINOR, "ses": bye.session, "id": bye.frame_id})
+def encode_bye(bye: Bye, variant: str = RAW) -> list[Part]:
+    """Make the parts of a bye, to go under the topic of a variant."""
+    return [topic_of(bye.stream, variant), pack({"k": "b", "v": MINOR, "ses": bye.session, "id": bye.frame_id})]
 
 
-def decode(parts: Sequence[Part]) -> Message:
-    """Read one message of the frame channel.
+def decode(parts: Sequence[Part], rings: RingCache | None = None) -> Message:
+    """Read one message of the frame channel, of any variant.
 
     Args:
-        parts: as received. A frame's pixels refer to the memory of the last one.
+        parts: as received. A raw frame's pixels refer to the memory of the last one.
+        rings: where pixels in shared memory are read; without it such a frame is rejected.
 
     Raises:
-        MessageRejected: with one of the codes of `docs/protocol.md`; nothing else is raised, whatever the bytes.
+        MessageRejected: with one of the codes of `docs/protocol.md`.
+        FrameOvertaken: the frame's slot in shared memory was written anew. Nothing else is raised, whatever the bytes.
     """
     if not 2 <= len(parts) <= MAX_PARTS:
         raise MessageRejected("parts", f"a message of {len(parts)} parts; 2 to {MAX_PARTS} are possible")
-    major, stream = split_topic(parts[0])
+    major, _, stream = split_topic(parts[0])
     if major != MAJOR:
         raise ProtocolMismatch(f"the producer speaks avf/{major}, this client {PROTOCOL}")
     message = unpack(parts[1], max_keys=MAX_KEYS)
     kind = message.get("k")
     if kind == "f":
-        return _decode_frame(stream, message, parts[2:])
+        return _decode_frame(stream, message, parts[2:], rings)
     if kind == "h":
         return _decode_heartbeat(stream, message, parts[2:])
     if kind == "b":
@@ -276,7 +318,9 @@ def decode(parts: Sequence[Part]) -> Message:
     raise MessageRejected("kind", f"unknown kind of message: {repr(kind)[:32]}")
 
 
-def _decode_frame(stream: str, message: dict[str, Any], payload: Sequence[Part]) -> FrameMessage:
+def _decode_frame(
+    stream: str, message: dict[str, Any], payload: Sequence[Part], rings: RingCache | None
+) -> FrameMessage:
     header = to_record(message, FrameHeader)
     for value, known in (
         (header.f, tuple(BYTES_PER_PIXEL)),
@@ -286,7 +330,11 @@ def _decode_frame(stream: str, message: dict[str, Any], payload: Sequence[Part])
     ):
         if value not in known:
             raise MessageRejected("format", f"{value[:32]!r} is none of {', '.join(known)}")
-    rows = _raw_rows(header, payload)
+    picture = Picture(header.w, header.h, header.f, header.st, header.crc, header.ses)
+    try:
+        rows = decode_planes(picture, header.pl, payload, rings)
+    except FrameOvertaken as error:
+        raise FrameOvertaken(str(error), session=header.ses, frame_id=header.id) from None
     pixels = to_rgba_top_straight(rows, header.f, header.cs, header.am, header.org)
     pixels.flags.writeable = False
     frame = Frame(
@@ -304,32 +352,6 @@ def _decode_frame(stream: str, message: dict[str, Any], payload: Sequence[Part])
     return FrameMessage(frame, header.prov, header.off)
 
 
-def _raw_rows(header: FrameHeader, payload: Sequence[Part]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    for plane in header.pl:
-        if plane.e != "raw":
-            later = "; this release reads only raw planes" if plane.e in _LATER_ENCODINGS else ""
-            raise MessageRejected("encoding", f"unknown plane encoding {plane.e[:32]!r}{later}")
-    if [plane.r for plane in header.pl] != [_PLANE_ROLES[header.f]]:
-        raise MessageRejected("planes", f"raw {header.f} needs exactly one plane {_PLANE_ROLES[header.f]}")
-    if len(payload) != 1:
-        raise MessageRejected("parts", f"{len(payload)} payload parts for one plane")
-    plane, part = header.pl[0], payload[0]
-    width_bytes = header.w * BYTES_PER_PIXEL[header.f]
-    stride = width_bytes if header.st is None else header.st
-    if stride < width_bytes or not stride * header.h == plane.n == plane.z == len(part):
-        raise MessageRejected(
-            "size",
-            f"{header.w}x{header.h} {header.f} with {stride} bytes a row needs {stride * header.h} bytes; "
-            f"announced are {plane.n}, on the wire {plane.z}, arrived {len(part)}",
-        )
-    if len(part) > MAX_FRAME_BYTES:
-        raise MessageRejected("size", f"{len(part)} bytes, the limit is {MAX_FRAME_BYTES}")
-    if header.crc is not None and zlib.crc32(part) != header.crc:
-        raise MessageRejected("crc", f"frame {header.id}: the pixels do not match their checksum")
-    rows = np.frombuffer(part, np.uint8).reshape(header.h, stride)[:, :width_bytes]
-    return rows.reshape(header.h, header.w, BYTES_PER_PIXEL[header.f])
-
-
 def _decode_heartbeat(stream: str, message: dict[str, Any], payload: Sequence[Part]) -> Heartbeat:
     header = _header(message, HeartbeatHeader, payload)
     if header.stats is not None and not _all_finite(msgspec.to_builtins(header.stats)):
@@ -341,6 +363,8 @@ def _decode_heartbeat(stream: str, message: dict[str, Any], payload: Sequence[Pa
         sent=header.n,
         stats=header.stats,
         control_endpoint=header.ctl,
+        variants=tuple(header.enc),
+        ring=header.shm,
         provenance=header.prov,
         unix_offset_ns=header.off,
     )

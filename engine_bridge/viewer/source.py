@@ -43,3 +43,7 @@ class ReportsLink(Protocol):
     @property
     def link(self) -> LinkState:
         """How the source stands with its producer."""
+
+    @property
+    def problem(self) -> str:
+        """Why the link is in error, for people."""

@@ -463,7 +463,8 @@ class Window:
             seconds = int(now_s - self._recording_since)
             self._overlay.draw_recording(self._screen, area, f"REC {seconds // 60:02d}:{seconds % 60:02d}")
         if self._frame is None:
-            self._overlay.draw_notice(self._screen, area, "Waiting for the first frame", over_picture=False)
+            refused = self._source.problem if link is LinkState.ERROR and isinstance(self._source, ReportsLink) else ""
+            self._overlay.draw_notice(self._screen, area, refused or "Waiting for the first frame", over_picture=False)
         elif link is not LinkState.LIVE:
             self._overlay.draw_notice(self._screen, area, _NOTICES[link], over_picture=True)
         if self._help_wanted:

@@ -135,7 +135,7 @@ def test_stream_names_that_do_not_fit_a_topic(name: str) -> None:
 
 
 def test_longest_stream_name_fits_the_topic() -> None:
-    assert split_topic(topic_of("x" * 59)) == (1, "x" * 59)
+    assert split_topic(topic_of("x" * 59)) == (1, "raw", "x" * 59)
 
 
 def test_session_fits_signed_64_bit() -> None:
@@ -168,6 +168,8 @@ REJECTED = [
     ("topic", [b"avf1/a b", *message()[1:]]),
     ("topic", [b"avf1/" + b"x" * 60, *message()[1:]]),
     ("topic", [b"avf1/aki\n", *message()[1:]]),
+    ("topic", [b"avf1./aki", *message()[1:]]),
+    ("topic", [b"avf1.JPEG/aki", *message()[1:]]),
     ("version", [b"avf2/aki", b"anything"]),
     ("header_size", [TOPIC, b"\x81\xa1k\xda\xff\xff" + b"x" * 65535]),
     ("msgpack", [TOPIC, b""]),
@@ -209,13 +211,15 @@ REJECTED = [
     ("format", message(cs="p3")),
     ("format", message(am="maybe")),
     ("format", message(org="left")),
-    ("encoding", message(pl=plane(e="lz4"))),
     ("encoding", message(pl=plane(e="jpeg"))),
     ("encoding", message(pl=plane(e="gzip"))),
     ("encoding", message(b"", pl=[{"e": "shm", "r": "rgba", "n": 60, "z": 0}])),
     ("planes", message(pl=[])),
     ("planes", message(pl=plane() * 2)),
     ("planes", message(pl=plane(r="a"))),
+    ("planes", message(pl=plane(r="depth"))),
+    ("planes", message(pl=[*plane(r="a"), *plane(r="rgb")])),
+    ("planes", message(f="bgra8", pl=[*plane(r="rgb"), *plane(r="a")])),
     ("size", message(bytes(59))),
     ("size", message(bytes(61))),
     ("size", message(bytes(61), pl=plane(n=61, z=61))),
@@ -225,6 +229,11 @@ REJECTED = [
     ("size", message(b"", w=8192, h=8192, pl=plane(n=2**28, z=2**28))),
     ("size", message(st=2**63)),
     ("crc", message(crc=1)),
+    ("size", [*message(bytes(45), st=20, pl=[*plane(r="rgb", n=45, z=45), *plane(r="a", n=15, z=15)]), bytes(15)]),
+    ("size", message(b"", pl=plane(e="lz4", n=61, z=0))),
+    ("decode", message(b"", pl=plane(e="lz4", z=0))),
+    ("decode", message(b"\xff" * 60, pl=plane(e="lz4"))),
+    ("decode", message(bytes(60), f="rgb8", pl=plane(e="jpeg", r="rgb", n=45))),
 ]
 
 

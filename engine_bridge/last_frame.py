@@ -1,0 +1,145 @@
+"""The frame that a producer sent last, in every variant that somebody asks for. Knows encodings, no socket."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+import numpy as np
+import zmq
+
+from .frame import Frame, Pixels
+from .messages import Provenance
+from .planes import (
+    DEFAULT_JPEG_QUALITY,
+    RAW,
+    VARIANTS,
+    EncodedPicture,
+    Part,
+    encode_jpeg,
+    encode_lz4,
+    encode_raw,
+    encode_shared,
+)
+from .ring import RingWriter
+from .shared_memory import remove_orphans
+from .wire import check_pixels, encode_frame
+
+logger = logging.getLogger(__name__)
+
+Message: TypeAlias = "list[Part | zmq.Frame]"
+_SHARED: Final = "shm"
+
+
+class LastFrame:
+    """Encodes a frame once per variant, and still can after its pixels are overwritten.
+
+    Attributes:
+        variants: what can be asked for; shared memory leaves it where the system has none.
+        jpeg_quality: 1 to 100; may be changed at any time.
+    """
+
+    def __init__(self, *, stream: str, session: int, shared_memory: bool) -> None:
+        self.variants = tuple(variant for variant in VARIANTS if shared_memory or variant != _SHARED)
+        self.jpeg_quality = DEFAULT_JPEG_QUALITY
+        self._stream = stream
+        self._session = session
+        self._frame: Frame | None = None
+        self._provenance: Provenance | None = None
+        self._messages: dict[str, Message] = {}
+        self._ring: RingWriter | None = None
+
+    @property
+    def frame_id(self) -> int:
+        """Number of the frame, 0 before the first."""
+        return self._frame.frame_id if self._frame is not None else 0
+
+    @property
+    def exists(self) -> bool:
+        """Whether there ever was a frame."""
+        return self._frame is not None
+
+    @property
+    def ring_name(self) -> str:
+        """Of the ring of shared memory, empty while there is none."""
+        return self._ring.name if self._ring is not None else ""
+
+    def take(self, frame: Frame, provenance: Provenance | None) -> None:
+        """Go on to the next frame. Its pixels must stay as they are until `keep` is called.
+
+        Args:
+            frame: with the time of publishing.
+            provenance: to send with it.
+
+        Raises:
+            WireError: the wire cannot carry such pixels.
+        """
+        check_pixels(frame)
+        self._frame = frame
+        self._provenance = provenance
+        self._messages.clear()
+        if _SHARED in self.variants and (self._ring is None or self._ring.capacity < frame.pixels.nbytes):
+            self._make_ring(frame.pixels.nbytes)
+
+    def message(self, variant: str) -> Message:
+        """The frame's parts; raw pixels and those in shared memory are copied by this."""
+        if variant not in self._messages:
+            assert self._frame is not None
+            message: Message = [
+                *encode_frame(
+                    self._frame,
+                    stream=self._stream,
+                    session=self._session,
+                    publish_ns=self._frame.publish_ns,
+                    provenance=self._provenance,
+                    variant=variant,
+                    picture=self._picture(variant, self._frame.pixels),
+                )
+            ]
+            if variant == RAW:
+                message[-1] = zmq.Frame(message[-1], copy=True)
+            self._messages[variant] = message
+        return self._messages[variant]
+
+    def keep(self) -> None:
+        """Let go of the caller's pixels, in favour of a copy that was made anyway if there is one."""
+        assert self._frame is not None
+        pixels = self._frame.pixels
+        if RAW in self._messages:
+            copied = self._messages[RAW][-1]
+            assert isinstance(copied, zmq.Frame)
+            kept = np.frombuffer(copied.buffer, np.uint8).reshape(pixels.shape)
+        elif _SHARED in self._messages and self._ring is not None:
+            kept = self._ring.last(pixels.nbytes).reshape(pixels.shape)
+        else:
+            kept = pixels.copy()
+        self._frame = replace(self._frame, pixels=kept)
+
+    def close(self) -> None:
+        """Remove the ring of shared memory."""
+        self._frame = None
+        self._messages.clear()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def _picture(self, variant: str, pixels: Pixels) -> EncodedPicture:
+        if variant == "lz4":
+            return encode_lz4(pixels)
+        if variant == "jpeg":
+            return encode_jpeg(pixels, self.jpeg_quality)
+        if variant == _SHARED and self._ring is not None:
+            return encode_shared(pixels, self._ring)
+        return encode_raw(pixels)
+
+    def _make_ring(self, capacity: int) -> None:
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+        try:
+            remove_orphans()
+            self._ring = RingWriter(capacity, session=self._session)
+        except OSError as error:
+            self.variants = tuple(variant for variant in self.variants if variant != _SHARED)
+            logger.warning("%s goes without shared memory, pixels travel over the socket: %s", self._stream, error)

@@ -1,0 +1,201 @@
+"""The ring of shared memory that carries pixels between processes of one host. Knows slots, not what is in a frame.
+
+The layout is that of `docs/protocol.md`, "Shared memory". A header that travels on the socket names slot and sequence
+number; the reader copies and then looks whether the slot was written anew meanwhile (a seqlock).
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import threading
+from types import TracebackType
+from typing import Final
+
+import numpy as np
+
+from .errors import FrameOvertaken, MessageRejected
+from .frame import Pixels
+from .shared_memory import SharedMemory
+
+MAGIC: Final = b"BNRKRNG1"
+VERSION: Final = 1
+SLOTS: Final = 4
+MAX_SLOTS: Final = 60
+PAGE: Final = 4096
+MAX_NAME_BYTES: Final = 31  # of macOS
+
+_HEAD = struct.Struct("<8sIIQQQ")
+_SEQUENCES_AT: Final = 128
+_SEQUENCE_STEP: Final = 64  # a cache line each
+_FENCE = threading.Lock()
+
+
+class RingWriter:
+    """Writes pictures into slots, one after the other, and never waits for a reader.
+
+    Attributes:
+        name: what readers open it by.
+        capacity: bytes that a slot holds.
+    """
+
+    def __init__(self, capacity: int, *, session: int) -> None:
+        """Make the ring.
+
+        Args:
+            capacity: bytes of the largest picture.
+            session: the producer's, so that nobody reads a ring of an earlier start.
+
+        Raises:
+            OSError: there is no room, or this system has no shared memory.
+        """
+        self.capacity = capacity
+        stride = -(-capacity // PAGE) * PAGE
+        self._memory = SharedMemory.create(PAGE + SLOTS * stride)
+        self.name = self._memory.name
+        everything = np.frombuffer(self._memory.view, np.uint8)
+        self._slots = [everything[PAGE + index * stride :][:capacity] for index in range(SLOTS)]
+        self._sequences = _sequences(everything, SLOTS)
+        self._next = 0
+        _HEAD.pack_into(self._memory.view, 0, MAGIC, VERSION, SLOTS, capacity, stride, session)
+
+    def write(self, pixels: memoryview) -> tuple[int, int]:
+        """Copy a picture into the next slot.
+
+        Returns:
+            slot and sequence number to tell readers.
+        """
+        slot, self._next = self._next, (self._next + 1) % SLOTS
+        number = int(self._sequences[slot])
+        self._sequences[slot] = number + 1
+        _fence()
+        self._slots[slot][: len(pixels)] = pixels
+        _fence()
+        self._sequences[slot] = number + 2
+        return slot, number + 2
+
+    def last(self, size: int) -> Pixels:
+        """The bytes that were written last, for as long as nothing new is written. Uint8 [size]."""
+        newest: Pixels = self._slots[self._next - 1][:size]
+        return newest
+
+    def close(self) -> None:
+        """Remove the ring; readers keep what they have mapped. A second call does nothing."""
+        self._slots.clear()
+        self._sequences = np.zeros(0, np.uint64)
+        self._memory.close()
+
+
+class RingReader:
+    """Reads from one ring."""
+
+    def __init__(self, name: str) -> None:
+        """Map the ring.
+
+        Raises:
+            MessageRejected: `shm`, if it cannot be opened or is none.
+        """
+        if len(name) > MAX_NAME_BYTES or "/" in name[1:]:
+            raise MessageRejected("shm", f"{name[:64]!r} cannot name a ring of shared memory")
+        try:
+            self._memory = SharedMemory.open(name)
+        except (OSError, ValueError) as error:
+            raise MessageRejected(
+                "shm", f"the ring {name} cannot be opened: {error}. Is the producer on this host, and of this user?"
+            ) from error
+        try:
+            self._read_head()
+        except MessageRejected:
+            self._memory.close()
+            raise
+
+    def _read_head(self) -> None:
+        size = len(self._memory.view)
+        if size < PAGE:
+            raise MessageRejected("shm", f"a ring of {size} bytes")
+        magic, version, self._slots, self._capacity, self._stride, self.session = _HEAD.unpack_from(self._memory.view)
+        fits = self._capacity <= self._stride and self._stride % PAGE == 0 and PAGE + self._slots * self._stride <= size
+        if magic != MAGIC or version != VERSION or not 4 <= self._slots <= MAX_SLOTS or not fits:
+            raise MessageRejected("shm", f"{self._memory.name} is no ring of version {VERSION}, or is cut off")
+
+    def copy(self, slot: int, sequence: int, size: int) -> Pixels:
+        """Copy a picture out.
+
+        Returns:
+            uint8 [size], the caller's own.
+
+        Raises:
+            MessageRejected: `shm`, if the ring has no such slot or size.
+            FrameOvertaken: the slot was written anew.
+        """
+        if slot >= self._slots or size > self._capacity:
+            raise MessageRejected("shm", f"slot {slot} of {self._slots} with {size} of {self._capacity} bytes")
+        everything = np.frombuffer(self._memory.view, np.uint8)
+        sequences = _sequences(everything, self._slots)
+        if int(sequences[slot]) != sequence:
+            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written anew before it was read")
+        begin = PAGE + slot * self._stride
+        pixels: Pixels = everything[begin : begin + size].copy()
+        _fence()
+        if int(sequences[slot]) != sequence:
+            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written anew while it was read")
+        return pixels
+
+    def close(self) -> None:
+        """Unmap. A second call does nothing."""
+        self._memory.close()
+
+
+class RingCache:
+    """The ring that a client reads from, opened when a frame first names it, and again when a frame names another."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._reader: RingReader | None = None
+
+    def open(self, name: str) -> RingReader:
+        """The ring of this name.
+
+        Raises:
+            MessageRejected: `shm`, if it cannot be opened.
+        """
+        if self._reader is None or name != self._name:
+            self.close()
+            self._reader = RingReader(name)
+            self._name = name
+        return self._reader
+
+    def close(self) -> None:
+        """Unmap what is mapped."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def __enter__(self) -> RingCache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _sequences(everything: Pixels, slots: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    end = _SEQUENCES_AT + slots * _SEQUENCE_STEP
+    return everything[_SEQUENCES_AT:end].view("<u8")[:: _SEQUENCE_STEP // 8]
+
+
+def _fence() -> None:
+    """Keep memory accesses before this line before those after it, for other processes too.
+
+    Python has no fence of its own. Unlocking releases and locking acquires; on ARM a release followed by an acquire is
+    not reordered (ARM ARM, "Load-Acquire, Store-Release", RCsc), so the pair below separates what stands around it. On
+    x86 nothing needs to be done.
+    """
+    with _FENCE:
+        pass
+    with _FENCE:
+        pass
+
+
+assert mmap.PAGESIZE % PAGE == 0

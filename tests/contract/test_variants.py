@@ -1,0 +1,219 @@
+"""The same frames in every variant, over real sockets; shared memory where it works and raw where it does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine_bridge import Frame, LinkState, Publisher, Subscriber, WireError
+from engine_bridge.last_frame import LastFrame
+from engine_bridge.shared_memory import SharedMemory
+from engine_bridge.wire import Heartbeat, encode_frame, encode_heartbeat
+
+FREE_PORT = "tcp://127.0.0.1:0"
+PATIENCE_S = 60.0
+
+
+def eventually(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
+
+
+def frame(frame_id: int, side: int = 32) -> Frame:
+    y, x = np.mgrid[0:side, 0:side]
+    pixels = np.stack([x * 7 % 256, y * 7 % 256, (x + y) % 256, np.full_like(x, frame_id % 256)], -1).astype(np.uint8)
+    return Frame(pixels, frame_id, 0, "", 1, 2, 0, 3, 4, "synthetic")
+
+
+def play_until(publisher: Publisher, condition: Callable[[], Any], *, start: int = 1, side: int = 32) -> int:
+    """Publish frame after frame, as a live loop does, until something has come true; returns the next number."""
+    number = start
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        publisher.publish(frame(number, side))
+        number += 1
+        time.sleep(0.01)
+    return number
+
+
+@pytest.mark.parametrize("variant", ["raw", "lz4", "jpeg", "shm"])
+def test_every_variant_brings_the_same_frames(variant: str) -> None:
+    with Publisher(FREE_PORT, stream="aki") as publisher, Subscriber(publisher.endpoint, stream="aki") as reference:
+        with Subscriber(publisher.endpoint, stream="aki", variant=variant) as subscriber:
+            eventually(lambda: publisher.subscriber_count >= 2)
+            play_until(publisher, lambda: subscriber.statistics.received >= 10)
+            came = subscriber.latest()
+            assert came is not None
+            sent = frame(came.frame_id).pixels
+            assert np.array_equal(came.pixels[..., 3], sent[..., 3])
+            assert np.abs(came.pixels.astype(int) - sent).max() <= (40 if variant == "jpeg" else 0)
+            assert (came.capture_ns, came.control_id, came.provider) == (1, 3, "synthetic")
+            assert subscriber.variant == variant
+            assert subscriber.statistics.bad == {}
+        assert reference.statistics.bad == {}
+
+
+def test_client_of_this_host_changes_over_to_shared_memory_and_stays_live() -> None:
+    with Publisher(FREE_PORT, stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        eventually(lambda: publisher.has_subscribers)
+        number = play_until(publisher, lambda: subscriber.variant == "shm")
+        eventually(lambda: publisher._wanted() == ["shm"] if publisher.has_subscribers else False)
+        play_until(publisher, lambda: subscriber.statistics.received >= number + 10, start=number)
+        came = subscriber.latest()
+        assert came is not None
+        assert np.array_equal(came.pixels, frame(came.frame_id).pixels)
+        assert not came.pixels.flags.writeable
+        # The greeting under the new topic fills the queue of two; what is drawn in that moment may be lost.
+        assert subscriber.statistics.missed <= 2
+        assert subscriber.state is LinkState.LIVE
+        assert subscriber.statistics.bad == {}
+
+
+def test_larger_frames_get_a_larger_ring() -> None:
+    with Publisher(FREE_PORT, stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        eventually(lambda: publisher.has_subscribers)
+        number = play_until(publisher, lambda: subscriber.variant == "shm")
+        for side in (100, 20, 301):
+            number = play_until(
+                publisher,
+                lambda side=side: (came := subscriber.latest()) is not None and came.pixels.shape == (side, side, 4),
+                start=number,
+                side=side,
+            )
+        assert subscriber.variant == "shm"
+        assert subscriber.statistics.bad == {}
+
+
+def test_client_goes_back_to_raw_when_the_ring_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when producer and client share a network but not their memory, for example in two containers."""
+    with Publisher(FREE_PORT, stream="aki") as publisher:
+        real_open = SharedMemory.open
+
+        def refuse(name: str) -> SharedMemory:
+            raise PermissionError(f"{name} is somebody else's")
+
+        monkeypatch.setattr(SharedMemory, "open", refuse)
+        with Subscriber(publisher.endpoint) as subscriber:
+            eventually(lambda: publisher.has_subscribers)
+            play_until(publisher, lambda: subscriber.statistics.received >= 80)
+            assert subscriber.variant == "raw"
+            assert subscriber.statistics.bad == {}
+            assert subscriber.state is LinkState.LIVE
+        monkeypatch.setattr(SharedMemory, "open", real_open)
+
+
+def test_client_follows_from_one_producer_to_the_next_with_or_without_shared_memory(tcp_endpoint: str) -> None:
+    with Subscriber(tcp_endpoint, stream="aki") as subscriber:
+        for shared, variant in ((True, "shm"), (False, "raw"), (True, "shm")):
+            with Publisher(tcp_endpoint, stream="aki", shared_memory=shared) as publisher:
+                eventually(lambda publisher=publisher: publisher.has_subscribers)
+                session = publisher.session
+                play_until(
+                    publisher,
+                    lambda session=session, variant=variant: (
+                        subscriber.state is LinkState.LIVE
+                        and (subscriber.session, subscriber.variant) == (session, variant)
+                    ),
+                )
+        assert subscriber.statistics.bad == {}
+
+
+def test_variant_that_the_producer_lacks_is_told_from_silence() -> None:
+    with (
+        Publisher(FREE_PORT, stream="aki", shared_memory=False) as publisher,
+        Subscriber(publisher.endpoint, variant="shm") as subscriber,
+    ):
+        eventually(lambda: (publisher.poll(), "'shm'" in subscriber.last_error)[1])
+        assert subscriber.latest() is None
+
+
+def test_unknown_variant_is_a_clear_error() -> None:
+    with pytest.raises(WireError, match="'webp' is no variant"):
+        Subscriber(FREE_PORT.replace(":0", ":1"), variant="webp")
+
+
+def test_late_joiner_of_another_variant_is_sent_the_last_frame_although_its_pixels_are_overwritten() -> None:
+    for first, second in (("raw", "jpeg"), ("shm", "lz4"), ("lz4", "shm"), ("jpeg", "raw")):
+        with Publisher(FREE_PORT, stream="aki") as publisher:
+            with Subscriber(publisher.endpoint, variant=first) as early:
+                play_until(publisher, lambda early=early: early.state is LinkState.LIVE)
+                sent = frame(1_000)
+                publisher.publish(sent)
+                wanted = sent.pixels.copy()
+                sent.pixels[:] = 0
+            with Subscriber(publisher.endpoint, variant=second) as late:
+                eventually(lambda late=late, publisher=publisher: (publisher.poll(), late.statistics.received)[1])
+                came = late.latest()
+                assert came is not None
+                assert np.abs(came.pixels.astype(int) - wanted).max() <= (40 if "jpeg" in (first, second) else 0)
+
+
+def test_nothing_is_encoded_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    message = LastFrame.message
+
+    def note(self: LastFrame, variant: str) -> Any:
+        asked.append(variant)
+        return message(self, variant)
+
+    monkeypatch.setattr(LastFrame, "message", note)
+    with Publisher(FREE_PORT, stream="aki") as publisher, Subscriber(publisher.endpoint, variant="jpeg") as subscriber:
+        play_until(publisher, lambda: subscriber.state is LinkState.LIVE and publisher.subscriber_count == 1)
+        asked.clear()
+        play_until(publisher, lambda: len(asked) >= 20, start=1_000)
+        assert set(asked) == {"jpeg"}
+
+
+def test_ring_is_removed_with_its_producer() -> None:
+    publisher = Publisher(FREE_PORT, stream="aki")
+    publisher.publish(frame(1))
+    ring = publisher._last.ring_name
+    SharedMemory.open(ring).close()
+    publisher.close()
+    with pytest.raises(OSError, match="bunraku"):
+        SharedMemory.open(ring)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").exists(), reason="only Linux shows shared memory as files")
+def test_system_without_shared_memory_goes_on_raw(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(size: int) -> SharedMemory:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SharedMemory, "create", none_left)
+    with Publisher(FREE_PORT, stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        eventually(lambda: publisher.has_subscribers)
+        play_until(publisher, lambda: subscriber.statistics.received >= 5)
+        assert "shm" not in publisher._last.variants
+        assert subscriber.variant == "raw"
+
+
+def test_frames_and_heartbeats_of_unknown_variants_are_ignored(tcp_endpoint: str) -> None:
+    import zmq
+
+    context: Any = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    socket.linger = 0
+    socket.bind(tcp_endpoint)
+    try:
+        with Subscriber(tcp_endpoint) as subscriber:
+            assert socket.poll(PATIENCE_S * 1000)
+            heartbeat = encode_heartbeat(Heartbeat("aki", 1, 0))
+            while subscriber.statistics.received < 3:
+                number = subscriber.statistics.received + 1
+                parts = encode_frame(frame(number), stream="aki", session=1, publish_ns=1)
+                socket.send_multipart([b"avf1.avif/aki", *parts[1:]])
+                socket.send_multipart([b"avf1.avif/aki", heartbeat[1]])
+                socket.send_multipart(parts)
+                time.sleep(0.01)
+            assert subscriber.statistics.bad == {}
+    finally:
+        socket.close()
+        context.term()
