@@ -53,6 +53,7 @@ IDLE_S: Final = 5.0  # without being asked for so long, nobody watches
 LOOK_AROUND_S: Final = 0.5
 HANDSHAKE_S: Final = 5.0
 PING_S: Final = 10.0  # and as long again for the answer
+SEND_S: Final = 10.0
 GOODBYE_S: Final = 1.0
 START_S: Final = 10.0
 NOTICES_KEPT: Final = 8
@@ -192,8 +193,14 @@ class WebRelay:
                         audience.look_around()
                     with contextlib.suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), LOOK_AROUND_S)
+                self._loop.call_later(GOODBYE_S, self._hang_up_on_all)
         finally:
             self._context.destroy(linger=0)
+
+    def _hang_up_on_all(self) -> None:
+        """Do not wait for those who read no goodbye."""
+        for connection in list(self._connected):
+            connection.transport.abort()
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Serve a file, refuse, or let a WebSocket through (None)."""
@@ -249,6 +256,8 @@ class WebRelay:
         sender = asyncio.create_task(page.send_what_comes())
         try:
             await self._listen(page, websocket, audience)
+        except ConnectionClosed:
+            pass  # without a goodbye; that is how tabs go
         except Exception:  # the edge of a page's task; the others go on
             logger.exception("%s: a page's connection broke", self.address)
         finally:
@@ -373,11 +382,18 @@ class _Page:
                 await self._something.wait()
                 self._something.clear()
                 while self._answers or self._notices:
-                    await self._websocket.send((self._answers or self._notices).popleft())
+                    await self._send((self._answers or self._notices).popleft())
                 if self.asks and self._feed.number > self._last_number and (frame := self._feed.newest()) is not None:
                     self.asks = False
                     self._last_number = self._feed.number
-                    await self._websocket.send(frame)
+                    await self._send(frame)
+
+    async def _send(self, message: bytes) -> None:
+        """Send, but hang up on who reads nothing for so long; a ping could not get through either."""
+        try:
+            await asyncio.wait_for(self._websocket.send(message), SEND_S)
+        except asyncio.TimeoutError:
+            self._websocket.transport.abort()
 
     def hang_up(self) -> None:
         """Leave the control channel."""

@@ -420,6 +420,57 @@ def test_closing_says_goodbye_to_the_pages(relay: WebRelay) -> None:
         assert closing_code(browser) == 1001
 
 
+@pytest.fixture
+def stopped_pages(relay: WebRelay) -> Iterator[list[socket.socket]]:
+    """Pages that have asked for more and read nothing, not even answers to pings."""
+    pages = []
+    host, _, port = relay.address.rpartition(":")
+    for _ in range(4):
+        page = socket.create_connection((host, int(port)), PATIENCE_S)
+        page.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        page.sendall(
+            f"GET /avf1?stream=aki HTTP/1.1\r\nHost: {relay.address}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
+        )
+        assert page.recv(12) == b"HTTP/1.1 101"
+        pages.append(page)
+    yield pages
+    for page in pages:
+        page.close()
+
+
+def ask_from(pages: list[socket.socket]) -> bool:
+    """Let all pages ask once more; False when all are cut off."""
+    alive = 0
+    for page in pages:
+        with contextlib.suppress(OSError):
+            page.sendall(b"\x81\x84\x00\x00\x00\x00more")
+            alive += 1
+    time.sleep(0.02)
+    return alive > 0
+
+
+def test_pages_that_read_nothing_are_cut_off(
+    producer: Producer, relay: WebRelay, stopped_pages: list[socket.socket]
+) -> None:
+    producer.pixels = np.full((1024, 1024, 4), 90, np.uint8)
+    eventually(lambda: not ask_from(stopped_pages) or relay.page_count == 0)
+
+
+def test_closing_does_not_wait_for_pages_that_read_nothing(
+    producer: Producer, relay: WebRelay, stopped_pages: list[socket.socket]
+) -> None:
+    producer.pixels = np.full((1024, 1024, 4), 90, np.uint8)
+    for _ in range(100):
+        ask_from(stopped_pages)
+    started = time.monotonic()
+    relay.close()
+    # Waiting for them would take until they are cut off, ten seconds after the frame that they did not read.
+    assert time.monotonic() - started < 6.0
+    assert relay.page_count == 0
+
+
 def test_the_relay_runs_beside_any_producer(producer: Producer) -> None:
     command = [sys.executable, "-m", "runtime.cli", "web", producer.publisher.endpoint, "--web", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -96,12 +96,14 @@ def test_one_screen_pixel_per_picture_pixel_on_a_dense_screen(
     tab.close()
 
 
-def test_a_picture_of_other_shape_lies_in_the_middle(chromium: Chromium, relay: WebRelay, producer: Producer) -> None:
+def test_a_picture_of_other_shape_stands_on_the_lower_edge(
+    chromium: Chromium, relay: WebRelay, producer: Producer
+) -> None:
     producer.pixels = card()[:101, :]
     tab = chromium.open(f"{relay.url}?ui=0", width=256, height=200)
     stripes_behind(tab)
     expected = np.array(stripes(200, 256))
-    expected[49:150] = over(producer.pixels, stripes(101, 256))
+    expected[99:200] = over(producer.pixels, stripes(101, 256))
     assert_shows(tab, expected)
     tab.close()
 

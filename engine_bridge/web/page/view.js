@@ -58,7 +58,7 @@ void main() {
   drawn = floor(drawn * 255.0 + 0.5) / 255.0;
 }`;
 
-/** Shows the newest frame in a canvas, as large as it fits, whatever the size and pixel density of the canvas. */
+/** Shows the newest frame in a canvas, as large as it fits and on its lower edge, at any size and pixel density. */
 export class View {
   /** Throws Error if the browser offers no WebGL 2. */
   constructor(canvas) {
@@ -91,7 +91,7 @@ export class View {
     const { gl, canvas } = this;
     const scale = Math.min(canvas.width / frame.width, canvas.height / frame.height);
     const left = Math.floor((canvas.width - frame.width * scale) / 2);
-    const top = Math.floor((canvas.height - frame.height * scale) / 2);
+    const top = Math.floor(canvas.height - frame.height * scale); // people are cut off below, and must not float
     gl.viewport(0, 0, canvas.width, canvas.height);
     gl.uniform2f(this.places.scale, scale, scale);
     gl.uniform2f(this.places.origin, left, top);
