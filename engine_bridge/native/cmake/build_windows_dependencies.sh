@@ -48,7 +48,7 @@ built() {
 # CURVE comes from tweetnacl, which libzmq brings along. Its ipc wants a header that mingw-w64 has not.
 built zeromq3 -DBUILD_SHARED=OFF -DBUILD_STATIC=ON -DBUILD_TESTS=OFF -DENABLE_CURVE=ON -DWITH_LIBSODIUM=OFF \
     -DWITH_PERF_TOOL=OFF -DWITH_DOCS=OFF -DENABLE_WS=OFF -DENABLE_CPACK=OFF -DWITH_DOC=OFF \
-    -DZMQ_HAVE_IPC=OFF
+    -DZMQ_HAVE_IPC=OFF -DWITH_LIBBSD=OFF
 
 lz4=$(unpacked lz4)
 x86_64-w64-mingw32-gcc -O3 -c "$lz4/lib/lz4.c" -o "$work/lz4.o"

@@ -5,6 +5,15 @@
 #include <cstdarg>
 #include <cstdio>
 
+// How the compiler checks formats; mingw-w64 knows two kinds.
+#if defined(__MINGW_PRINTF_FORMAT)
+#define BUNRAKU_FORMAT(text, first) __attribute__((format(__MINGW_PRINTF_FORMAT, text, first)))
+#elif defined(__GNUC__)
+#define BUNRAKU_FORMAT(text, first) __attribute__((format(printf, text, first)))
+#else
+#define BUNRAKU_FORMAT(text, first)
+#endif
+
 namespace bunraku {
 
 struct Rejection {
@@ -12,11 +21,7 @@ struct Rejection {
     char text[256] = "";
 
     // Notes the reason and returns false, so that a check can end with `return why.because(...)`.
-#if defined(__GNUC__)
-    __attribute__((format(printf, 3, 4)))
-#endif
-    bool
-    because(const char *reason, const char *format, ...) {
+    BUNRAKU_FORMAT(3, 4) bool because(const char *reason, const char *format, ...) {
         code = reason;
         va_list arguments;
         va_start(arguments, format);

@@ -18,7 +18,7 @@
 class SharedRing {
 public:
     SharedRing(std::uint64_t session, std::uint32_t slots, std::uint64_t capacity, std::size_t missing_bytes = 0)
-        : capacity_(capacity), stride_((capacity + 4095) / 4096 * 4096) {
+        : stride_((capacity + 4095) / 4096 * 4096) {
         static int made = 0;
         const std::size_t bytes = 4096 + slots * stride_ - missing_bytes;
 #if defined(_WIN32)
@@ -71,7 +71,6 @@ public:
     std::uint8_t *base = nullptr;
 
 private:
-    std::uint64_t capacity_;
     std::uint64_t stride_;
 #if defined(_WIN32)
     HANDLE handle_ = nullptr;
