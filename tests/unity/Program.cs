@@ -336,9 +336,9 @@ namespace Bunraku.Tests
         /// <summary>Call what Unity calls when it has loaded scripts and when it enters play mode.</summary>
         static void Prepare()
         {
-            const BindingFlags statics = BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public;
+            const BindingFlags any = BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public;
             foreach (var type in typeof(AvatarReceiver).Assembly.GetTypes())
-                foreach (var method in type.GetMethods(statics))
+                foreach (var method in type.GetMethods(any))
                     if (method.IsDefined(typeof(UnityEditor.InitializeOnLoadMethodAttribute), false)
                         || method.IsDefined(typeof(RuntimeInitializeOnLoadMethodAttribute), false))
                         method.Invoke(null, null);
