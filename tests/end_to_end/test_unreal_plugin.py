@@ -6,7 +6,6 @@ in docs/unreal.md.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
@@ -27,7 +26,8 @@ import pytest
 from engine_bridge import ControlServer, ControlSpec, ControlState, Frame, Publisher, StreamInfo
 from engine_bridge.messages import ExpressionSpec, IdentityMix, LiveStats, Provenance
 from tests import unreal_build
-from tests.unreal_build import ADDRESS, EXAMPLE, HERE, MODULE, NATIVE_HEADERS, PLUGIN, THREAD
+from tests.native_build import native_library
+from tests.unreal_build import ADDRESS, EXAMPLE, HERE, MODULE, NATIVE_HEADERS, PLUGIN, REPOSITORY, THREAD
 
 VISEMES = ["aa", "ih", "ou", "ee", "oh"]
 POSES = ["headYaw", "headPitch", "headRoll", "gazeYaw", "gazePitch"]
@@ -376,7 +376,7 @@ class Game:
 
 def build_game(folder: Path, sanitizer: list[str]) -> Path:
     """The game on the real native client, which lies where the plugin looks for it."""
-    library = unreal_build.native_library()
+    library = native_library()
     beside = folder / "Plugin" / "Binaries" / "ThirdParty" / "BunrakuClient" / "Linux"
     beside.mkdir(parents=True)
     (beside / "libbunraku_client.so").symlink_to(library)
@@ -570,8 +570,6 @@ def test_any_order_of_holding_closing_and_destroying_leaves_nothing(seed: int, g
 @pytest.mark.parametrize(("encoding", "in_use"), [(0, 4), (1, 1), (2, 2), (3, 3), (4, 4)])
 def test_pictures_travel_as_chosen(encoding: int, in_use: int, game_program: Path) -> None:
     """Numbers are those of EBunrakuEncoding: automatic, raw, lz4, jpeg, shared memory."""
-    if "shared_memory" not in inspect.signature(Publisher).parameters:
-        pytest.skip("this publisher sends raw pictures only")
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames} encoding={encoding}", "spawned")
         game.run_till(lambda: game.ask("statistics", "encoding")["encoding"] == in_use)
@@ -690,6 +688,25 @@ def test_talking_npc_speaks_and_follows_the_player(game_program: Path) -> None:
         assert set(last.controls) == {"gazeYaw", "headYaw"}
         game.tell("clear")
         assert game.quit() == NOTHING_LEFT
+
+
+def test_speech_moves_the_mouth_as_in_every_language(game_program: Path) -> None:
+    kit = REPOSITORY / "assets" / "conformance" / "v1" / "speech.txt"
+    compared = 0
+    with producing() as producer, playing(game_program) as game:
+        game.ask(f"spawn endpoint={producer.frames}", "spawned")
+        text = ""
+        for line in kit.read_text(encoding="utf-8").splitlines():
+            if line.startswith("text="):
+                text = line.removeprefix("text=")
+                continue
+            time_ms, *weights, expression = line.split(" ")
+            said = game.ask(f"mouth {time_ms} {text}", "mouth")
+            assert said["mouth"] == pytest.approx([float(weight) for weight in weights], abs=1e-4), line
+            assert said["expression"] == {"-": None, "~": ""}.get(expression, expression), line
+            compared += 1
+        assert game.quit() == NOTHING_LEFT
+    assert compared > 100
 
 
 def test_stopping_in_the_middle_of_a_line_lets_go_of_the_mouth(game_program: Path) -> None:
