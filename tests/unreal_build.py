@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -38,18 +37,6 @@ def compiler(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
-
-
-def native_library() -> Path:
-    """The native client as the other engines' tests find or build it; skips where there is none."""
-    given = os.environ.get("BUNRAKU_NATIVE_LIBRARY")
-    if given:
-        return Path(given)
-    try:
-        from tests.native_build import native_library as built
-    except ImportError:
-        pytest.skip("no native client: set BUNRAKU_NATIVE_LIBRARY")
-    return built()
 
 
 def run_tool(command: Iterable[str | Path]) -> None:

@@ -6,7 +6,6 @@ in docs/unreal.md.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
@@ -23,11 +22,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 
 from engine_bridge import ControlServer, ControlSpec, ControlState, Frame, Publisher, StreamInfo
+from engine_bridge.discovery import Announcement, StreamPlace
+from engine_bridge.keys import ServerKeys, add_client, make_server_keys
 from engine_bridge.messages import ExpressionSpec, IdentityMix, LiveStats, Provenance
 from tests import unreal_build
-from tests.unreal_build import ADDRESS, EXAMPLE, HERE, MODULE, NATIVE_HEADERS, PLUGIN, THREAD
+from tests.native_build import native_library
+from tests.unreal_build import ADDRESS, EXAMPLE, HERE, MODULE, NATIVE_HEADERS, PLUGIN, REPOSITORY, THREAD
 
 VISEMES = ["aa", "ih", "ou", "ee", "oh"]
 POSES = ["headYaw", "headPitch", "headRoll", "gazeYaw", "gazePitch"]
@@ -233,9 +236,15 @@ def fnv1a(data: bytes) -> str:
 class Producer:
     """A live loop without a character: random pictures, whose hashes it keeps, and every control state that came."""
 
-    def __init__(self, frames: str = "tcp://127.0.0.1:0", control: str = "tcp://127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        frames: str = "tcp://127.0.0.1:0",
+        control: str = "tcp://127.0.0.1:0",
+        keys: ServerKeys | None = None,
+    ) -> None:
         provenance = Provenance(ai=True, model="m", generator="test", source="CC0")
-        self._publisher = Publisher(frames, stream="npc", provenance=provenance)
+        self._publisher = Publisher(frames, stream="npc", provenance=provenance, keys=keys)
+        self.session = self._publisher.session
         info = StreamInfo(
             session=self._publisher.session,
             stream="npc",
@@ -248,7 +257,7 @@ class Producer:
             expressions=[ExpressionSpec("happy"), ExpressionSpec("relaxed"), ExpressionSpec("surprised")],
             has_mapping=True,
         )
-        self._control = ControlServer(control, info)
+        self._control = ControlServer(control, info, keys=keys)
         self._publisher.control_endpoint = self.control = self._control.endpoint
         self.frames = self._publisher.endpoint
         self.size = (24, 16)
@@ -291,8 +300,10 @@ class Producer:
 
 
 @contextmanager
-def producing(frames: str = "tcp://127.0.0.1:0", control: str = "tcp://127.0.0.1:0") -> Iterator[Producer]:
-    producer = Producer(frames, control)
+def producing(
+    frames: str = "tcp://127.0.0.1:0", control: str = "tcp://127.0.0.1:0", keys: ServerKeys | None = None
+) -> Iterator[Producer]:
+    producer = Producer(frames, control, keys)
     try:
         yield producer
     finally:
@@ -376,7 +387,7 @@ class Game:
 
 def build_game(folder: Path, sanitizer: list[str]) -> Path:
     """The game on the real native client, which lies where the plugin looks for it."""
-    library = unreal_build.native_library()
+    library = native_library()
     beside = folder / "Plugin" / "Binaries" / "ThirdParty" / "BunrakuClient" / "Linux"
     beside.mkdir(parents=True)
     (beside / "libbunraku_client.so").symlink_to(library)
@@ -570,8 +581,6 @@ def test_any_order_of_holding_closing_and_destroying_leaves_nothing(seed: int, g
 @pytest.mark.parametrize(("encoding", "in_use"), [(0, 4), (1, 1), (2, 2), (3, 3), (4, 4)])
 def test_pictures_travel_as_chosen(encoding: int, in_use: int, game_program: Path) -> None:
     """Numbers are those of EBunrakuEncoding: automatic, raw, lz4, jpeg, shared memory."""
-    if "shared_memory" not in inspect.signature(Publisher).parameters:
-        pytest.skip("this publisher sends raw pictures only")
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames} encoding={encoding}", "spawned")
         game.run_till(lambda: game.ask("statistics", "encoding")["encoding"] == in_use)
@@ -692,6 +701,25 @@ def test_talking_npc_speaks_and_follows_the_player(game_program: Path) -> None:
         assert game.quit() == NOTHING_LEFT
 
 
+def test_speech_moves_the_mouth_as_in_every_language(game_program: Path) -> None:
+    kit = REPOSITORY / "assets" / "conformance" / "v1" / "speech.txt"
+    compared = 0
+    with producing() as producer, playing(game_program) as game:
+        game.ask(f"spawn endpoint={producer.frames}", "spawned")
+        text = ""
+        for line in kit.read_text(encoding="utf-8").splitlines():
+            if line.startswith("text="):
+                text = line.removeprefix("text=")
+                continue
+            time_ms, *weights, expression = line.split(" ")
+            said = game.ask(f"mouth {time_ms} {text}", "mouth")
+            assert said["mouth"] == pytest.approx([float(weight) for weight in weights], abs=1e-4), line
+            assert said["expression"] == {"-": None, "~": ""}.get(expression, expression), line
+            compared += 1
+        assert game.quit() == NOTHING_LEFT
+    assert compared > 100
+
+
 def test_stopping_in_the_middle_of_a_line_lets_go_of_the_mouth(game_program: Path) -> None:
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
@@ -739,6 +767,39 @@ def test_wrong_endpoint_is_told_and_does_no_harm(game_program: Path) -> None:
         assert game.ask("open", "taken")["taken"] is False
         game.run(0.1)
         assert game.quit() == NOTHING_LEFT
+
+
+def test_encrypted_stream_needs_the_key_file(game_program: Path, tmp_path: Path) -> None:
+    if not zmq.has("curve"):
+        pytest.skip("this libzmq has no CURVE")
+    keys = make_server_keys(tmp_path / "keys")
+    add_client(tmp_path / "keys", "unreal", tmp_path / "unreal.toml")
+    with producing(keys=keys) as producer:
+        with playing(game_program) as game:
+            game.ask(f"spawn endpoint={producer.frames} key={tmp_path / 'unreal.toml'}", "spawned")
+            game.run_until(is_picture)
+            assert all(said["hash"] == producer.hashes[said["frame"]][1] for said in game.run_for(5))
+            assert game.ask("set jawOpen 0.5", "taken")["taken"]
+            game.run(0.2)
+            producer.wait_for_state(lambda state: state.controls == {"jawOpen": 0.5})
+            assert game.quit() == NOTHING_LEFT
+        with playing(game_program) as stranger:
+            stranger.ask(f"spawn endpoint={producer.frames}", "spawned")
+            assert stranger.run(1.0) == []
+            assert stranger.quit() == NOTHING_LEFT
+
+
+def test_stream_is_found_by_its_name(game_program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with producing() as producer:
+        place = StreamPlace(
+            pid=os.getpid(), session=producer.session, stream="npc", frames=producer.frames, control=producer.control
+        )
+        with Announcement(place), playing(game_program) as game:
+            game.ask("spawn endpoint= stream=npc", "spawned")
+            game.run_until(is_picture)
+            assert all(said["hash"] == producer.hashes[said["frame"]][1] for said in game.run_for(3))
+            assert game.quit() == NOTHING_LEFT
 
 
 def test_missing_key_file_is_told(game_program: Path, tmp_path: Path) -> None:

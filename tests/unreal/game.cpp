@@ -7,6 +7,7 @@
  *     run SECONDS              tick 60 times a second; says every picture that reached a texture
  *     say WORDS, set NAME VALUE, release NAME, expression [NAME], leave, identity NAME, seed N, mix NAME AMOUNT, mixseed N AMOUNT,
  *     unmix, psi X, calibrate, look X Y Z, head PITCH YAW ROLL, unlook, stop
+ *     mouth MS TEXT            what is sent when a line is this old; \t and \n in the text are a tab and a line feed
  *     open, close, last        the receiver's functions; closeinevent: close from within the next texture's event
  *     hold, resume             the render thread
  *     headless                 textures have no resource from now on, as on a dedicated server
@@ -40,6 +41,16 @@
 std::atomic<int> Leases{0};
 std::atomic<int> Clients{0};
 std::atomic<int> SentStates{0};
+
+// The newest state that was sent; only the game thread sends.
+struct FSentState
+{
+    std::map<std::string, float> Values;
+    bool bExpression = false;
+    std::string Expression;
+};
+FSentState LastSent;
+
 extern "C"
 {
 int32_t __real_bunraku_open(const bunraku_options*, bunraku_client**, char*, size_t);
@@ -85,6 +96,13 @@ int32_t __wrap_bunraku_release(bunraku_client* Client, uint32_t Lease)
 int32_t __wrap_bunraku_send_control(bunraku_client* Client, const bunraku_control_state* State, uint64_t* ControlId)
 {
     ++SentStates;
+    LastSent.Values.clear();
+    for (uint32_t Index = 0; Index < State->control_count; ++Index)
+    {
+        LastSent.Values[State->controls[Index].name] = State->controls[Index].value;
+    }
+    LastSent.bExpression = State->expression != nullptr;
+    LastSent.Expression = LastSent.bExpression ? State->expression : "";
     return __real_bunraku_send_control(Client, State, ControlId);
 }
 }
@@ -250,6 +268,7 @@ public:
         else if (Verb == "npc") SpawnNpc(Words);
         else if (Verb == "run") Run(Number());
         else if (Verb == "say") Speech->Say(Text());
+        else if (Verb == "mouth") { const double Age = Number(); SayMouth(Age, Words); }
         else if (Verb == "stop") Speech->StopSpeaking();
         else if (Verb == "set") { const FString Control_ = Word(); Answer(Control->SetControl(Control_, static_cast<float>(Number()))); }
         else if (Verb == "release") Control->ReleaseControl(Word());
@@ -344,6 +363,27 @@ private:
             Leases.load(), Clients.load(), stub::TexturesAlive(), stub::RenderCommandsWaiting(), SentStates.load(), Listener->TextureChanges,
             LongestTickMs, Speech != nullptr && Speech->IsSpeaking() ? "true" : "false",
             Receiver != nullptr ? StateNames[static_cast<int>(Receiver->GetState())] : "", FBunrakuModule::IsNativeClientLoaded() ? "true" : "false");
+    }
+
+    void SayMouth(double AgeMs, std::istringstream& Words)
+    {
+        std::string Text;
+        std::getline(Words, Text);
+        Text.erase(0, 1);
+        for (const auto& [Escape, Byte] : {std::pair("\\t", "\t"), std::pair("\\n", "\n")})
+        {
+            for (std::size_t At; (At = Text.find(Escape)) != std::string::npos;)
+            {
+                Text.replace(At, 2, Byte);
+            }
+        }
+        // What the line before left behind is the game's, not this line's.
+        Control->LeaveExpression();
+        Speech->Say(FString(UTF8_TO_TCHAR(Text.c_str())));
+        Actor->StubTick(static_cast<float>(AgeMs / 1000.0));
+        std::printf("{\"mouth\": [%f, %f, %f, %f, %f], \"expression\": %s}\n", LastSent.Values["aa"], LastSent.Values["ih"], LastSent.Values["ou"],
+            LastSent.Values["ee"], LastSent.Values["oh"],
+            LastSent.bExpression ? Quoted(FString(UTF8_TO_TCHAR(LastSent.Expression.c_str()))).c_str() : "null");
     }
 
     void SayStatistics() const

@@ -31,7 +31,6 @@ template <class Signature>
 using TFunction = std::function<Signature>;
 
 #define TEXT(Literal) u##Literal
-#define UE_ARRAY_COUNT(Array) static_cast<int32>(sizeof(Array) / sizeof((Array)[0]))
 #define PLATFORM_WINDOWS 0
 #define PLATFORM_MAC 0
 

@@ -90,11 +90,11 @@ void UBunrakuSpeechComponent::TickComponent(float DeltaTime, ELevelTick TickType
     }
     if (Control != nullptr)
     {
-        const float Weights[] = {Pose.aa, Pose.ih, Pose.ou, Pose.ee, Pose.oh};
-        for (int32 Index = 0; Index < UE_ARRAY_COUNT(Visemes); ++Index)
-        {
-            Control->SetControl(Visemes[Index], Weights[Index]);
-        }
+        Control->SetControl(TEXT("aa"), Pose.aa);
+        Control->SetControl(TEXT("ih"), Pose.ih);
+        Control->SetControl(TEXT("ou"), Pose.ou);
+        Control->SetControl(TEXT("ee"), Pose.ee);
+        Control->SetControl(TEXT("oh"), Pose.oh);
         if (!Pose.left_alone)
         {
             Control->SetExpression(UTF8_TO_TCHAR(Pose.expression));
