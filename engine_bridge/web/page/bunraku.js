@@ -188,8 +188,8 @@ function packInto(out, value) {
   }
 }
 
-function packLength(out, length, short, shortEnd, word, long) {
-  if (length < shortEnd) out.push(short | length);
+function packLength(out, length, short, shortLimit, word, long) {
+  if (length < shortLimit) out.push(short | length);
   else if (length < 65536) out.push(word, length >> 8, length & 255);
   else out.push(long, length >>> 24, (length >> 16) & 255, (length >> 8) & 255, length & 255);
 }
