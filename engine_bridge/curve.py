@@ -156,7 +156,7 @@ class LockedDoor:
             public = z85.encode(question[6]).decode("ascii")
             address = question[3].decode("ascii", "replace")
             try:
-                name = self._list.name_of(public)
+                name = "guest" if public in self._keys.guests else self._list.name_of(public)
             except PrivateFileError as error:
                 self._log.warn(f"refused {public} from {address}: {error}")
                 status, text = b"500", b"the list cannot be read"

@@ -15,7 +15,7 @@ import contextlib
 import os
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,11 +45,13 @@ class ServerKeys:
         public: given to clients, so that they know whom they talk to.
         secret: never leaves this machine.
         clients: folder of the list.
+        guests: public keys that are let in beside the list, for parts of the producer itself.
     """
 
     public: str
     secret: str = field(repr=False)
     clients: Path
+    guests: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,16 @@ def read_client_keys(path: Path) -> ClientKeys:
             f"There is no key file {path}. Make one on the producer's machine with: bunraku keys add NAME"
         ) from None
     return ClientKeys(keys["server"], keys["public"], keys["secret"])
+
+
+def make_guest_keys(server: ServerKeys) -> tuple[ServerKeys, ClientKeys]:
+    """Draw a pair that lasts as long as this process, for a client inside it.
+
+    Returns:
+        the producer's keys with the guest let in, and the guest's.
+    """
+    public, secret = _draw_pair()
+    return replace(server, guests=server.guests | {public}), ClientKeys(server.public, public, secret)
 
 
 def add_client(folder: Path, name: str, file: Path, *, overwrite: bool = False) -> ClientKeys:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from . import cli_keys, cli_streams
-from .cli_parts import JsonOption, reporting, table
+from . import cli_keys, cli_streams, cli_web
+from .cli_parts import JsonOption, log_to_stderr, reporting, table
+from .cli_web import WebOption, WebOriginOption, WebTokenOption
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_keys.app)
 app.command()(cli_streams.streams)
+app.command()(cli_web.web)
 
 _STREAM: Final = "bunraku"
 _SHIPPED: Final = "aki"  # runtime.character.SHIPPED; that module is too heavy for --help
@@ -163,6 +164,9 @@ def live(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines in without keys: everybody may watch and steer.")
     ] = False,
+    web: WebOption = None,
+    web_origin: WebOriginOption = None,
+    web_token: WebTokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play a character: show a window, publish frames, take controls.
@@ -190,7 +194,7 @@ def live(
     from .performer import Performer
     from .upgrade import EngineUpgrade
 
-    _log_to_stderr()
+    log_to_stderr()
     if window and (reason := missing_display()):
         raise SinkError(
             f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
@@ -219,6 +223,9 @@ def live(
             measure=seconds is not None,
             keys=server_keys,
             insecure=insecure,
+            web=web,
+            web_origins=tuple(web_origin or ()),
+            web_token=web_token,
         )
         typer.echo(f"{choice.role.name} on {choice.sentence()}")
         for warning in drivers[0].warnings:
@@ -238,6 +245,8 @@ def live(
                 typer.echo(f"{name}frames {frames_at}  controls {controls_at}  driver {drivers[0].label}")
             if loop.sinks:
                 typer.echo(f"showing on {', '.join(loop.sinks)}")
+            if loop.web is not None:
+                typer.echo(f"page {loop.web.url}")
             sys.stdout.flush()
             if window:
                 title = f"{choice.role.name} - Bunraku"
@@ -295,7 +304,7 @@ def view(
 
     from .machine import missing_display
 
-    _log_to_stderr()
+    log_to_stderr()
     if reason := missing_display():
         raise SinkError(f"No window can be opened: {reason}. Run this where there is a screen.")
     client_keys = None if key is None else read_client_keys(key)
@@ -638,10 +647,6 @@ def _progress(name: str) -> Callable[[int, int], None] | None:
             sys.stderr.flush()
 
     return show
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
 
 
 def main() -> None:

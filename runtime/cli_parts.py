@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -33,6 +35,11 @@ def reporting(command: Command) -> Command:
             raise typer.Exit(130) from None
 
     return wrapped  # type: ignore[return-value]
+
+
+def log_to_stderr() -> None:
+    """Show warnings beside what a command prints."""
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
 
 
 def table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:

@@ -86,7 +86,7 @@ class LiveStream:
             insecure: without keys, let other machines steer as well.
 
         Raises:
-            WireError: an endpoint is taken or not allowed, the name is no stream's, or somebody plays one of that name.
+            WireError: an endpoint is taken or not allowed, or the name is no stream's.
         """
         self.performer = performer
         self.frames = 0
@@ -94,6 +94,7 @@ class LiveStream:
         self.publisher: Publisher | None = None
         self.control_server: ControlServer | None = None
         self._announcement: Announcement | None = None
+        self._keys = keys
         self._recent: tuple[int, int] = (0, 0)
         self._said_bad = 0
         if window:
@@ -118,7 +119,6 @@ class LiveStream:
                     control_endpoint=self.control_server.endpoint if self.control_server else "",
                 )
                 self._quality = QualityLadder(self.publisher.jpeg_quality)
-                self._announcement = _announce(self.publisher, keys)
             unless_all_open.pop_all()
 
     @property
@@ -197,6 +197,31 @@ class LiveStream:
             last = performer.last_bad_control
             logger.warning("%s: %d control states could not be used, the last: %s", performer.stream, count, last)
 
+    def announce(self, *, page: str) -> None:
+        """Tell this host where the stream is; where that cannot be told, it is still played.
+
+        Args:
+            page: address of the page for browsers, empty if there is none.
+
+        Raises:
+            WireError: somebody plays a stream of that name.
+        """
+        if self.publisher is None:
+            return
+        place = StreamPlace(
+            pid=os.getpid(),
+            session=self.publisher.session,
+            stream=self.publisher.stream,
+            frames=self.publisher.endpoint,
+            control=self.publisher.control_endpoint,
+            web=page,
+            server_key=self._keys.public if self._keys else "",
+        )
+        try:
+            self._announcement = Announcement(place)
+        except PrivateFileError as error:
+            logger.warning("clients must be told the endpoint, they cannot find it by name: %s", error)
+
     def adapt(self, full_fps: float, now: int) -> float:
         """Send no larger pictures than the network carries.
 
@@ -237,20 +262,3 @@ class LiveStream:
     def _resend(self) -> None:
         if self.publisher is not None:
             self.publisher.resend_last()
-
-
-def _announce(publisher: Publisher, keys: ServerKeys | None) -> Announcement | None:
-    """Tell this host where the stream is; where that cannot be told, it is still played."""
-    place = StreamPlace(
-        pid=os.getpid(),
-        session=publisher.session,
-        stream=publisher.stream,
-        frames=publisher.endpoint,
-        control=publisher.control_endpoint,
-        server_key=keys.public if keys else "",
-    )
-    try:
-        return Announcement(place)
-    except PrivateFileError as error:
-        logger.warning("clients must be told the endpoint, they cannot find it by name: %s", error)
-        return None

@@ -23,7 +23,8 @@ COMPILE_S: Final = 300
 
 # Unreal turns shadowed names and undefined macros into errors.
 WARNINGS: Final = ["-std=c++17", "-Wall", "-Wextra", "-Wshadow", "-Wundef", "-Werror"]
-CORE_WARNINGS: Final = [*WARNINGS, "-Wpedantic", "-Wconversion", "-Wold-style-cast"]
+# And it compiles without exceptions and run-time types.
+CORE_FLAGS: Final = [*WARNINGS, "-Wpedantic", "-Wconversion", "-Wold-style-cast", "-fno-exceptions", "-fno-rtti"]
 ADDRESS: Final = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 THREAD: Final = ["-fsanitize=thread"]
 
@@ -77,7 +78,7 @@ def compile_program(out: Path, sources: list[Path], flags: list[str], link: list
 def core_program(out: Path, sanitizer: list[str]) -> Path:
     """The tests of the engine-free core, with a native client that has no network."""
     core = sorted((MODULE / "Private" / "Core").glob("*.cpp"))
-    flags = [*CORE_WARNINGS, *sanitizer, f"-I{NATIVE_HEADERS}", f"-I{MODULE / 'Private'}", f"-I{HERE}"]
+    flags = [*CORE_FLAGS, *sanitizer, f"-I{NATIVE_HEADERS}", f"-I{MODULE / 'Private'}", f"-I{HERE}"]
     return compile_program(out, [*core, HERE / "core_test.cpp", HERE / "stand_in_client.cpp"], flags, [])
 
 

@@ -245,3 +245,32 @@ def test_producer_closes_at_once_while_it_refuses(folder: Path) -> None:
             clients.enter_context(Subscriber(producer.publisher.endpoint, keys=unknown))
             producer.turn()
             producer.close()
+
+
+def test_page_of_a_producer_with_keys_is_let_in_without_being_on_the_list(tmp_path: Path) -> None:
+    from websockets.sync.client import connect
+
+    from engine_bridge.web import WebRelay
+
+    server = keys.make_server_keys(tmp_path / "keys")
+    inside, guest = keys.make_guest_keys(server)
+    producer = Producer(inside)
+    try:
+        with (
+            WebRelay("127.0.0.1:0", frames_endpoint=producer.publisher.endpoint, keys=guest) as relay,
+            connect(relay.url.replace("http:", "ws:") + "avf1?stream=aki") as page,
+        ):
+            page.send("more")
+            producer.turn_until(lambda: producer.publisher.has_subscribers)
+            parts = 0
+            while parts != 3:  # a heartbeat has two
+                producer.turn()
+                try:
+                    message = page.recv(timeout=0.01)
+                except TimeoutError:
+                    continue
+                assert isinstance(message, bytes)
+                parts = message[0]
+    finally:
+        producer.close()
+    assert server.guests == frozenset()

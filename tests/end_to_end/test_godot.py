@@ -166,7 +166,17 @@ def draw_aki(folder: Path, run_program: RunProgram, repository: Path) -> np.ndar
     """One picture of the shipped character, drawn by ONNX Runtime on the processor."""
     take = folder / "take.jsonl"
     take.write_text('{"t_s": 0.0, "controls": {"happy": 0.7, "headYaw": 8.0}}\n', encoding="utf-8")
-    command = [sys.executable, "-m", "runtime.cli", "render", "aki", "--controls", take, "--out", folder / "drawn"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "runtime.cli",
+        "render",
+        "aki",
+        "--controls",
+        take,
+        "--out",
+        folder / "drawn",
+    ]
     options = ["--engine", "onnxruntime", "--no-idle", "--seconds", "0.03"]
     done = run_program([*command, *options], environment={"PYTHONPATH": str(repository)})
     assert done.returncode == 0, done.stderr
@@ -253,6 +263,10 @@ def test_controls_arrive_as_they_were_given_and_their_echo_is_timed(game: Game, 
     eventually(lambda s: s.controls.get("jawOpen") == 0.75)
 
 
+def another_frame_than(number: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda told: bool(told["frame"] != number)
+
+
 @pytest.mark.parametrize("side", [64, 512])
 def test_game_that_draws_twice_a_second_shows_what_is_new(game: Game, producer: Producer, side: int) -> None:
     producer.pixels = np.full((side, side, 4), 200, np.uint8)
@@ -261,8 +275,7 @@ def test_game_that_draws_twice_a_second_shows_what_is_new(game: Game, producer: 
     game.tell("slow", 500)
     ages_ms = []
     for _ in range(7):
-        before = game.told["frame"]
-        game.until(lambda told, before=before: told["frame"] != before, meanwhile=producer.step)
+        game.until(another_frame_than(game.told["frame"]), meanwhile=producer.step)
         ages_ms.append(game.told["latency_ms"])
     game.tell("slow", 0)
     assert game.told["counts"]["skipped"] + game.told["counts"]["missed"] > 50
@@ -436,7 +449,10 @@ def test_hundred_thousand_mutated_messages_neither_crash_nor_leak(project: Path,
     (line,) = run_decoder(project, display, "mutate", messages, BUNRAKU_TEST_COUNT="100000")
     told = json.loads(line)
     assert sum(told["results"].values()) == 100_000
-    assert len([result for result in told["results"] if result.startswith("drop:")]) >= 9
+    assert all(
+        told["results"].get(f"drop:{code}", 0) > 50 for code in ("msgpack", "header", "format", "planes", "size")
+    )
+    assert told["results"]["ignored"] < 50_000
     assert told["grown"] < 256 * 1024
     # In a fresh client each message is what it was: the first frame is news, the others have the same number.
     assert told["untouched"] == ["frame", *["late"] * 6, "heartbeat", "heartbeat", "bye"]

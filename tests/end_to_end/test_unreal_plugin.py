@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_core_keeps_its_promises(sanitizer: list[str], tmp_path: Path) -> None:
 
 def test_core_compiles_for_windows_beside_the_macro_of_the_build_tool() -> None:
     tool = unreal_build.compiler("x86_64-w64-mingw32-g++")
-    flags = [*unreal_build.CORE_WARNINGS, "-fsyntax-only", "-DBUNRAKU_API=__declspec(dllexport)"]
+    flags = [*unreal_build.CORE_FLAGS, "-fsyntax-only", "-DBUNRAKU_API=__declspec(dllexport)"]
     for source in sorted((MODULE / "Private" / "Core").glob("*.cpp")):
         unreal_build.run_tool([tool, *flags, f"-I{NATIVE_HEADERS}", source])
 
@@ -342,6 +342,27 @@ class Game:
                 return self.said[before:]
         raise AssertionError(f"not said: {self.said[before:]}")
 
+    def run_for(self, count: int) -> list[dict[str, Any]]:
+        """Tick until so many pictures have reached a texture."""
+        pictures: list[dict[str, Any]] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while len(pictures) < count and time.monotonic() < deadline:
+            pictures += self.run(0.1)
+        assert len(pictures) >= count
+        return pictures
+
+    def run_till(self, holds: Callable[[], bool]) -> None:
+        """Tick until something holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds() and time.monotonic() < deadline:
+            self.run(0.1)
+        assert holds()
+
+    def hold_render_thread(self) -> None:
+        """From now on updates stay in flight; returns when both textures wait for theirs."""
+        self.tell("hold")
+        self.run_till(lambda: self.report()["leases"] == 2)
+
     def report(self) -> dict[str, Any]:
         return self.ask("report", "leases")
 
@@ -415,8 +436,7 @@ def test_textures_hold_the_bytes_that_were_sent(pixel_format: str, column: int, 
         for size in [(24, 16), (33, 17), (1, 1), (64, 3)]:
             producer.size = size
             pictures = [said for said in game.run_until(of_size(*size)) if is_picture(said)]
-            pictures += game.run(0.5)
-            assert len(pictures) > 3
+            pictures += game.run_for(5)
             for picture in pictures:
                 assert picture["hash"] == producer.hashes[picture["frame"]][column]
                 assert picture["srgb"] is True
@@ -436,7 +456,7 @@ def test_pictures_go_round_the_textures(textures: int, game_program: Path) -> No
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames} textures={textures}", "spawned")
         game.run_until(is_picture)
-        pictures = game.run(1.0)
+        pictures = game.run_for(10)
         shown = [picture["texture"] for picture in pictures]
         assert len(set(shown)) == textures
         if textures > 1:
@@ -449,14 +469,11 @@ def test_frames_wait_while_the_render_thread_is_held(game_program: Path) -> None
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
         game.run_until(is_picture)
-        game.tell("hold")
-        game.run(0.5)
-        held = game.report()
-        assert held["leases"] == 2
-        assert game.ask("statistics", "deferred")["deferred"] > 0
+        game.hold_render_thread()
+        game.run_till(lambda: game.ask("statistics", "deferred")["deferred"] > 3)
+        assert game.report()["leases"] == 2
         game.tell("resume")
-        pictures = game.run(0.5)
-        assert pictures
+        pictures = game.run_for(5)
         assert all(said["hash"] == producer.hashes[said["frame"]][1] for said in pictures)
         assert game.report()["leases"] == 0
         assert game.quit() == NOTHING_LEFT
@@ -467,8 +484,7 @@ def test_destroyed_with_updates_in_flight(game_program: Path) -> None:
         for _ in range(3):
             game.ask(f"spawn endpoint={producer.frames}", "spawned")
             game.run_until(is_picture)
-            game.tell("hold")
-            game.run(0.3)
+            game.hold_render_thread()
             game.ask("destroy", "destroyed_ms")
             game.tell("clear")
             assert game.ask("gc", "waiting")["waiting"] > 0
@@ -506,8 +522,7 @@ def test_closed_and_opened_again_with_updates_in_flight(game_program: Path) -> N
         game.run(0.1)
         producer.wait_for_state(lambda state: state.controls == {"jawOpen": 0.5})
         told = len(producer.states)
-        game.tell("hold")
-        game.run(0.3)
+        game.hold_render_thread()
         game.tell("close")
         assert game.ask("open", "taken")["taken"] is True
         assert game.report()["clients"] == 2
@@ -517,9 +532,7 @@ def test_closed_and_opened_again_with_updates_in_flight(game_program: Path) -> N
         report = game.report()
         assert (report["clients"], report["leases"]) == (1, 0)
         # The new client is a stranger to the producer and tells everything again.
-        deadline = time.monotonic() + PATIENCE_S
-        while len(producer.states) == told and time.monotonic() < deadline:
-            game.run(0.1)
+        game.run_till(lambda: len(producer.states) > told)
         assert producer.states[told].controls == {"jawOpen": 0.5}
         assert game.quit() == NOTHING_LEFT
 
@@ -561,13 +574,8 @@ def test_pictures_travel_as_chosen(encoding: int, in_use: int, game_program: Pat
         pytest.skip("this publisher sends raw pictures only")
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames} encoding={encoding}", "spawned")
-        deadline = time.monotonic() + PATIENCE_S
-        while game.ask("statistics", "encoding")["encoding"] != in_use and time.monotonic() < deadline:
-            game.run(0.2)
-        assert game.ask("statistics", "encoding")["encoding"] == in_use
-        game.run(0.3)  # frames of the encoding before may still be on their way
-        pictures = game.run(0.5)
-        assert pictures
+        game.run_till(lambda: game.ask("statistics", "encoding")["encoding"] == in_use)
+        pictures = game.run_for(10)
         if in_use != 3:
             assert all(said["hash"] == producer.hashes[said["frame"]][1] for said in pictures)
         assert game.quit() == NOTHING_LEFT
@@ -630,9 +638,8 @@ def test_what_the_character_takes_is_told(game_program: Path) -> None:
     with producing() as producer, playing(game_program) as game:
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
         assert game.ask("takes", "controls") == {"controls": [], "identities": [], "expressions": []}
-        deadline = time.monotonic() + PATIENCE_S
-        while not (takes := game.ask("takes", "controls"))["controls"] and time.monotonic() < deadline:
-            game.run(0.1)
+        game.run_till(lambda: bool(game.ask("takes", "controls")["controls"]))
+        takes = game.ask("takes", "controls")
         assert takes["controls"][0] == ["jawOpen", "mouth", 0.0, 1.0, 0.0]
         assert len(takes["controls"]) == len(CONTROLS)
         assert takes["identities"] == ["Aki", "Neko"]
@@ -690,8 +697,7 @@ def test_stopping_in_the_middle_of_a_line_lets_go_of_the_mouth(game_program: Pat
         game.ask(f"spawn endpoint={producer.frames}", "spawned")
         game.run_until(is_picture)
         game.tell(f"say {'a' * 99}")
-        game.run(0.5)
-        producer.wait_for_state(lambda state: state.controls.get("aa", 0) > 0.9)
+        game.run_till(lambda: any(state.controls.get("aa", 0) > 0.9 for state in list(producer.states)))
         assert game.report()["speaking"] is True
         game.tell("stop")
         game.run(0.2)
@@ -708,23 +714,18 @@ def test_statistics_tell_ages_provenance_and_refusals(game_program: Path) -> Non
         assert early["taken_ms"] == early["motion_to_photon_ms"] == -1.0
         game.run_until(is_picture)
         game.ask("set jawOpen 0.5", "taken")
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            game.run(0.2)
-            figures = game.ask("statistics", "received")
-            if figures["motion_to_photon_ms"] >= 0 and figures["fps"] > 0:
-                break
-        assert figures["taken_ms"] >= figures["arrival_ms"] >= 0
+        game.run_till(lambda: game.ask("statistics", "received")["motion_to_photon_ms"] >= 0)
+        game.run_till(lambda: game.ask("statistics", "received")["fps"] > 0)
+        figures = game.ask("statistics", "received")
+        assert figures["taken_ms"] > 0
+        assert figures["arrival_ms"] > 0
         assert figures["motion_to_photon_ms"] > 0
         assert figures["shown"] > 0
         assert (figures["stream"], figures["provider"], figures["ai"]) == ("npc", "test", True)
         assert figures["source"] == "CC0"
 
         game.ask("set notAControl 1", "taken")
-        while time.monotonic() < deadline and not figures["refused"]:
-            game.run(0.2)
-            figures = game.ask("statistics", "received")
-        assert figures["refused"] >= 1
+        game.run_till(lambda: game.ask("statistics", "received")["refused"] >= 1)
         assert game.quit() == NOTHING_LEFT
 
 

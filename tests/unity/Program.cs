@@ -105,23 +105,20 @@ namespace Bunraku.Tests
         {
             switch (words[0])
             {
-                case "set": _control.Set(words[1], float.Parse(words[2], CultureInfo.InvariantCulture)); break;
+                case "set": _control.Set(words[1], Number(words[2])); break;
                 case "release": _control.Release(words[1]); break;
                 case "expression": _control.Expression = words[1]; break;
                 case "identity": _control.Identity = words[1]; break;
                 case "seed": _control.Seed = long.Parse(words[1]); break;
-                case "mix": _control.Mix(words[1], float.Parse(words[2], CultureInfo.InvariantCulture)); break;
-                case "mix-seed": _control.Mix(long.Parse(words[1]), float.Parse(words[2], CultureInfo.InvariantCulture)); break;
-                case "psi": _control.TruncationPsi = float.Parse(words[1], CultureInfo.InvariantCulture); break;
+                case "mix": _control.Mix(words[1], Number(words[2])); break;
+                case "mix-seed": _control.Mix(long.Parse(words[1]), Number(words[2])); break;
+                case "psi": _control.TruncationPsi = Number(words[1]); break;
                 case "calibrate": _control.Calibrate(); break;
                 case "speak": _speech.Speak(words[1]); break;
                 case "face": _control.FacesForward = words[1] == "forward"; break;
-                case "turn": _receiver.transform.rotation = Quaternion.Euler(0, float.Parse(words[1], CultureInfo.InvariantCulture), 0); break;
+                case "turn": _receiver.transform.rotation = Quaternion.Euler(0, Number(words[1]), 0); break;
                 case "look":
-                    _player.position = new Vector3(
-                        float.Parse(words[1], CultureInfo.InvariantCulture),
-                        float.Parse(words[2], CultureInfo.InvariantCulture),
-                        float.Parse(words[3], CultureInfo.InvariantCulture));
+                    _player.position = new Vector3(Number(words[1]), Number(words[2]), Number(words[3]));
                     _control.LookAt = _player;
                     break;
                 case "look-away": _control.LookAt = null; break;
@@ -135,11 +132,16 @@ namespace Bunraku.Tests
             return "";
         }
 
+        static float Number(string text)
+        {
+            return float.Parse(text, CultureInfo.InvariantCulture);
+        }
+
         public string Report()
         {
             var lines = new StringBuilder();
             Action<string, object> say = (key, value) =>
-                lines.Append(key).Append('=').Append(Convert.ToString(value, CultureInfo.InvariantCulture)).Append('\n');
+                lines.Append(key + "=" + Convert.ToString(value, CultureInfo.InvariantCulture) + "\n");
             var counts = _receiver.Counts;
             var latency = _receiver.Latency;
             say("state", _receiver.State);
@@ -179,7 +181,8 @@ namespace Bunraku.Tests
             var info = _receiver.ReadInfo();
             if (info == null)
                 return "";
-            var lines = new StringBuilder("character=" + info.Character + "\nsize=" + info.Width + "x" + info.Height + "\n");
+            var lines = new StringBuilder();
+            lines.Append("character=" + info.Character + "\nsize=" + info.Width + "x" + info.Height + "\n");
             foreach (var control in info.Controls)
                 lines.AppendFormat(CultureInfo.InvariantCulture, "control.{0}={1} {2} {3} {4}\n",
                     control.Name, control.Minimum, control.Maximum, control.Rest, control.Group);
@@ -202,7 +205,8 @@ namespace Bunraku.Tests
             foreach (var line in UnityEditor.EditorGUILayout.Drawn)
                 lines.Append("drawn=" + line + "\n");
             var place = GUI.LastPlace;
-            lines.AppendFormat(CultureInfo.InvariantCulture, "preview={0} {1} {2} {3}\n", place.x, place.y, place.width, place.height);
+            lines.AppendFormat(
+                CultureInfo.InvariantCulture, "preview={0} {1} {2} {3}\n", place.x, place.y, place.width, place.height);
             lines.Append("size=" + inspector.GetInfoString() + "\n");
             return lines.ToString();
         }
@@ -229,8 +233,8 @@ namespace Bunraku.Tests
             collections = GC.CollectionCount(0) - collections;
             Thread.Sleep(150);
             Tick(1, 0);
-            return "collections=" + collections + "\nallocated=" + allocated + "\nshown=" + (_receiver.Counts.Shown - shown) +
-                "\nsent=" + (_control.LastControlId - sent) + "\n";
+            return "collections=" + collections + "\nallocated=" + allocated
+                + "\nshown=" + (_receiver.Counts.Shown - shown) + "\nsent=" + (_control.LastControlId - sent) + "\n";
         }
 
         public void RaiseReload()
@@ -276,7 +280,8 @@ namespace Bunraku.Tests
         void SayPicture(Action<string, object> say)
         {
             object color;
-            say("quad_alpha", _quad.Overrides.TryGetValue(Shader.PropertyToID("_Color"), out color) ? ((Color)color).a : 1);
+            var tinted = _quad.Overrides.TryGetValue(Shader.PropertyToID("_Color"), out color);
+            say("quad_alpha", tinted ? ((Color)color).a : 1);
             say("canvas_alpha", _image.canvasRenderer.Alpha);
             var texture = _receiver.Texture;
             if (texture == null)
@@ -288,7 +293,8 @@ namespace Bunraku.Tests
             say("uploads", texture.Uploads);
             say("render_updates", RenderThread.Updated);
             object shown;
-            say("on_quad", _quad.Overrides.TryGetValue(Shader.PropertyToID("_MainTex"), out shown) && ReferenceEquals(shown, texture));
+            _quad.Overrides.TryGetValue(Shader.PropertyToID("_MainTex"), out shown);
+            say("on_quad", ReferenceEquals(shown, texture));
             object tiling;
             if (_quad.Overrides.TryGetValue(Shader.PropertyToID("_MainTex_ST"), out tiling))
             {
@@ -330,8 +336,9 @@ namespace Bunraku.Tests
         /// <summary>Call what Unity calls when it has loaded scripts and when it enters play mode.</summary>
         static void Prepare()
         {
+            const BindingFlags statics = BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public;
             foreach (var type in typeof(AvatarReceiver).Assembly.GetTypes())
-                foreach (var method in type.GetMethods(BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.Public))
+                foreach (var method in type.GetMethods(statics))
                     if (method.IsDefined(typeof(UnityEditor.InitializeOnLoadMethodAttribute), false)
                         || method.IsDefined(typeof(RuntimeInitializeOnLoadMethodAttribute), false))
                         method.Invoke(null, null);
@@ -363,12 +370,12 @@ namespace Bunraku.Tests
                 case "quitting": _scene.RaiseQuitting(); return "";
                 case "play": Prepare(); return "";
                 case "domains": return Domains(rest);
-                case "speech": return Speech(rest[0], int.Parse(rest[1]));
+                case "speech": return Speech(rest[0], rest[1].Split(','));
                 default: return _scene.Do(words);
             }
         }
 
-        /// <summary>Make a script domain, stream in it, unload it, as the editor does at every change of a script.</summary>
+        /// <summary>Make a script domain, stream in it, unload it, as the editor does when a script changed.</summary>
         static string Domains(string[] words)
         {
             var count = int.Parse(words[0]);
@@ -378,7 +385,8 @@ namespace Bunraku.Tests
             for (var i = 0; i < count; i++)
             {
                 var domain = AppDomain.CreateDomain("scripts " + i);
-                var scene = (Scene)domain.CreateInstanceAndUnwrap(typeof(Scene).Assembly.FullName, typeof(Scene).FullName);
+                var scene = (Scene)domain.CreateInstanceAndUnwrap(
+                    typeof(Scene).Assembly.FullName, typeof(Scene).FullName);
                 domain.DoCallBack(Prepare);
                 scene.Configure(settings);
                 if (!scene.WaitForFrames(2, 30000))
@@ -397,13 +405,14 @@ namespace Bunraku.Tests
             return "longest_ms=" + longest + "\nthreads=" + Directory.GetDirectories("/proc/self/task").Length + "\n";
         }
 
-        static string Speech(string text, int stepMs)
+        static string Speech(string text, string[] timesMs)
         {
-            var line = new SpeechLine(text);
+            var line = new SpeechLine(text.Replace("\\t", "\t").Replace("\\n", "\n")); // as in speech.txt
             var weights = new float[SpeechLine.Visemes.Length];
             var lines = new StringBuilder();
-            for (var time = 0; time <= line.EndMs + stepMs; time += stepMs)
+            foreach (var timeMs in timesMs)
             {
+                var time = int.Parse(timeMs);
                 line.Weights(time, weights);
                 lines.Append("at=" + time);
                 foreach (var weight in weights)
@@ -417,8 +426,12 @@ namespace Bunraku.Tests
         static string Layout()
         {
             var lines = new StringBuilder();
-            foreach (var type in new[]
-                { typeof(Options), typeof(Frame), typeof(Status), typeof(Info), typeof(ControlSpec), typeof(Control), typeof(ControlState) })
+            var twins = new[]
+            {
+                typeof(Options), typeof(Frame), typeof(Status), typeof(Info), typeof(ControlSpec), typeof(Control),
+                typeof(ControlState)
+            };
+            foreach (var type in twins)
             {
                 var name = "bunraku_" + Snake(type.Name);
                 lines.Append(name + "=" + Marshal.SizeOf(type) + "\n");

@@ -1,6 +1,7 @@
 // Small stand-ins for the parts of UnityEditor that the package uses. Signatures are Unity 2022.3's.
 
 using System;
+using System.Collections.Generic;
 using UnityEngine;
 
 namespace UnityEditor
@@ -27,7 +28,7 @@ namespace UnityEditor
     /// <summary>Keeps what an inspector drew.</summary>
     public static class EditorGUILayout
     {
-        public static readonly System.Collections.Generic.List<string> Drawn = new System.Collections.Generic.List<string>();
+        public static readonly List<string> Drawn = new List<string>();
 
         public static void Space() { }
         public static void LabelField(string label, string value) { Drawn.Add(label + ": " + value); }

@@ -52,7 +52,8 @@ namespace UnityEngine
 
     public enum RuntimeInitializeLoadType
     {
-        AfterSceneLoad = 0, BeforeSceneLoad = 1, AfterAssembliesLoaded = 2, BeforeSplashScreen = 3, SubsystemRegistration = 4
+        AfterSceneLoad = 0, BeforeSceneLoad = 1, AfterAssembliesLoaded = 2, BeforeSplashScreen = 3,
+        SubsystemRegistration = 4
     }
 
     [AttributeUsage(AttributeTargets.Method)]
@@ -206,7 +207,8 @@ namespace UnityEngine
 
         internal static void Add(MonoBehaviour who)
         {
-            var order = (DefaultExecutionOrder)Attribute.GetCustomAttribute(who.GetType(), typeof(DefaultExecutionOrder));
+            var order = (DefaultExecutionOrder)Attribute.GetCustomAttribute(
+                who.GetType(), typeof(DefaultExecutionOrder));
             Entries.Add(new Entry
             {
                 Who = who, Order = order == null ? 0 : order.order, Start = Message(who, "Start"),
@@ -226,8 +228,8 @@ namespace UnityEngine
 
         static Action Message(object who, string name)
         {
-            var method = who.GetType().GetMethod(
-                name, BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.Public, null, Type.EmptyTypes, null);
+            const BindingFlags any = BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.Public;
+            var method = who.GetType().GetMethod(name, any, null, Type.EmptyTypes, null);
             return method == null ? null : (Action)Delegate.CreateDelegate(typeof(Action), who, method);
         }
     }
@@ -291,7 +293,7 @@ namespace UnityEngine
 
         public static Quaternion identity { get { return new Quaternion(0, 0, 0, 1); } }
 
-        /// <summary>Around the y axis; in Unity's left-handed space a positive turn takes forward (+z) to right (+x).</summary>
+        /// <summary>Around the y axis; in Unity's left-handed space 90 degrees take forward (+z) to right (+x).</summary>
         public static Quaternion Euler(float x, float y, float z)
         {
             if (x != 0 || z != 0)
@@ -504,8 +506,8 @@ namespace UnityEngine
     }
 
     /// <summary>
-    /// Does what Unity does with a plugin texture update, on a thread of its own, later: asks the plugin for the texels,
-    /// uploads them, and tells it that they may go. Twin of UnityRenderingExtTextureUpdateParamsV2.
+    /// Does what Unity does with a plugin texture update, on a thread of its own, later: asks the plugin for the
+    /// texels, uploads them, and tells it that they may go. Twin of UnityRenderingExtTextureUpdateParamsV2.
     /// </summary>
     public static unsafe class RenderThread
     {
@@ -536,7 +538,7 @@ namespace UnityEngine
         {
             if (_thread == null)
             {
-                _thread = new Thread(() => { foreach (var work in Work.GetConsumingEnumerable()) work(); }) { IsBackground = true };
+                _thread = new Thread(WorkOn) { IsBackground = true };
                 _thread.Start();
             }
             Work.Add(() => Update(callback, target, userData));
@@ -555,9 +557,16 @@ namespace UnityEngine
             }
         }
 
+        static void WorkOn()
+        {
+            foreach (var work in Work.GetConsumingEnumerable())
+                work();
+        }
+
         static void Update(IntPtr callback, Texture2D target, uint userData)
         {
-            var call = (RenderingEventAndData)Marshal.GetDelegateForFunctionPointer(callback, typeof(RenderingEventAndData));
+            var call = (RenderingEventAndData)Marshal.GetDelegateForFunctionPointer(
+                callback, typeof(RenderingEventAndData));
             var data = new TextureUpdateParamsV2
             {
                 TextureId = (IntPtr)1, UserData = userData, Format = FormatR8G8B8A8Srgb,

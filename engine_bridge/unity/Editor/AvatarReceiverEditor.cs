@@ -28,7 +28,7 @@ namespace Bunraku.Editor
             EditorGUILayout.Space();
             var why = _libraryMissing ?? Receiver.WhyNot ?? Hint();
             if (why != null)
-                EditorGUILayout.HelpBox(why, Receiver.State == AvatarState.Live ? MessageType.Info : MessageType.Warning);
+                EditorGUILayout.HelpBox(why, MessageType.Warning);
             if (Application.isPlaying)
                 DrawState();
             else
@@ -70,10 +70,11 @@ namespace Bunraku.Editor
             EditorGUILayout.LabelField("State", Receiver.State + ", controls " + Receiver.ControlState);
             EditorGUILayout.LabelField("Stream", Receiver.StreamInUse + " (" + Receiver.EncodingInUse + ")");
             EditorGUILayout.LabelField("Drawn by", Receiver.Provider + (Receiver.MadeByAi ? ", a neural network" : ""));
-            EditorGUILayout.LabelField("Age", Milliseconds(latency.AgeMsP50) + " p50, " + Milliseconds(latency.AgeMsP99) + " p99");
+            EditorGUILayout.LabelField(
+                "Age", Milliseconds(latency.AgeMsP50) + " p50, " + Milliseconds(latency.AgeMsP99) + " p99");
             EditorGUILayout.LabelField("Motion to photon", Milliseconds(latency.MotionToPhotonMs) + " p50");
-            EditorGUILayout.LabelField("Frames", counts.Shown + " shown, " + counts.Skipped + " overtaken, " + counts.Missed
-                + " missed, " + counts.Bad + " bad");
+            EditorGUILayout.LabelField("Frames", counts.Shown + " shown, " + counts.Skipped + " overtaken, "
+                + counts.Missed + " missed, " + counts.Bad + " bad");
         }
 
         string Hint()

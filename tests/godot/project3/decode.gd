@@ -74,13 +74,13 @@ func replay(folder: String, name: String) -> void:
 		index += 1
 
 
-# Messages from a file (u32 parts, then u32 length and bytes of each), each with bytes turned, cut or repeated, BUNRAKU_TEST_COUNT
-# in all; then the untouched messages once more.
+# Messages from a file (u32 parts, then u32 length and bytes of each), each with bytes turned, cut or repeated,
+# BUNRAKU_TEST_COUNT in all; then the untouched messages once more.
 func run_mutations(path: String) -> void:
 	var messages = read_messages(path)
 	var random = RandomNumberGenerator.new()
 	random.seed = 20
-	var client = FrameClient.new(["127.0.0.1", 1], "")
+	var client = FrameClient.new(["127.0.0.1", 1], "aki")
 	var results = {}
 	var memory_before = 0
 	var count = int(OS.get_environment("BUNRAKU_TEST_COUNT"))

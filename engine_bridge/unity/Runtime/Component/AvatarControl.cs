@@ -25,7 +25,8 @@ namespace Bunraku
         [SerializeField] Transform _lookAt = null;
         [Tooltip("Where the character's face is. Empty: this object.")]
         [SerializeField] Transform _face = null;
-        [Tooltip("The face looks along the forward axis, as a modelled head does. Off: against it, as on quads and canvases.")]
+        [Tooltip("The face looks along the forward axis, as a modelled head does. "
+            + "Off: against it, as on quads and canvases.")]
         [SerializeField] bool _facesForward = false;
         [Range(0, 90)]
         [SerializeField] float _maximumYaw = 30;
@@ -77,7 +78,7 @@ namespace Bunraku
             set { _face = value; }
         }
 
-        /// <summary>Whether the face looks along its forward axis; quads and canvases show it against that axis.</summary>
+        /// <summary>Whether the face looks along its forward axis; on quads and canvases it looks against it.</summary>
         public bool FacesForward
         {
             get { return _facesForward; }
@@ -123,11 +124,16 @@ namespace Bunraku
             }
         }
 
-        /// <summary>Number of the state sent last; comes back with the frames that show it. 0 before the first.</summary>
+        /// <summary>
+        /// Number of the state sent last, which comes back as <see cref="AvatarReceiver.ControlId"/> of the frames that
+        /// show it. 0 before the first.
+        /// </summary>
         public ulong LastControlId { get; private set; }
 
-        /// <summary>Hold a control, for example jawOpen or headYaw: degrees for poses and gaze, otherwise 0 to 1.
-        /// Values beyond the character's range are clamped there; one that is not finite is left out with a warning.</summary>
+        /// <summary>
+        /// Hold a control, for example jawOpen or headYaw: degrees for poses and gaze, otherwise 0 to 1. The producer
+        /// clamps values to the character's range; one that is not finite is left out with a warning.
+        /// </summary>
         public void Set(string control, float value)
         {
             if (!IsFinite(value, control))
@@ -137,7 +143,7 @@ namespace Bunraku
             {
                 if (_slots.Count == Native.MaxControls)
                 {
-                    _complaint.Warn(control + " is one control too many; " + Native.MaxControls + " can be sent.", this);
+                    _complaint.Warn(control + " is one control too many; " + Native.MaxControls + " are possible.", this);
                     return;
                 }
                 slot = _slots.Count;
@@ -278,9 +284,9 @@ namespace Bunraku
         void Turn(string control, float degrees)
         {
             int slot;
-            if (_slots.TryGetValue(control, out slot) && _held[slot] && Mathf.Abs(_values[slot] - degrees) < SmallestTurn)
-                return;
-            Set(control, degrees);
+            var held = _slots.TryGetValue(control, out slot) && _held[slot];
+            if (!held || Mathf.Abs(_values[slot] - degrees) >= SmallestTurn)
+                Set(control, degrees);
         }
 
         void Send(NativeClient client, int slots)

@@ -6,8 +6,8 @@ using UnityEngine;
 namespace Bunraku
 {
     /// <summary>
-    /// Shows the newest frame of a live character as a texture. Native code receives and decodes on a thread of its own;
-    /// Update takes what is newest, uploads it and never waits, throws or allocates.
+    /// Shows the newest frame of a live character as a texture. Native code receives and decodes on a thread of its
+    /// own; Update takes what is newest, uploads it and never waits, throws or allocates.
     /// </summary>
     [AddComponentMenu("Bunraku/Avatar Receiver")]
     [DisallowMultipleComponent]

@@ -159,7 +159,12 @@ namespace Bunraku
         /// <summary>How the receiver stands with its producer; looked up ten times a second.</summary>
         public AvatarState State
         {
-            get { return _client != null ? (AvatarState)_status.State : _whyNot != null ? AvatarState.Error : AvatarState.Lost; }
+            get
+            {
+                if (_client != null)
+                    return (AvatarState)_status.State;
+                return _whyNot != null ? AvatarState.Error : AvatarState.Lost;
+            }
         }
 
         /// <summary>The same for the control channel.</summary>
@@ -179,7 +184,7 @@ namespace Bunraku
             }
         }
 
-        /// <summary>What was wrong with the last message that was dropped or refused, empty if none was. Allocates.</summary>
+        /// <summary>What was wrong with the last message that was dropped or refused, or empty. Allocates.</summary>
         public string LastError
         {
             get { fixed (byte* text = _status.LastError) return NativeText.Read(text, Native.ErrorBytes); }
@@ -221,7 +226,7 @@ namespace Bunraku
             get { fixed (byte* text = _status.Source) return NativeText.Read(text, Native.SourceBytes); }
         }
 
-        /// <summary>Number of the frame shown; rises within a session of the producer, a gap is a dropped frame.</summary>
+        /// <summary>Number of the frame shown; rises within a session, a gap is a dropped frame.</summary>
         public ulong FrameId
         {
             get { return _frame.FrameId; }
@@ -233,7 +238,7 @@ namespace Bunraku
             get { return _frame.Session; }
         }
 
-        /// <summary>Number of the control state that the frame shows; see <see cref="AvatarControl.LastControlId"/>.</summary>
+        /// <summary>The control state that the frame shows; see <see cref="AvatarControl.LastControlId"/>.</summary>
         public ulong ControlId
         {
             get { return _frame.ControlId; }

@@ -4,8 +4,8 @@ using UnityEngine;
 namespace Bunraku
 {
     /// <summary>
-    /// Lets the character say a line: her mouth follows the letters, her mood follows marks such as [happy] in the text.
-    /// The rules are those of examples/20_talking_npc/README.md; there is no sound in them.
+    /// Lets the character say a line: her mouth follows the letters, her mood follows marks such as [happy] in the
+    /// text. The rules are those of examples/20_talking_npc/README.md; there is no sound in them.
     /// </summary>
     [AddComponentMenu("Bunraku/Avatar Speech")]
     [DisallowMultipleComponent]

@@ -11,7 +11,7 @@ namespace Bunraku
         Live = 1,
         /// <summary>Silent for 1.5 s; the last frame stays.</summary>
         Stale = 2,
-        /// <summary>What arrives cannot be used, or nothing can be opened; see <see cref="AvatarReceiver.WhyNot"/>.</summary>
+        /// <summary>Nothing can be opened, or what arrives cannot be used: <see cref="AvatarReceiver.WhyNot"/>.</summary>
         Error = 3,
         /// <summary>The producer speaks another major version of the protocol.</summary>
         Incompatible = 4

@@ -71,7 +71,8 @@ namespace Bunraku
             {
                 Forget();
                 _update = new CommandBuffer { name = "Bunraku" };
-                _update.IssuePluginCustomTextureUpdateV2(Native.UnityTextureCallback(), Texture, client.RegisterForUnity());
+                _update.IssuePluginCustomTextureUpdateV2(
+                    Native.UnityTextureCallback(), Texture, client.RegisterForUnity());
                 _updatesFrom = client;
             }
             Graphics.ExecuteCommandBuffer(_update);

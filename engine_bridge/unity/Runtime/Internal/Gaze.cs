@@ -6,8 +6,8 @@ namespace Bunraku
     static class Gaze
     {
         /// <summary>
-        /// Angles in degrees from the character's straight-ahead to the point: positive yaw is the character's own left,
-        /// positive pitch is up.
+        /// Angles in degrees from the character's straight-ahead to the point: positive yaw is the character's own
+        /// left, positive pitch is up.
         /// </summary>
         /// <param name="face">Where the face is. Quads and canvases are seen from the side against their forward axis,
         /// so a character on one looks along -forward and has its left at +right.</param>

@@ -3,7 +3,7 @@ using System.Diagnostics;
 
 namespace Bunraku
 {
-    /// <summary>Lets a complaint through at most once per second, so that a broken stream cannot flood the console.</summary>
+    /// <summary>Lets one complaint per second through, so that a broken stream cannot flood the console.</summary>
     struct OncePerSecond
     {
         long _last;

@@ -47,7 +47,8 @@ namespace Bunraku
                     Read((char)bytes[at++]);
                     continue;
                 }
-                _marks.Add(new Mark { StartMs = _lengthMs, Expression = Encoding.UTF8.GetString(bytes, at + 1, close - at - 1) });
+                var name = Encoding.UTF8.GetString(bytes, at + 1, close - at - 1);
+                _marks.Add(new Mark { StartMs = _lengthMs, Expression = name });
                 at = close + 1;
             }
         }
@@ -115,9 +116,10 @@ namespace Bunraku
 
         void Add(int lastsMs, int viseme, float weight)
         {
-            if (viseme != Closed)
-                _mouths.Add(new Mouth { StartMs = _lengthMs, EndMs = _lengthMs + lastsMs, Viseme = viseme, Weight = weight });
+            var startMs = _lengthMs;
             _lengthMs += lastsMs;
+            if (viseme != Closed)
+                _mouths.Add(new Mouth { StartMs = startMs, EndMs = _lengthMs, Viseme = viseme, Weight = weight });
         }
 
         int FirstEndingAfter(float timeMs)

@@ -3,7 +3,9 @@ using UnityEngine.UI;
 
 namespace Bunraku
 {
-    /// <summary>Puts a texture on a renderer and on a canvas, the right way up. Touches them only when something changed.</summary>
+    /// <summary>
+    /// Puts a texture on a renderer and on a canvas, the right way up. Touches them only when something changed.
+    /// </summary>
     sealed class Surface
     {
         readonly Renderer _renderer;
@@ -26,7 +28,7 @@ namespace Bunraku
             _colorId = Shader.PropertyToID(colorProperty);
         }
 
-        /// <summary>Show the texture, nothing if it is null; `upright`: its row 0 is the lowest, as Unity has it.</summary>
+        /// <summary>Show the texture, nothing if it is null. Upright: its row 0 is the lowest.</summary>
         public void Show(Texture texture, float opacity, bool upright)
         {
             if (texture == null)

@@ -2,7 +2,7 @@ using System;
 
 namespace Bunraku.Interop
 {
-    /// <summary>Whether the native library is there and of the right version, and if not, what to do about it.</summary>
+    /// <summary>Whether the native library is there and of the right version, and what to do if not.</summary>
     static unsafe class Library
     {
         /// <summary>File that the editor or the player of this platform loads, relative to the package.</summary>
@@ -32,8 +32,8 @@ namespace Bunraku.Interop
             }
             catch (DllNotFoundException error)
             {
-                return "library not found: " + ExpectedFile + ". Put it there as Plugins/README.md says, then restart " +
-                    "the editor. (" + error.Message + ")";
+                return "library not found: " + ExpectedFile + ". Put it there as Plugins/README.md says, then restart "
+                    + "the editor. (" + error.Message + ")";
             }
             catch (EntryPointNotFoundException error)
             {
