@@ -76,13 +76,14 @@ def main() -> int:
             f"{row['killed']:>10} {row['times']:>6} {row['p50_ms']:>8.1f} {row['p99_ms']:>8.1f} {row['max_ms']:>8.1f} "
             f"{row['over_2_s']:>9} {row['never']:>6}"
         )
-    print("left behind: " + ", ".join(f"{len(names)} {what}" for what, names in left.items()))
+    print("left behind: " + ", ".join(f"{len(names)} {what.replace('_', ' ')}" for what, names in left.items()))
     told = {
         "benchmark": "restarts",
         "transport": arguments.transport,
         "side_px": arguments.side,
         "seed": arguments.seed,
         "away_s": arguments.away,
+        "rings_at_most": show.rings_at_most,
     }
     told |= {"seconds": round(time.monotonic() - started, 1), "rows": rows, "left_behind": left, **machine()}
     print(json.dumps(told))
@@ -94,6 +95,7 @@ class Show:
 
     Attributes:
         sessions: of all producers so far, the present one last.
+        rings_at_most: of theirs at one time, seen when frames flowed.
     """
 
     def __init__(self, endpoint: str, side: int) -> None:
@@ -103,6 +105,7 @@ class Show:
             modules = ["numpy", "zmq", "psutil", "filelock", "engine_bridge.subscriber", "engine_bridge.publisher"]
             self._processes.set_forkserver_preload([*modules, "engine_bridge.discovery"])
         self._side = side
+        self.rings_at_most = 0
         self.sessions = range(first := new_session() // 2, first)
         self._running: dict[str, tuple[BaseProcess, Connection]] = {}
         self._endpoint, self._ready_ns = endpoint, {"producer": 0, "subscriber": 0}
@@ -138,6 +141,10 @@ class Show:
                 return float(taken_ns - max(self._ready_ns.values())) / 1e6
         return None
 
+    def count_rings(self) -> None:
+        """Note how many rings of shared memory there are now."""
+        self.rings_at_most = max(self.rings_at_most, len(rings_of(self.sessions)))
+
     def is_found(self) -> bool:
         """Whether the stream is found by its name, and is that of the producer that runs."""
         return [place.pid for place in find_streams()] == [self._running["producer"][0].pid]
@@ -166,6 +173,7 @@ def torment(show: Show, restarts: int, away_s: float, chance: random.Random) -> 
         for end in ends:
             show.start(end)
         outcome[kind].append(show.wait_for_frames())
+        show.count_rings()
         if not show.is_found():
             raise SystemExit(f"after restart {number} ({kind}) the stream is not found by its name")
         if sys.stderr.isatty():
