@@ -407,6 +407,20 @@ def test_late_frames_are_dropped_and_never_caught_up() -> None:
     assert pacer.dropped == 2
 
 
+def test_changed_rate_holds_from_the_last_deadline_on() -> None:
+    time = FakeTime()
+    pacer = FramePacer(100.0, clock=time.clock, sleep=time.sleep)
+    due = [pacer.wait(), pacer.wait()]
+    pacer.aim(25.0)
+    due += [pacer.wait(), pacer.wait()]
+    pacer.aim(100.0)
+    due.append(pacer.wait())
+    assert [b - a for a, b in pairwise(due)] == [10 * MS, 40 * MS, 40 * MS, 10 * MS]
+    assert pacer.dropped == 0
+    with pytest.raises(ValueError, match="target_fps"):
+        pacer.aim(0.0)
+
+
 def test_a_pause_starts_a_new_grid_and_drops_nothing() -> None:
     time = FakeTime()
     pacer = FramePacer(100.0, clock=time.clock, sleep=time.sleep)
