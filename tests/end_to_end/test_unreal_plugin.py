@@ -674,6 +674,23 @@ def test_looking_follows_a_place_and_lets_go(game_program: Path) -> None:
         assert game.quit() == NOTHING_LEFT
 
 
+def test_control_component_that_goes_lets_go_of_the_character(game_program: Path) -> None:
+    with producing() as producer, playing(game_program) as game:
+        game.ask(f"spawn endpoint={producer.frames}", "spawned")
+        game.run_until(is_picture)
+        for command in ("set jawOpen 1", "identity Neko", "expression happy"):
+            assert game.ask(command, "taken")["taken"]
+        game.tell("look 100 0 0", "say aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+        game.run(0.3)
+        producer.wait_for_state(lambda state: {"jawOpen", "aa", "gazeYaw"} <= set(state.controls))
+        game.tell("dropcontrol", "gc")
+        game.run(0.2)
+        state = producer.wait_for_state(lambda state: state.controls == {})
+        assert (state.identity, state.expression) == ("Neko", None)
+        assert game.run_for(1)
+        assert game.quit() == NOTHING_LEFT
+
+
 def test_talking_npc_speaks_and_follows_the_player(game_program: Path) -> None:
     with producing() as producer, playing(game_program) as game:
         game.ask(f"npc {producer.frames}", "spawned")

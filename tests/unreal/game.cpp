@@ -11,6 +11,7 @@
  *     open, close, last        the receiver's functions; closeinevent: close from within the next texture's event
  *     hold, resume             the render thread
  *     headless                 textures have no resource from now on, as on a dedicated server
+ *     dropcontrol              destroy the control and speech components only
  *     destroy, gc, clear       the actor; one run of the garbage collector; forget the actor
  *     report, statistics, takes
  *     quit                     shut the module down and end
@@ -292,6 +293,7 @@ public:
         else if (Verb == "resume") { stub::ResumeRenderThread(); FlushRenderingCommands(); bHeld = false; }
         else if (Verb == "headless") stub::bCanEverRender = false;
         else if (Verb == "destroy") { std::printf("{\"destroyed_ms\": %f}\n", Measured([this] { Actor->StubDestroy(); })); }
+        else if (Verb == "dropcontrol") { Speech->DestroyComponent(); Control->DestroyComponent(); Speech = nullptr; Control = nullptr; }
         else if (Verb == "gc") std::printf("{\"waiting\": %d}\n", stub::CollectGarbage());
         else if (Verb == "clear") Clear();
         else if (Verb == "report") Report();
