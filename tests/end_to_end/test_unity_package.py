@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
@@ -26,6 +25,7 @@ import zmq
 from engine_bridge import ControlServer, ControlSpec, ControlState, Frame, LiveStats, Publisher, StreamInfo
 from engine_bridge.messages import ExpressionSpec, Provenance
 from engine_bridge.wire import Heartbeat, encode_frame, encode_heartbeat, new_session
+from tests.conformance_kit import KIT, Case, Expected, cases, ring_of
 from tests.conftest import REPOSITORY
 from tests.native_build import native_library
 from tests.unity import game as unity
@@ -34,7 +34,6 @@ from tests.unity.game import Game
 
 PATIENCE_S = 60.0
 PACKAGE = meta_files.PACKAGE
-CONFORMANCE = REPOSITORY / "assets" / "conformance" / "v1"
 CONTROLS = [
     ControlSpec("jawOpen", 0.0, 1.0, 0.0, "mouth"),
     *(ControlSpec(name, -30.0, 30.0, 0.0, "head") for name in ("headYaw", "headPitch", "gazeYaw", "gazePitch")),
@@ -237,10 +236,7 @@ def test_edit_mode_tests_of_the_package_pass(game: Game) -> None:
 
 
 def test_structs_lie_as_the_c_compiler_has_them(game: Game) -> None:
-    table = CONFORMANCE / "abi.txt"
-    if not table.is_file():
-        pytest.skip("assets/conformance/v1/abi.txt is not there")
-    told = dict(line.split("=") for line in table.read_text().split() if "=" in line)
+    told = dict(line.split("=") for line in (KIT / "abi.txt").read_text(encoding="utf-8").split())
     ours = game.ask("layout")
     twins = {key: value for key, value in told.items() if key.split(".")[0] in ours}
     assert ours == twins
@@ -531,11 +527,8 @@ def test_turned_face_looks_from_where_it_faces(game: Game) -> None:
 
 
 def test_speech_moves_the_mouth_as_in_every_language(game: Game) -> None:
-    table = CONFORMANCE / "speech.txt"
-    if not table.is_file():
-        pytest.skip("assets/conformance/v1/speech.txt is not there")
     lines: dict[str, list[str]] = {}
-    for line in table.read_text(encoding="utf-8").splitlines():
+    for line in (KIT / "speech.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("text="):
             lines[line.removeprefix("text=")] = moments = []
         elif line and not line.startswith("#"):
@@ -743,7 +736,6 @@ LISTENED = b"avf1/"
 COUNTERS = ("received", "late", "skipped", "bad")
 # A frame whose slot was written anew has arrived and was overtaken, both.
 COUNTED = {"frame": {"received"}, "late": {"late"}, "overtaken": {"received", "skipped"}, "drop": {"bad"}}
-CASES = sorted((CONFORMANCE / "cases").glob("*/expect.txt"))
 
 
 @pytest.fixture(scope="module")
@@ -753,42 +745,32 @@ def long_game(program: Path, library: Path) -> Iterator[Game]:
         yield running
 
 
-def test_conformance_cases_are_there() -> None:
-    if not CASES:
-        pytest.skip("assets/conformance/v1/cases is not there")
-    assert len(CASES) > 20
-
-
-@pytest.mark.parametrize("expect", CASES, ids=lambda path: path.parent.name)
-def test_conformance(expect: Path, long_game: Game, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_conformance(case: Case, long_game: Game, tmp_path: Path) -> None:
     game = long_game
-    keys = dict(line.split("=", 1) for line in expect.read_text(encoding="utf-8").splitlines() if "=" in line)
     abilities = game.ask("library")["version"].partition(";")[2].strip(" )").split()
-    for need in filter(None, keys.get("needs", "").split(",")):
-        if need not in abilities:
-            pytest.skip(f"this build of the library has no {need}")
-    with Wire() as wire, ring_of(expect.parent, keys):
+    missing = case.needs - set(abilities)
+    if missing:
+        pytest.skip(f"this build of the library has no {', '.join(missing)}")
+    with Wire() as wire, ring_of(case):
         game.ask("open", f"Endpoint={wire.endpoint}", "Encoding=Raw")
         tick_until(game, lambda _: wire.times_subscribed(LISTENED))
-        if keys["topic"].encode() != LISTENED:
+        if case.topic.encode() != LISTENED:
             # While it hears nothing, the client listens to all topics of all versions, too.
             tick_until(game, lambda _: wire.times_subscribed(b"avf"))
         try:
-            for number in range(len({key.split(".")[0] for key in keys if key.endswith(".result")})):
-                check_message(game, wire, expect.parent, number, keys, tmp_path)
+            for message in case.messages:
+                check_message(game, wire, message, tmp_path / "picture.bin")
         finally:
             game.ask("destroy")
 
 
-def check_message(game: Game, wire: Wire, folder: Path, number: int, keys: dict[str, str], scratch: Path) -> None:
-    """Send message M of a case and see what becomes of it."""
-    of = {key.split(".", 1)[1]: value for key, value in keys.items() if key.startswith(f"{number}.")}
-    files = sorted(folder.glob(f"{number}.[0-9]*.bin"), key=lambda path: int(path.name.split(".")[1]))
-    parts = [path.read_bytes() for path in files]
+def check_message(game: Game, wire: Wire, message: Expected, picture: Path) -> None:
+    """Send one message of a case and see what becomes of it."""
     before = game.ask("report")
     connections = wire.times_subscribed(LISTENED)
-    result, _, code = of["result"].partition(":")
-    wire.send(parts)
+    result, _, code = message.result.partition(":")
+    wire.send(message.parts)
     counted = COUNTED.get(result)
     if counted is None:
         # What comes after it is counted, and messages keep their order: one without a header.
@@ -800,40 +782,19 @@ def check_message(game: Game, wire: Wire, folder: Path, number: int, keys: dict[
         assert report["code"] == code, report["error"]
     if report["reconnects"] != before["reconnects"]:
         tick_until(game, lambda _: wire.times_subscribed(LISTENED) > connections)
-    if "state" in of:
-        tick_until(game, lambda report: report["state"].upper() == of["state"].upper())
+    state = message.keys.get("state")
+    if state:
+        tick_until(game, lambda report: report["state"].upper() == state.upper())
     if result != "frame":
         return
     report = tick_until(game, lambda report: report["shown"] != before["shown"])
     for key in ("stream", "id", "ses", "w", "h", "eng", "tc", "tr", "tp", "ca", "ct"):
-        if key in of:
-            assert report[f"frame.{key}"] == of[key], key
-    if "near" in of:
-        game.ask("save", scratch / "picture.bin")
-        shown = np.fromfile(scratch / "picture.bin", np.uint8).astype(int)
-        right = np.fromfile(folder / f"{number}.rgba.bin", np.uint8).astype(int)
-        assert np.abs(shown - right).max() <= int(of["near"])
+        if key in message.keys:
+            assert report[f"frame.{key}"] == message.keys[key], key
+    if "near" in message.keys:
+        game.ask("save", picture)
+        shown = np.fromfile(picture, np.uint8).astype(int)
+        right = np.frombuffer(message.rgba, np.uint8).astype(int)
+        assert np.abs(shown - right).max() <= int(message.keys["near"])
     else:
-        assert report["sha256"] == of["sha256"]
-
-
-@contextlib.contextmanager
-def ring_of(folder: Path, keys: dict[str, str]) -> Iterator[None]:
-    """The ring of shared memory that a case needs, where shm_open finds it on Linux."""
-    if "ring" not in keys:
-        yield
-        return
-    import fcntl  # not on Windows
-
-    path = Path("/dev/shm") / keys["ring"].removeprefix("/")
-    unnamed = path.with_name(f".{path.name}")
-    unnamed.touch(mode=0o600)
-    unnamed.write_bytes((folder / "ring.bin").read_bytes())
-    try:
-        # Producers that start remove rings that nobody holds.
-        with unnamed.open("rb") as ring:
-            fcntl.flock(ring, fcntl.LOCK_SH)
-            unnamed.rename(path)
-            yield
-    finally:
-        path.unlink(missing_ok=True)
+        assert report["sha256"] == message.keys["sha256"]
