@@ -2,6 +2,7 @@
 
     python benchmarks/consumers.py                              # 512 pixels a side, 10 s each
     python benchmarks/consumers.py --seconds 30 --side 1024
+    python benchmarks/consumers.py --variant shm                # not raw over tcp but through shared memory
 
 A producer publishes at 60 fps to eight subscribers, each its own process: first to eight good ones, then to one good
 one beside two that are stopped (SIGSTOP, so their connections stay open and take nothing), one that is killed and
@@ -28,6 +29,7 @@ import zmq
 
 from engine_bridge import Frame, Publisher, Subscriber
 from engine_bridge.clock import now_ns
+from engine_bridge.planes import VARIANTS
 
 FPS: Final = 60
 KILL_EVERY_S: Final = 1.0
@@ -42,16 +44,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure a producer with bad subscribers.")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured time per crowd (default: 10)")
     parser.add_argument("--side", type=int, default=512, help="pixels a side of a frame (default: 512)")
+    parser.add_argument("--variant", choices=VARIANTS, default="raw", help="how pixels travel (default: raw)")
     arguments = parser.parse_args()
     if sys.platform == "win32":
         parser.error("processes cannot be stopped here, so that nothing would be measured")
     titles = f"{'subscribers':>12} {'fps':>6} {'dropped':>8} {'publish p50':>12} {'p99':>7} {'worst':>7}"
     print(f"{titles} {'good one took':>14}")
-    rows = [measure(name, crowd, arguments.side, arguments.seconds) for name, crowd in (("good", GOOD), ("bad", BAD))]
-    print(json.dumps({"benchmark": "consumers", "side_px": arguments.side, "fps": FPS, "rows": rows, **machine()}))
+    crowds = (("good", GOOD), ("bad", BAD))
+    rows = [measure(name, crowd, arguments.side, arguments.seconds, arguments.variant) for name, crowd in crowds]
+    told = {"benchmark": "consumers", "side_px": arguments.side, "variant": arguments.variant, "fps": FPS}
+    print(json.dumps({**told, "rows": rows, **machine()}))
 
 
-def measure(name: str, crowd: list[str], side: int, seconds: float) -> dict[str, Any]:
+def measure(name: str, crowd: list[str], side: int, seconds: float, variant: str) -> dict[str, Any]:
     """One crowd: start it, misbehave for a while, ask producer and subscribers."""
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
@@ -61,7 +66,7 @@ def measure(name: str, crowd: list[str], side: int, seconds: float) -> dict[str,
 
     def start(manners: str) -> tuple[BaseProcess, Connection]:
         told, tells = processes.Pipe()
-        process = processes.Process(target=consume, args=(tells, endpoint, RATES_HZ.get(manners)), daemon=True)
+        process = processes.Process(target=consume, args=(tells, endpoint, variant, RATES_HZ.get(manners)), daemon=True)
         process.start()
         return process, told
 
@@ -141,10 +146,10 @@ def produce(connection: Connection, side: int) -> None:
             calls.append((now_ns() - started) / 1e6)
 
 
-def consume(connection: Connection, endpoint: str, rate_hz: float | None) -> None:
+def consume(connection: Connection, endpoint: str, variant: str, rate_hz: float | None) -> None:
     """A game's main loop: takes every frame, or what is newest at its own rate, until told to pause."""
     taken, paused = 0, False
-    with Subscriber(endpoint) as subscriber:
+    with Subscriber(endpoint, variant=variant) as subscriber:
         subscriber.wait(PATIENCE_S)
         connection.send("here")
         while True:

@@ -1,8 +1,9 @@
-"""Age of frames, motion to photon and processor time over tcp: a publisher, two subscribers, each its own process.
+"""Age of frames, motion to photon and processor time: a publisher, two subscribers, each its own process.
 
     python benchmarks/latency.py                                # 64, 256, 512 and 1024 pixels a side, 5 s each
     python benchmarks/latency.py --seconds 10 --sizes 512
-    python benchmarks/latency.py --keys                         # the same, encrypted
+    python benchmarks/latency.py --variant shm                  # not raw over tcp but through shared memory
+    python benchmarks/latency.py --keys                         # encrypted
 
 The publisher runs at 60 fps and draws nothing, so that what is measured is the bridge alone. One subscriber takes
 frames at 24 Hz, one at 60 Hz; the latter also sends a control per frame taken and waits for its echo. Prints a table,
@@ -37,6 +38,7 @@ from engine_bridge import (
 )
 from engine_bridge.clock import now_ns
 from engine_bridge.keys import ClientKeys, ServerKeys, add_client, make_server_keys
+from engine_bridge.planes import VARIANTS
 
 FPS = 60
 WARM_UP_S = 0.5
@@ -48,15 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the bridge.")
     parser.add_argument("--seconds", type=float, default=5.0, help="measured time per size (default: 5)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 512, 1024], help="pixels a side")
+    parser.add_argument("--variant", choices=VARIANTS, default="raw", help="how pixels travel (default: raw)")
     parser.add_argument("--keys", action="store_true", help="encrypt and authenticate both channels")
     arguments = parser.parse_args()
     titles = ("age 24 Hz", "age 60 Hz", "arrival", "motion-photon", "publish()")
     print(f"{'size':>6} " + " ".join(f"{title:>15}" for title in titles) + "  CPU per frame")
     with tempfile.TemporaryDirectory() as folder:
         keys = make_keys(Path(folder) / "keys") if arguments.keys else (None, None)
-        rows = [measure(side, arguments.seconds, *keys) for side in arguments.sizes]
-    told = {"benchmark": "latency", "transport": "tcp loopback", "keys": arguments.keys, "fps": FPS, "rows": rows}
-    print(json.dumps({**told, **machine()}))
+        rows = [measure(side, arguments.seconds, arguments.variant, *keys) for side in arguments.sizes]
+    told = {"benchmark": "latency", "transport": "tcp loopback", "variant": arguments.variant, "keys": arguments.keys}
+    print(json.dumps({**told, "fps": FPS, "rows": rows, **machine()}))
 
 
 def make_keys(folder: Path) -> tuple[ServerKeys, ClientKeys]:
@@ -64,7 +67,9 @@ def make_keys(folder: Path) -> tuple[ServerKeys, ClientKeys]:
     return make_server_keys(folder), add_client(folder, "subscriber", folder / "subscriber.client.toml")
 
 
-def measure(side: int, seconds: float, server: ServerKeys | None, client: ClientKeys | None) -> dict[str, Any]:
+def measure(
+    side: int, seconds: float, variant: str, server: ServerKeys | None, client: ClientKeys | None
+) -> dict[str, Any]:
     """One size: start three processes, let them run, gather what they tell."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
@@ -74,7 +79,7 @@ def measure(side: int, seconds: float, server: ServerKeys | None, client: Client
     results, processes = [], [producer]
     for rate_hz, sends in ((24, False), (60, True)):
         results_ours, results_theirs = spawn.Pipe()
-        arguments = (results_theirs, frames, control if sends else "", rate_hz, seconds, client)
+        arguments = (results_theirs, frames, control if sends else "", rate_hz, seconds, variant, client)
         processes.append(spawn.Process(target=consume, args=arguments, daemon=True))
         processes[-1].start()
         results.append(results_ours)
@@ -127,12 +132,18 @@ def produce(connection: Connection, side: int, keys: ServerKeys | None) -> None:
 
 
 def consume(
-    connection: Connection, frames: str, control: str, rate_hz: int, seconds: float, keys: ClientKeys | None
+    connection: Connection,
+    frames: str,
+    control: str,
+    rate_hz: int,
+    seconds: float,
+    variant: str,
+    keys: ClientKeys | None,
 ) -> None:
     """A game's main loop: takes what is newest at its own rate."""
     echoes: list[float] = []
     client = ControlClient(control, keys=keys) if control else None
-    with Subscriber(frames, keys=keys) as subscriber:
+    with Subscriber(frames, variant=variant, keys=keys) as subscriber:
         subscriber.wait(60.0)
         time.sleep(WARM_UP_S)
         cpu_started, taken_before = time.process_time(), subscriber.statistics.received

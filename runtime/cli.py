@@ -64,6 +64,15 @@ class Precision(str, Enum):
     int8 = "int8"
 
 
+class Variant(str, Enum):
+    """What `--variant` takes."""
+
+    raw = "raw"
+    lz4 = "lz4"
+    jpeg = "jpeg"
+    shm = "shm"
+
+
 class Profile(str, Enum):
     """What `--profile` takes."""
 
@@ -288,6 +297,13 @@ def view(
     stream: Annotated[
         str | None, typer.Option(help="Name of the stream; the first one heard by default.", show_default=False)
     ] = None,
+    variant: Annotated[
+        Variant | None,
+        typer.Option(
+            help="How pixels travel; jpeg on a network.  [default: shared memory on this machine, otherwise raw]",
+            show_default=False,
+        ),
+    ] = None,
     background: Annotated[str, typer.Option(help="checkerboard, green, black, white or #rrggbb.")] = "checkerboard",
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Close after so long.", show_default=False)] = None,
 ) -> None:
@@ -309,7 +325,9 @@ def view(
         raise SinkError(f"No window can be opened: {reason}. Run this where there is a screen.")
     client_keys = None if key is None else read_client_keys(key)
     endpoint, found = cli_streams.place_to_watch(where, stream, client_keys)
-    with WireSource(endpoint, control=control, stream=stream or found, keys=client_keys) as source:
+    with WireSource(
+        endpoint, control=control, stream=stream or found, variant=variant and variant.value, keys=client_keys
+    ) as source:
         typer.echo(f"watching {endpoint}")
         sys.stdout.flush()
         run_window(source, title=f"{found or endpoint} - Bunraku", background=background, seconds=seconds)

@@ -38,6 +38,7 @@ class WireSource:
         *,
         control: str | None = None,
         stream: str | None = None,
+        variant: str | None = None,
         keys: ClientKeys | None = None,
     ) -> None:
         """Connect now or whenever the producer appears.
@@ -46,13 +47,14 @@ class WireSource:
             endpoint: of the producer's frame channel.
             control: of its control channel; None takes what the producer's heartbeat says.
             stream: name of the stream; None takes the first one heard.
+            variant: how pixels should travel, as for `Subscriber`.
             keys: for a producer that has keys.
 
         Raises:
-            WireError: an endpoint or the name is malformed.
+            WireError: an endpoint, the name or the variant is malformed.
         """
         self._keys = keys
-        self._subscriber = Subscriber(endpoint, stream=stream, keys=keys)
+        self._subscriber = Subscriber(endpoint, stream=stream, variant=variant, keys=keys)
         self._client: ControlClient | None = None
         self._client_endpoint: str | None = None
         self._fixed_control = control
