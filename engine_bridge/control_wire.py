@@ -19,7 +19,14 @@ from .planes import Unsigned
 from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64
 
 MAX_SEED: Final = 2**63 - 1
+MAX_FPS: Final = 1000.0
 REQUESTS: Final = ("info", "last", "key")
+
+
+class Want(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client would like. `fps`: frames per second that are enough, 0 for as the producer likes."""
+
+    fps: float = 0.0
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="hello"):
@@ -29,6 +36,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="hello
     v: Unsigned = MINOR
     name: str = ""
     caps: list[str] = []
+    want: Want = Want()
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="welcome"):
@@ -148,6 +156,8 @@ def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientM
         )
     if isinstance(message, Hello) and MAJOR not in message.proto:
         raise ProtocolMismatch(f"this producer speaks avf/{MAJOR}, the client {message.proto[:8]}")
+    if isinstance(message, Hello) and not 0.0 <= message.want.fps <= MAX_FPS:
+        raise MessageRejected("number", f"a hello that wants {message.want.fps} frames per second")
     if isinstance(message, Request) and message.what not in REQUESTS:
         raise MessageRejected("request", f"{message.what[:32]!r} is none of {', '.join(REQUESTS)}")
     assert isinstance(message, Hello | Request | Ping)

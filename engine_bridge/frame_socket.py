@@ -9,9 +9,11 @@ from typing import Final, TypeAlias
 
 import zmq
 
+from .curve import door_of
 from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
-from .sockets import FRAME_QUEUE, Context, bind, open_socket
+from .keys import ServerKeys
+from .sockets import FRAME_QUEUE, open_socket
 
 GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
 MAX_SUBSCRIPTION_BYTES: Final = 1024
@@ -29,23 +31,31 @@ class FrameSocket:
         endpoint: where to connect, with the port that was found.
     """
 
-    def __init__(self, endpoint: str = DEFAULT_FRAMES_ENDPOINT) -> None:
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        *,
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
+    ) -> None:
         """Bind the socket.
 
         Args:
-            endpoint: of this machine only; port 0 takes a free one.
+            endpoint: of this machine only, unless there are keys; port 0 takes a free one.
+            keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
+            insecure: without keys, let other machines connect as well.
 
         Raises:
-            WireError: the endpoint is taken, malformed, or reachable from other machines.
+            WireError: the endpoint is taken, malformed, or without keys reachable from other machines.
         """
         self._subscriptions: Counter[bytes] = Counter()
         self._listeners: list[Callable[[bytes], None]] = []
-        self._context: Context = zmq.Context()
-        self._socket = open_socket(self._context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
+        self._door = door_of(keys, insecure=insecure)
+        self._socket = open_socket(self._door.context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
         # Tell about every subscription that comes and goes, also about the second one to the same topic.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         try:
-            self.endpoint = bind(self._socket, endpoint)
+            self.endpoint = self._door.bind(self._socket, endpoint)
         except WireError:
             self.close()
             raise
@@ -98,7 +108,7 @@ class FrameSocket:
         if not self._socket.closed:
             self._socket.linger = GOODBYE_MS
             self._socket.close()
-            self._context.term()
+            self._door.close()
 
     def __enter__(self) -> FrameSocket:
         return self

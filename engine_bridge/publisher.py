@@ -16,6 +16,7 @@ from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
 from .frame import Frame
 from .frame_socket import FrameSocket
+from .keys import ServerKeys
 from .last_frame import LastFrame
 from .messages import LiveStats, Provenance
 from .planes import RAW
@@ -42,6 +43,7 @@ class Publisher:
         sent: frames sent so far.
         control_endpoint: told in heartbeats so that a window finds the controls; may be set later, for a control
             server whose port is found only when it is bound.
+        jpeg_quality: of the variant `jpeg`, 1 to 100; may be set at any time.
     """
 
     def __init__(
@@ -53,22 +55,26 @@ class Publisher:
         provenance: Provenance | None = None,
         control_endpoint: str = "",
         shared_memory: bool = True,
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
         clock: Callable[[], int] = now_ns,
     ) -> None:
         """Bind a socket, or take a stream of one that several share.
 
         Args:
-            endpoint: of this machine only, port 0 takes a free one; or an open socket, which whoever opened it closes
-                after this.
+            endpoint: of this machine only unless there are keys, port 0 takes a free one; or an open socket, which
+                whoever opened it closes after this.
             stream: name of the stream, 1 to 59 of the characters A-Z a-z 0-9 . _ -
             session: number of this start; None draws one.
             provenance: told with the first frame and every heartbeat; None says "made by a neural network" only.
             control_endpoint: of the control channel, if it is known already.
             shared_memory: whether clients of this host and user may have their pixels through a ring of it.
+            keys: of a socket of its own: talk to those on their list only, encrypted; None lets everybody here in.
+            insecure: of a socket of its own without keys: let other machines connect as well.
             clock: monotonic nanoseconds.
 
         Raises:
-            WireError: the endpoint is taken, malformed, or reachable from other machines.
+            WireError: the endpoint is taken, malformed, or without keys reachable from other machines.
         """
         self.stream = stream
         self.session = new_session() if session is None else session
@@ -82,7 +88,7 @@ class Publisher:
         self._newly_wanted: set[str] = set()
         self._last_heartbeat_ns: int | None = None
         self._owns_socket = isinstance(endpoint, str)
-        self.socket = FrameSocket(endpoint) if isinstance(endpoint, str) else endpoint
+        self.socket = FrameSocket(endpoint, keys=keys, insecure=insecure) if isinstance(endpoint, str) else endpoint
         self.endpoint = self.socket.endpoint
         self.socket.on_subscription(self._note_subscription)
         self._closed = False

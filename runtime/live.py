@@ -16,16 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from engine_bridge.clock import now_ns
 from engine_bridge.control_server import ControlServer
-from engine_bridge.endpoints import another_endpoint
+from engine_bridge.endpoints import another_endpoint, as_reached
 from engine_bridge.errors import BunrakuError
 from engine_bridge.frame import Frame
 from engine_bridge.frame_socket import FrameSocket
+from engine_bridge.keys import ClientKeys, ServerKeys, make_guest_keys
 from engine_bridge.publisher import Publisher
 
 from .about import note_about
@@ -42,8 +43,12 @@ from .stage import Stage
 from .upgrade import EngineUpgrade
 from .window_source import WindowSource
 
+if TYPE_CHECKING:
+    from engine_bridge.web import WebRelay
+
 logger = logging.getLogger(__name__)
 
+_FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
 _STATS_NS: Final = 500_000_000
 _NOBODY_WATCHES_S: Final = 0.02
 
@@ -62,6 +67,11 @@ class LiveSettings:
         camera: a virtual camera to show the pictures, None for none.
         spout: name of a Spout sender, None for none.
         measure: draw even if nobody watches.
+        keys: let clients on their list in, from anywhere, and nobody else; None lets everybody on this machine in.
+        insecure: without keys, let other machines in as well.
+        web: address of the page for browsers, None for none.
+        web_origins: pages of other origins that may connect.
+        web_token: that browsers must show; None draws one where one is needed.
     """
 
     fps: float = 60.0
@@ -73,6 +83,11 @@ class LiveSettings:
     camera: CameraSettings | None = None
     spout: str | None = None
     measure: bool = False
+    keys: ServerKeys | None = None
+    insecure: bool = False
+    web: str | None = None
+    web_origins: tuple[str, ...] = ()
+    web_token: str | None = None
 
 
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +162,7 @@ class LiveLoop:
 
     Attributes:
         streams: one for every person.
+        web: the page for browsers, None if there is none.
         error: what ended the loop, if something did.
     """
 
@@ -169,7 +185,7 @@ class LiveLoop:
             engine_note: why the engine is the one it is.
 
         Raises:
-            WireError: an endpoint is taken or not allowed, or a name is no stream's.
+            WireError: an endpoint is taken or not allowed, or somebody plays a stream of that name.
             SinkError: the recording cannot be written, or there is no such camera or no Spout.
         """
         self._performer = performers[0]
@@ -179,6 +195,7 @@ class LiveLoop:
         self._engine_note = engine_note
         self._swaps = 0
         self._pacer = FramePacer(settings.fps)
+        self._target_fps = settings.fps
         self._stop = threading.Event()
         self._start_ns = 0
         self._first_ns = 0
@@ -196,13 +213,21 @@ class LiveLoop:
         self._socket: FrameSocket | None = None
         self.streams: list[LiveStream] = []
         self.error: BaseException | None = None
+        self.web: WebRelay | None = None
         role = self._performer.role
+        keys, page_keys = _with_room_for_the_page(settings)
         with contextlib.ExitStack() as unless_all_open:
             unless_all_open.callback(self._close_sockets)
             unless_all_open.callback(self._close_workers)
-            if settings.publish is not None:
-                self._socket = FrameSocket(settings.publish)
-            self._open_streams(performers, window=window)
+            # The page takes its frames from the socket, as every client does.
+            publish = settings.publish or (_FREE_ENDPOINT if settings.web is not None else None)
+            if publish is not None:
+                self._socket = FrameSocket(publish, keys=keys, insecure=settings.insecure)
+            self._open_streams(performers, window=window, keys=keys)
+            if settings.web is not None and self._socket is not None:
+                self.web = _open_web(settings.web, settings, self._socket, self.streams, page_keys)
+            for stream in self.streams:
+                stream.announce(page=self.web.url if self.web is not None else "")
             if settings.camera is not None:
                 self._workers.append(
                     open_camera(settings.camera, width=role.width, height=role.height, fps=settings.fps)
@@ -426,11 +451,12 @@ class LiveLoop:
         if now < self._stats_due_ns:
             return
         self._stats_due_ns = now + _STATS_NS
+        self._adapt(now)
         note = (self._upgrade.note if self._upgrade is not None else "") or self._engine_note
         for stream in self.streams:
-            stream.tell(now, target_fps=self._settings.fps, dropped=self._pacer.dropped, engine_note=note)
+            stream.tell(now, target_fps=self._target_fps, dropped=self._pacer.dropped, engine_note=note)
 
-    def _open_streams(self, performers: Sequence[Performer], *, window: bool) -> None:
+    def _open_streams(self, performers: Sequence[Performer], *, window: bool, keys: ServerKeys | None) -> None:
         names = [performer.stream for performer in performers]
         for index, performer in enumerate(performers):
             control = self._settings.control
@@ -442,8 +468,17 @@ class LiveLoop:
                     control=control if control is None or index == 0 else another_endpoint(control, performer.stream),
                     all_streams=names,
                     window=window and index == 0,
+                    keys=keys,
+                    insecure=self._settings.insecure,
                 )
             )
+
+    def _adapt(self, now: int) -> None:
+        """Draw no more frames than anybody wants, and send no larger pictures than the network carries."""
+        full = self._settings.fps
+        wanted = max(stream.adapt(full, now) for stream in self.streams)
+        self._target_fps = full if self._recorder is not None or self._workers or self._settings.measure else wanted
+        self._pacer.aim(self._target_fps)
 
     def _open_recorder(self, path: Path) -> Recorder:
         role = self._performer.role
@@ -461,6 +496,34 @@ class LiveLoop:
             stream.close()
         if self._socket is not None:
             self._socket.close()
+        if self.web is not None:  # last, so that the byes reach the pages
+            self.web.close()
+
+
+def _with_room_for_the_page(settings: LiveSettings) -> tuple[ServerKeys | None, ClientKeys | None]:
+    """The producer's keys, and a pair for the page's relay, which is a client like others; both None without keys."""
+    if settings.keys is None or settings.web is None:
+        return settings.keys, None
+    return make_guest_keys(settings.keys)
+
+
+def _open_web(
+    address: str,
+    settings: LiveSettings,
+    socket: FrameSocket,
+    streams: Sequence[LiveStream],
+    keys: ClientKeys | None,
+) -> WebRelay:
+    from engine_bridge.web import WebRelay
+
+    return WebRelay(
+        address,
+        frames_endpoint=as_reached(socket.endpoint, _FREE_ENDPOINT),
+        stream=streams[0].performer.stream,
+        token=settings.web_token,
+        origins=settings.web_origins,
+        keys=keys,
+    )
 
 
 @contextlib.contextmanager

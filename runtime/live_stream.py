@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
+from engine_bridge.adaptation import QualityLadder, fps_to_draw
 from engine_bridge.control_server import ControlServer
+from engine_bridge.discovery import Announcement, StreamPlace
+from engine_bridge.errors import PrivateFileError
 from engine_bridge.frame import Frame
 from engine_bridge.frame_socket import FrameSocket
+from engine_bridge.keys import ServerKeys
 from engine_bridge.messages import LiveStats, StreamInfo
 from engine_bridge.publisher import Publisher
 
@@ -65,6 +70,8 @@ class LiveStream:
         control: str | None,
         all_streams: Sequence[str],
         window: bool,
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
     ) -> None:
         """Bind the control endpoint and take the topic.
 
@@ -75,6 +82,8 @@ class LiveStream:
             control: endpoint for controls, None for none.
             all_streams: names of all streams of the socket, for clients that look for another one.
             window: whether a window of this process will show it.
+            keys: who may steer it; None lets everybody on this machine.
+            insecure: without keys, let other machines steer as well.
 
         Raises:
             WireError: an endpoint is taken or not allowed, or the name is no stream's.
@@ -84,6 +93,8 @@ class LiveStream:
         self.source: WindowSource | None = None
         self.publisher: Publisher | None = None
         self.control_server: ControlServer | None = None
+        self._announcement: Announcement | None = None
+        self._keys = keys
         self._recent: tuple[int, int] = (0, 0)
         self._said_bad = 0
         if window:
@@ -92,7 +103,12 @@ class LiveStream:
             unless_all_open.callback(self.close)
             if control is not None:
                 self.control_server = ControlServer(
-                    control, self._info(fps, derived=True), streams=all_streams, resend_last=self._resend
+                    control,
+                    self._info(fps, derived=True),
+                    streams=all_streams,
+                    resend_last=self._resend,
+                    keys=keys,
+                    insecure=insecure,
                 )
             if socket is not None:
                 self.publisher = Publisher(
@@ -102,6 +118,7 @@ class LiveStream:
                     provenance=provenance_of(performer.role),
                     control_endpoint=self.control_server.endpoint if self.control_server else "",
                 )
+                self._quality = QualityLadder(self.publisher.jpeg_quality)
             unless_all_open.pop_all()
 
     @property
@@ -180,8 +197,52 @@ class LiveStream:
             last = performer.last_bad_control
             logger.warning("%s: %d control states could not be used, the last: %s", performer.stream, count, last)
 
+    def announce(self, *, page: str) -> None:
+        """Tell this host where the stream is; where that cannot be told, it is still played.
+
+        Args:
+            page: address of the page for browsers, empty if there is none.
+
+        Raises:
+            WireError: somebody plays a stream of that name.
+        """
+        if self.publisher is None:
+            return
+        place = StreamPlace(
+            pid=os.getpid(),
+            session=self.publisher.session,
+            stream=self.publisher.stream,
+            frames=self.publisher.endpoint,
+            control=self.publisher.control_endpoint,
+            web=page,
+            server_key=self._keys.public if self._keys else "",
+        )
+        try:
+            self._announcement = Announcement(place)
+        except PrivateFileError as error:
+            logger.warning("clients must be told the endpoint, they cannot find it by name: %s", error)
+
+    def adapt(self, full_fps: float, now: int) -> float:
+        """Send no larger pictures than the network carries.
+
+        Args:
+            full_fps: of the loop when nobody wants less.
+            now: monotonic time in nanoseconds.
+
+        Returns:
+            frames per second that are enough for all who watch this person.
+        """
+        if self.publisher is None or self.control_server is None:
+            return full_fps
+        self.publisher.jpeg_quality = self._quality.step(self.control_server.ages_ms, now)
+        if self.source is not None and not self.source.closed:
+            return full_fps
+        return fps_to_draw(full_fps, self.control_server.wanted_fps, self.publisher.subscriber_count)
+
     def close(self) -> None:
         """Say bye and free the sockets; the frame socket stays open for the others."""
+        if self._announcement is not None:
+            self._announcement.close()
         if self.publisher is not None:
             self.publisher.close()
         if self.control_server is not None:

@@ -255,6 +255,15 @@ def test_identity_changes_smoothly_and_mixes() -> None:
     assert np.allclose(actor.engine.seen[-1][0], rose + 0.25 * (teal - rose), atol=1e-6)  # type: ignore[attr-defined]
 
 
+def test_capitals_of_a_name_do_not_matter_unless_two_names_differ_by_them() -> None:
+    table = np.eye(4, dtype=np.float32)
+    latents = Latents({"Aki": 0, "Ren": 1, "REN": 2, "Jürgen": 3}, table, {})
+    for name, row in (("aki", 0), ("AKI", 0), ("Ren", 1), ("REN", 2), ("JÜRGEN", 3)):
+        assert np.array_equal(latents.identity(name), table[row])
+    with pytest.raises(CharacterError, match="Choose one of: Aki, Ren, REN"):
+        latents.identity("ren")
+
+
 class Doubling:
     """A mapping network that anybody can compute."""
 
@@ -396,6 +405,20 @@ def test_late_frames_are_dropped_and_never_caught_up() -> None:
     assert second - first == 30 * MS
     assert pacer.wait() - second == 10 * MS
     assert pacer.dropped == 2
+
+
+def test_changed_rate_holds_from_the_last_deadline_on() -> None:
+    time = FakeTime()
+    pacer = FramePacer(100.0, clock=time.clock, sleep=time.sleep)
+    due = [pacer.wait(), pacer.wait()]
+    pacer.aim(25.0)
+    due += [pacer.wait(), pacer.wait()]
+    pacer.aim(100.0)
+    due.append(pacer.wait())
+    assert [b - a for a, b in pairwise(due)] == [10 * MS, 40 * MS, 40 * MS, 10 * MS]
+    assert pacer.dropped == 0
+    with pytest.raises(ValueError, match="target_fps"):
+        pacer.aim(0.0)
 
 
 def test_a_pause_starts_a_new_grid_and_drops_nothing() -> None:

@@ -49,7 +49,7 @@ class Speech:
 
     def expression(self, t_ms: float) -> str | None:
         """The expression at that time: its name, empty to fade to none, None to leave it alone."""
-        if t_ms >= self.duration_ms:
+        if t_ms > self.duration_ms:
             return ""
         reached = [name for since_ms, name in self._marks if since_ms <= t_ms]
         return reached[-1] if reached else None

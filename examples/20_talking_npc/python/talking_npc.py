@@ -13,7 +13,7 @@ from speech import Speech
 from engine_bridge import DEFAULT_CONTROL_ENDPOINT, ControlClient, ControlState, Subscriber
 
 LINE = "[happy] Hello, traveller! [relaxed] The road to the old mill is quiet today. [surprised] Oh! Is that a map?"
-WALK_S = 8.0  # the player walks to and fro once in this time
+WALK_S = 8.0  # the player walks back and forth once in this time
 
 
 def main() -> None:
