@@ -379,7 +379,7 @@ TEST("client", "a ring of another session is left alone") {
 TEST("client", "the best of the encodings asked for and offered is used") {
     Producer producer;
     Client client(producer.frames_endpoint,
-                  [](bunraku_options &options) { options.encodings = BUNRAKU_LZ4 | BUNRAKU_JPEG; });
+                  [](bunraku_options &options) { options.encodings = BUNRAKU_LZ4 | BUNRAKU_JPEG | BUNRAKU_SHM; });
     REQUIRE(producer.wait_for_subscriber());
     Heartbeat heartbeat;
     heartbeat.encodings = {"raw", "lz4", "jpeg", "av1"};
