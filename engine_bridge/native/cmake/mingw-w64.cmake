@@ -19,3 +19,9 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 # One DLL that needs nothing but Windows.
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-static")
 set(CMAKE_SHARED_LINKER_FLAGS_INIT "-static")
+
+# Tests run under Wine where it is installed.
+find_program(BUNRAKU_WINE NAMES wine64 wine PATHS /usr/lib/wine)
+if(BUNRAKU_WINE)
+    set(CMAKE_CROSSCOMPILING_EMULATOR "${BUNRAKU_WINE}")
+endif()

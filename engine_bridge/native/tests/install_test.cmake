@@ -4,7 +4,8 @@ execute_process(COMMAND "${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${WORK
     COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
 set(options -G "${GENERATOR}" "-DCMAKE_PREFIX_PATH=${WORK}/prefix" -DCMAKE_BUILD_TYPE=Release)
 if(TOOLCHAIN)
-    list(APPEND options "--toolchain" "${TOOLCHAIN}" "-DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=BOTH")
+    # A toolchain looks for packages in its own roots only.
+    list(APPEND options "--toolchain" "${TOOLCHAIN}" "-Dbunraku_DIR=${WORK}/prefix/lib/cmake/bunraku")
 endif()
 execute_process(COMMAND "${CMAKE_COMMAND}" -S "${SOURCE}" -B "${WORK}/build" ${options}
     COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)

@@ -49,6 +49,12 @@ public:
 
     void send(const std::vector<Part> &parts) { send_on(frames_, parts); }
 
+    // From now on nothing is dropped: sending waits until the client has room.
+    void wait_for_slow_clients() {
+        const int no_drop = 1;
+        zmq_setsockopt(frames_, ZMQ_XPUB_NODROP, &no_drop, sizeof no_drop);
+    }
+
     // Reads what was subscribed to and left; says whether a topic is subscribed to now.
     bool is_subscribed(const std::string &topic) {
         Part event(128);
