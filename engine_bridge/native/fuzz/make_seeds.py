@@ -78,7 +78,9 @@ def plane_seed(parts: list[bytes]) -> bytes | None:
     size = sum(len(plane) for plane in planes)
     two = len(planes) == 2
     split = round(255 * len(planes[0]) / max(size, 1))
-    return bytes([PLANES[first] | (4 if two else 0), 0, 8 if two else 0, width - 1, height - 1, split]) + b"".join(planes)
+    return bytes([PLANES[first] | (4 if two else 0), 0, 8 if two else 0, width - 1, height - 1, split]) + b"".join(
+        planes
+    )
 
 
 def main() -> None:

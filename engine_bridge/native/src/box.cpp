@@ -86,6 +86,7 @@ std::int32_t FrameBox::acquire(bunraku_frame &frame, std::uint32_t pixel_format)
     ++shown_;
     if (record.publish_ns != 0) {
         ages_at_take_.add(frame.age_ns);
+        ages_since_asked_.add(frame.age_ns);
     }
     return BUNRAKU_NEW_FRAME;
 }
@@ -131,6 +132,16 @@ Percentiles FrameBox::ages_at_take() const {
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         ages = ages_at_take_;
+    }
+    return ages.percentiles();
+}
+
+Percentiles FrameBox::ages_since_last_asked() {
+    Durations ages;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ages = ages_since_asked_;
+        ages_since_asked_.clear();
     }
     return ages.percentiles();
 }

@@ -92,6 +92,9 @@ public:
     std::uint64_t shown() const;
     Percentiles ages_at_take() const;
 
+    // Of frames taken since the last call.
+    Percentiles ages_since_last_asked();
+
 private:
     static constexpr std::size_t SLOTS = 3 + BUNRAKU_MAX_LEASES;
     static constexpr std::size_t NONE = SLOTS;
@@ -109,6 +112,7 @@ private:
     bool held_ = false;
     std::uint64_t shown_ = 0;
     Durations ages_at_take_;
+    Durations ages_since_asked_;
 };
 
 } // namespace bunraku

@@ -196,8 +196,9 @@ void bunraku_client::fill(bunraku_status &status) const {
 
 ClientStat bunraku_client::stat() const {
     bunraku_status status{};
-    fill(status);
-    return {status.shown, status.skipped + status.missed, status.age_take_ms_p50, status.age_take_ms_p99};
+    channel.fill(status, now_ns());
+    const Percentiles ages = box->ages_since_last_asked();
+    return {box->shown(), status.skipped + status.missed, ages.p50_ms, ages.p99_ms};
 }
 
 uint32_t bunraku_abi_version(void) { return BUNRAKU_ABI_VERSION; }

@@ -31,7 +31,8 @@ void *open_pair(void *context) {
 } // namespace
 
 ControlLink::ControlLink(void *context, Options options, LastError &last_error)
-    : context_(context), options_(std::move(options)), last_error_(last_error) {}
+    : context_(context), options_(std::move(options)), last_error_(last_error),
+      judge_(options_.keys.own_public, options_.keys.server) {}
 
 ControlLink::~ControlLink() {
     if (bell_ != nullptr) {
@@ -119,9 +120,7 @@ bool ControlLink::read_info(const std::function<void(const StreamInfo &)> &reade
 void ControlLink::fill(bunraku_status &status, std::int64_t now_ns) const {
     {
         const Lock lock(mutex_);
-        const bunraku_state state = liveness_.state(now_ns);
-        status.control_state =
-            static_cast<std::uint32_t>(refused_keys_ && state != BUNRAKU_LIVE ? BUNRAKU_ERROR : state);
+        status.control_state = static_cast<std::uint32_t>(liveness_.state(now_ns));
         status.control_sent = sent_;
         status.control_refused = refused_;
         status.bad += bad_;
@@ -203,7 +202,10 @@ std::int64_t ControlLink::converse(Socket &socket, const std::string &endpoint) 
         }
         hush();
         if ((items[1].revents & ZMQ_POLLIN) != 0) {
-            note_keys(socket);
+            const std::int64_t pause_ms = judge_handshakes(socket, endpoint);
+            if (pause_ms != 0) {
+                return pause_ms;
+            }
         }
         if ((items[2].revents & ZMQ_POLLOUT) != 0) {
             send_pending(socket);
@@ -229,6 +231,7 @@ void ControlLink::keep_in_touch() {
     }
     if (now >= next_stat_ns_ && has_info_ && !incompatible) {
         next_stat_ns_ = now + STAT_NS;
+        stat_ = options_.stat();
         pending_[STAT] = true;
     }
 }
@@ -238,7 +241,6 @@ bool ControlLink::anything_pending() const {
 }
 
 void ControlLink::send_pending(Socket &socket) {
-    const ClientStat stat = options_.stat();
     const std::int64_t now = now_ns();
     const Lock lock(mutex_);
     const bool incompatible = liveness_.state(now) == BUNRAKU_INCOMPATIBLE;
@@ -248,7 +250,7 @@ void ControlLink::send_pending(Socket &socket) {
         }
         if (!incompatible || kind == HELLO) {
             Writer writer(packed_, sizeof packed_);
-            write(kind, writer, stat, now);
+            write(kind, writer, now);
             if (zmq_send(socket.raw(), packed_, writer.size(), ZMQ_DONTWAIT) < 0) {
                 return; // full, or about to stop: what waits, waits on
             }
@@ -261,12 +263,12 @@ void ControlLink::send_pending(Socket &socket) {
     }
 }
 
-void ControlLink::write(Pending kind, Writer &writer, const ClientStat &stat, std::int64_t now_ns) const {
+void ControlLink::write(Pending kind, Writer &writer, std::int64_t now_ns) const {
     switch (kind) {
     case HELLO: return write_hello(writer, options_.client_name, options_.wanted_fps);
     case STATE: return write_set(writer, state_, last_id_, state_timestamp_ns_);
     case REQUEST_LAST: return write_request_last(writer);
-    case STAT: return write_stat(writer, stat.shown, stat.dropped, stat.age_p50_ms, stat.age_p99_ms);
+    case STAT: return write_stat(writer, stat_.shown, stat_.dropped, stat_.age_p50_ms, stat_.age_p99_ms);
     case PING: return write_ping(writer, now_ns);
     case MESSAGES: break;
     }
@@ -352,18 +354,21 @@ void ControlLink::note_incompatible() {
     next_touch_ns_ = now_ns() + AFTER_REFUSAL_NS;
 }
 
-void ControlLink::note_keys(Socket &socket) {
-    const char *text = "";
-    const LinkEvent event = socket.next_event(text);
-    if (event == LinkEvent::stopped) {
-        stop_.stop();
-    } else if (event != LinkEvent::none) {
-        const Lock lock(mutex_);
-        refused_keys_ = event == LinkEvent::refused;
-        if (refused_keys_) {
-            last_error_.note("key", text);
+std::int64_t ControlLink::judge_handshakes(Socket &socket, const std::string &endpoint) {
+    HandshakeEvent event;
+    Received received;
+    while ((received = socket.next_event(event)) == Received::message) {
+        const std::string refusal = judge_.refusal_in(event, endpoint);
+        if (!refusal.empty()) {
+            const Lock lock(mutex_);
+            last_error_.note("key", refusal);
+            return liveness_.refused(now_ns());
         }
     }
+    if (received == Received::stopped) {
+        stop_.stop();
+    }
+    return 0;
 }
 
 void ControlLink::hush() {

@@ -10,6 +10,7 @@
 
 #include "bunraku/client.h"
 #include "control_wire.h"
+#include "handshake.h"
 #include "last_error.h"
 #include "liveness.h"
 #include "sent_states.h"
@@ -70,13 +71,13 @@ private:
     std::int64_t converse(Socket &socket, const std::string &endpoint);
     void keep_in_touch();
     void send_pending(Socket &socket);
-    void write(Pending kind, Writer &writer, const ClientStat &stat, std::int64_t now_ns) const;
+    void write(Pending kind, Writer &writer, std::int64_t now_ns) const;
     std::int64_t drain(Socket &socket);
     std::int64_t note_rejected(const Rejection &why);
     void note(ServerMessage &message);
     void note_incompatible();
     void greet_anew(std::int64_t now_ns);
-    void note_keys(Socket &socket);
+    std::int64_t judge_handshakes(Socket &socket, const std::string &endpoint);
     void number_state(std::int64_t now_ns);
     bool anything_pending() const;
     void ring();
@@ -98,7 +99,6 @@ private:
     mutable std::mutex mutex_;
     std::string endpoint_;
     Liveness liveness_;
-    bool refused_keys_ = false;
     bool has_info_ = false;
     StreamInfo info_;
     PackedState state_;
@@ -112,8 +112,10 @@ private:
     std::uint64_t bad_ = 0;
 
     // The thread's own.
+    HandshakeJudge judge_;
     std::int64_t next_touch_ns_ = 0;
     std::int64_t next_stat_ns_ = 0;
+    ClientStat stat_{};
     std::uint8_t packed_[MAX_PACKED_BYTES];
 };
 

@@ -60,9 +60,11 @@ bool is_private(const std::string &folder) {
 }
 #endif
 
-bool read_live_stream(const std::string &path, FoundStream &found) {
+// A file says its stream twice, in its name too.
+bool read_live_stream(const std::filesystem::path &path, FoundStream &found) {
     std::string text;
-    return read_small_file(path, text) && read_stream_file(text, found) && is_running(found.process);
+    return read_small_file(path.string(), text) && read_stream_file(text, found) && path.stem() == found.stream &&
+           is_running(found.process);
 }
 
 } // namespace
@@ -107,18 +109,17 @@ bool find_stream(const std::string &folder, const std::string &wanted_stream, Fo
     }
     namespace fs = std::filesystem;
     if (!wanted_stream.empty()) {
-        return read_live_stream((fs::path(folder) / (wanted_stream + std::string(SUFFIX))).string(), found) &&
-               found.stream == wanted_stream;
+        return read_live_stream(fs::path(folder) / (wanted_stream + std::string(SUFFIX)), found);
     }
-    std::vector<std::string> paths;
+    std::vector<fs::path> paths;
     std::error_code error;
     for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
         if (at->path().extension() == SUFFIX) {
-            paths.push_back(at->path().string());
+            paths.push_back(at->path());
         }
     }
     std::sort(paths.begin(), paths.end());
-    return std::any_of(paths.begin(), paths.end(), [&](const std::string &path) { return read_live_stream(path, found); });
+    return std::any_of(paths.begin(), paths.end(), [&](const fs::path &path) { return read_live_stream(path, found); });
 }
 
 } // namespace bunraku

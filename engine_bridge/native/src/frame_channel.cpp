@@ -114,15 +114,10 @@ bool FrameChannel::should_probe(std::int64_t now_ns) {
     return lost && !version_is_ours_;
 }
 
-void FrameChannel::refused(const char *text) {
+std::int64_t FrameChannel::refused(const std::string &text, std::int64_t now_ns) {
     const Lock lock(mutex_);
-    refused_ = true;
     last_error_.note("key", text);
-}
-
-void FrameChannel::connected() {
-    const Lock lock(mutex_);
-    refused_ = false;
+    return liveness_.refused(now_ns);
 }
 
 void FrameChannel::use(std::uint32_t encoding) {
@@ -132,7 +127,7 @@ void FrameChannel::use(std::uint32_t encoding) {
 
 bunraku_state FrameChannel::state(std::int64_t now_ns) const {
     const Lock lock(mutex_);
-    return state_locked(now_ns);
+    return liveness_.state(now_ns);
 }
 
 std::string FrameChannel::stream() const {
@@ -155,7 +150,7 @@ void FrameChannel::fill(bunraku_status &status, std::int64_t now_ns) const {
     {
         const Lock lock(mutex_);
         status = told_;
-        status.state = static_cast<std::uint32_t>(state_locked(now_ns));
+        status.state = static_cast<std::uint32_t>(liveness_.state(now_ns));
         status.session = order_.session();
         status.missed = order_.missed();
         status.reconnects = liveness_.reconnects();
@@ -165,11 +160,6 @@ void FrameChannel::fill(bunraku_status &status, std::int64_t now_ns) const {
     status.age_arrival_ms_p50 = arrival.p50_ms;
     status.age_arrival_ms_p99 = arrival.p99_ms;
     last_error_.fill(status);
-}
-
-bunraku_state FrameChannel::state_locked(std::int64_t now_ns) const {
-    const bunraku_state state = liveness_.state(now_ns);
-    return refused_ && state != BUNRAKU_LIVE ? BUNRAKU_ERROR : state;
 }
 
 void FrameChannel::note_arrival(const Header &header, std::int64_t now_ns) {

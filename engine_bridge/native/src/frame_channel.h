@@ -38,9 +38,8 @@ public:
     // Whether topics of all major versions should be listened to; to be asked now and then.
     bool should_probe(std::int64_t now_ns);
 
-    // The key was refused, or taken after all.
-    void refused(const char *text);
-    void connected();
+    // The producer did not take the connection. Returns milliseconds to pause before connecting anew.
+    std::int64_t refused(const std::string &text, std::int64_t now_ns);
 
     void use(std::uint32_t encoding);
 
@@ -51,7 +50,6 @@ public:
     void fill(bunraku_status &status, std::int64_t now_ns) const;
 
 private:
-    bunraku_state state_locked(std::int64_t now_ns) const;
     Outcome read_ours(const Topic &topic, std::int64_t now_ns, const Header &header);
     void note_arrival(const Header &header, std::int64_t now_ns);
     void note_provenance(const Header &header);
@@ -66,7 +64,6 @@ private:
     FrameOrder order_before_; // the last news
     std::string stream_;
     bool version_is_ours_ = false; // whether any stream of our version was heard since the wanted one was
-    bool refused_ = false;
     std::int64_t pause_ms_ = 0;
     std::int64_t clock_correction_ns_ = 0;
     bunraku_status told_{}; // counters and texts, in the form they are asked for

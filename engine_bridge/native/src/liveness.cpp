@@ -50,19 +50,28 @@ std::int64_t Liveness::bad(std::int64_t now_ns) {
     if (bad_in_a_row_ < BAD_IN_A_ROW && now_ns - first_bad_ns_ < BAD_FOR_NS) {
         return 0;
     }
-    failing_ = true;
-    ++reconnects_;
     bad_in_a_row_ = 0;
     first_bad_ns_ = NEVER;
-    const std::int64_t pause_ms = pause_ms_;
-    pause_ms_ = std::min(2 * pause_ms_, LONGEST_PAUSE_MS);
-    return pause_ms;
+    return fail();
+}
+
+std::int64_t Liveness::refused(std::int64_t now_ns) {
+    last_bad_ns_ = now_ns;
+    return fail();
 }
 
 void Liveness::bye() {
     heard_ns_ = NEVER;
     failing_ = false;
     forget_bad();
+}
+
+std::int64_t Liveness::fail() {
+    failing_ = true;
+    ++reconnects_;
+    const std::int64_t pause_ms = pause_ms_;
+    pause_ms_ = std::min(2 * pause_ms_, LONGEST_PAUSE_MS);
+    return pause_ms;
 }
 
 void Liveness::forget_bad() {

@@ -23,6 +23,10 @@ public:
     // Something came that cannot be used. Returns milliseconds to wait before connecting anew, or 0 to go on.
     std::int64_t bad(std::int64_t now_ns);
 
+    // The producer did not take the connection: the keys do not fit. Returns milliseconds to wait before connecting
+    // anew.
+    std::int64_t refused(std::int64_t now_ns);
+
     // The producer speaks another major version.
     void incompatible() { incompatible_ = true; }
 
@@ -32,6 +36,7 @@ public:
     std::uint64_t reconnects() const { return reconnects_; }
 
 private:
+    std::int64_t fail();
     void forget_bad();
 
     static constexpr std::int64_t NEVER = INT64_MIN;

@@ -41,7 +41,7 @@ FrameRecord record_of(const Topic &topic, const Header &header, std::int64_t clo
 
 Receiver::Receiver(void *context, Options options, FrameChannel &channel, FrameBox &box, ControlLink *control)
     : context_(context), options_(std::move(options)), channel_(channel), box_(box), control_(control),
-      endpoint_(options_.endpoint) {}
+      endpoint_(options_.endpoint), judge_(options_.keys.own_public, options_.keys.server) {}
 
 void Receiver::start() {
     thread_ = std::thread([this] { run(); });
@@ -80,9 +80,6 @@ bool Receiver::locate() {
     }
     endpoint_ = found.frames;
     tell_control_endpoint(found.control);
-    if (!found.server_key.empty() && !options_.keys.present()) {
-        channel_.refused("The producer wants keys. Give it this client's key (bunraku keys add NAME) and open with the key file");
-    }
     return true;
 }
 
@@ -119,7 +116,10 @@ std::int64_t Receiver::receive(Socket &socket) {
             return 0;
         }
         if ((items[1].revents & ZMQ_POLLIN) != 0) {
-            note_keys(socket);
+            const std::int64_t pause_ms = judge_handshakes(socket);
+            if (pause_ms != 0) {
+                return pause_ms;
+            }
         }
         if ((items[0].revents & ZMQ_POLLIN) != 0) {
             const std::int64_t pause_ms = drain(socket);
@@ -316,14 +316,20 @@ std::string Receiver::topic_of(std::uint32_t encoding) const {
     }
 }
 
-void Receiver::note_keys(Socket &socket) {
-    const char *text = "";
-    switch (socket.next_event(text)) {
-    case LinkEvent::refused: channel_.refused(text); break;
-    case LinkEvent::connected: channel_.connected(); break;
-    case LinkEvent::stopped: stop_.stop(); break;
-    case LinkEvent::none: break;
+// Returns milliseconds to pause before connecting anew, 0 to go on.
+std::int64_t Receiver::judge_handshakes(Socket &socket) {
+    HandshakeEvent event;
+    Received received;
+    while ((received = socket.next_event(event)) == Received::message) {
+        const std::string refusal = judge_.refusal_in(event, endpoint_);
+        if (!refusal.empty()) {
+            return channel_.refused(refusal, now_ns());
+        }
     }
+    if (received == Received::stopped) {
+        stop_.stop();
+    }
+    return 0;
 }
 
 void Receiver::tell_control_endpoint(std::string_view told) {

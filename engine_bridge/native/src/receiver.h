@@ -8,6 +8,7 @@
 #include "box.h"
 #include "control_link.h"
 #include "frame_channel.h"
+#include "handshake.h"
 #include "pixels.h"
 #include "planes.h"
 #include "sockets.h"
@@ -46,7 +47,7 @@ private:
     void change_encoding(Socket &socket, std::uint32_t encoding);
     void leave_old_topics(Socket &socket, const Topic &heard);
     std::string topic_of(std::uint32_t encoding) const;
-    void note_keys(Socket &socket);
+    std::int64_t judge_handshakes(Socket &socket);
     void tell_control_endpoint(std::string_view told);
 
     void *const context_;
@@ -59,6 +60,7 @@ private:
 
     // The thread's own.
     std::string endpoint_;
+    HandshakeJudge judge_;
     std::int64_t next_look_ns_ = 0; // for the stream's file
     bool probing_ = false;          // whether topics of all major versions are subscribed
     std::uint32_t encoding_ = 0;    // decided on

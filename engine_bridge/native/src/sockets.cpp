@@ -103,11 +103,10 @@ void Socket::close() {
 }
 
 bool Socket::set_keys(const CurveKeys &keys) {
-    with_keys_ = keys.present();
     const auto set_key = [this](int option, const std::string &key) {
         return zmq_setsockopt(socket_, option, key.c_str(), key.size() + 1) == 0;
     };
-    return !with_keys_ || (set_key(ZMQ_CURVE_SERVERKEY, keys.server) && set_key(ZMQ_CURVE_PUBLICKEY, keys.own_public) &&
+    return !keys.present() || (set_key(ZMQ_CURVE_SERVERKEY, keys.server) && set_key(ZMQ_CURVE_PUBLICKEY, keys.own_public) &&
                            set_key(ZMQ_CURVE_SECRETKEY, keys.own_secret));
 }
 
@@ -123,32 +122,20 @@ bool Socket::open_monitor(void *context) {
            zmq_connect(monitor_, address) == 0;
 }
 
-LinkEvent Socket::next_event(const char *&text) {
+Received Socket::next_event(HandshakeEvent &event) {
     Message message;
     const Received received = message.receive(monitor_);
+    std::uint16_t number = 0;
+    std::uint32_t value = 0;
     if (received != Received::message) {
-        return received == Received::stopped ? LinkEvent::stopped : LinkEvent::none;
+        return received;
     }
-    std::uint16_t event = 0;
-    if (message.parts()[0].size < sizeof event) {
-        return LinkEvent::none;
+    if (message.parts()[0].size >= sizeof number + sizeof value) {
+        std::memcpy(&number, message.parts()[0].data, sizeof number);
+        std::memcpy(&value, message.parts()[0].data + sizeof number, sizeof value);
     }
-    std::memcpy(&event, message.parts()[0].data, sizeof event);
-    switch (event) {
-    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return LinkEvent::connected;
-    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-        text = "The producer does not know this client's key. Add it there: bunraku keys add NAME";
-        return LinkEvent::refused;
-    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        text = with_keys_ ? "The producer speaks without keys, or another one answers here. Start it with keys, or connect without"
-                          : "The producer wants keys. Give it this client's key (bunraku keys add NAME) and open with the key file";
-        return LinkEvent::refused;
-    default:
-        text = with_keys_ ? "The producer hung up while keys were exchanged. Is server_key that of this producer? "
-                            "Copy its key file anew"
-                          : "The producer hung up while greeting";
-        return with_keys_ ? LinkEvent::refused : LinkEvent::none;
-    }
+    event = {number, static_cast<int>(value)};
+    return received;
 }
 
 } // namespace bunraku

@@ -66,8 +66,11 @@ private:
     std::size_t count_ = 0;
 };
 
-// What a socket's monitor tells.
-enum class LinkEvent { none, connected, refused, stopped };
+// What became of a handshake: libzmq's event, and the value that tells more.
+struct HandshakeEvent {
+    int number = 0;
+    int value = 0;
+};
 
 // A socket with its monitor, for one thread: opened, used and closed there.
 class Socket {
@@ -90,8 +93,8 @@ public:
         return zmq_setsockopt(socket_, ZMQ_UNSUBSCRIBE, topic.data(), topic.size()) == 0;
     }
 
-    // The next thing the monitor tells about keys, with a sentence about it.
-    LinkEvent next_event(const char *&text);
+    // The next news of a handshake, if there is any.
+    Received next_event(HandshakeEvent &event);
 
 private:
     bool set(int option, int value) { return zmq_setsockopt(socket_, option, &value, sizeof value) == 0; }
@@ -100,7 +103,6 @@ private:
 
     void *socket_ = nullptr;
     void *monitor_ = nullptr;
-    bool with_keys_ = false;
 };
 
 } // namespace bunraku

