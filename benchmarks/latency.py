@@ -1,7 +1,9 @@
-"""Age of frames, motion to photon and processor time over tcp: a publisher, two subscribers, each its own process.
+"""Age of frames, motion to photon and processor time: a publisher, two subscribers, each its own process.
 
     python benchmarks/latency.py                                # 64, 256, 512 and 1024 pixels a side, 5 s each
     python benchmarks/latency.py --seconds 10 --sizes 512
+    python benchmarks/latency.py --variant shm                  # not raw over tcp but through shared memory
+    python benchmarks/latency.py --keys                         # encrypted
 
 The publisher runs at 60 fps and draws nothing, so that what is measured is the bridge alone. One subscriber takes
 frames at 24 Hz, one at 60 Hz; the latter also sends a control per frame taken and waits for its echo. Prints a table,
@@ -15,8 +17,10 @@ import json
 import multiprocessing
 import os
 import platform
+import tempfile
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +37,8 @@ from engine_bridge import (
     Subscriber,
 )
 from engine_bridge.clock import now_ns
+from engine_bridge.keys import ClientKeys, ServerKeys, add_client, make_server_keys
+from engine_bridge.planes import VARIANTS
 
 FPS = 60
 WARM_UP_S = 0.5
@@ -44,24 +50,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the bridge.")
     parser.add_argument("--seconds", type=float, default=5.0, help="measured time per size (default: 5)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 512, 1024], help="pixels a side")
+    parser.add_argument("--variant", choices=VARIANTS, default="raw", help="how pixels travel (default: raw)")
+    parser.add_argument("--keys", action="store_true", help="encrypt and authenticate both channels")
     arguments = parser.parse_args()
     titles = ("age 24 Hz", "age 60 Hz", "arrival", "motion-photon", "publish()")
     print(f"{'size':>6} " + " ".join(f"{title:>15}" for title in titles) + "  CPU per frame")
-    rows = [measure(side, arguments.seconds) for side in arguments.sizes]
-    print(json.dumps({"benchmark": "latency", "transport": "tcp loopback", "fps": FPS, "rows": rows, **machine()}))
+    with tempfile.TemporaryDirectory() as folder:
+        keys = make_keys(Path(folder) / "keys") if arguments.keys else (None, None)
+        rows = [measure(side, arguments.seconds, arguments.variant, *keys) for side in arguments.sizes]
+    told = {"benchmark": "latency", "transport": "tcp loopback", "variant": arguments.variant, "keys": arguments.keys}
+    print(json.dumps({**told, "fps": FPS, "rows": rows, **machine()}))
 
 
-def measure(side: int, seconds: float) -> dict[str, Any]:
+def make_keys(folder: Path) -> tuple[ServerKeys, ClientKeys]:
+    """Keys of the producer and of both subscribers."""
+    return make_server_keys(folder), add_client(folder, "subscriber", folder / "subscriber.client.toml")
+
+
+def measure(
+    side: int, seconds: float, variant: str, server: ServerKeys | None, client: ClientKeys | None
+) -> dict[str, Any]:
     """One size: start three processes, let them run, gather what they tell."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    producer = spawn.Process(target=produce, args=(theirs, side), daemon=True)
+    producer = spawn.Process(target=produce, args=(theirs, side, server), daemon=True)
     producer.start()
     frames, control = ours.recv()
     results, processes = [], [producer]
     for rate_hz, sends in ((24, False), (60, True)):
         results_ours, results_theirs = spawn.Pipe()
-        arguments = (results_theirs, frames, control if sends else "", rate_hz, seconds)
+        arguments = (results_theirs, frames, control if sends else "", rate_hz, seconds, variant, client)
         processes.append(spawn.Process(target=consume, args=arguments, daemon=True))
         processes[-1].start()
         results.append(results_ours)
@@ -88,14 +106,14 @@ def measure(side: int, seconds: float) -> dict[str, Any]:
     return row
 
 
-def produce(connection: Connection, side: int) -> None:
+def produce(connection: Connection, side: int, keys: ServerKeys | None) -> None:
     """A live loop without a character: polls controls, publishes, keeps to 60 fps."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 4), dtype=np.uint8)
     calls: list[float] = []
     echo = (0, 0)
-    with Publisher("tcp://127.0.0.1:0", stream="bench") as publisher:
+    with Publisher("tcp://127.0.0.1:0", stream="bench", keys=keys) as publisher:
         info = StreamInfo(publisher.session, "bench", "none", side, side, FPS, CONTROLS)
-        with ControlServer("tcp://127.0.0.1:0", info) as control:
+        with ControlServer("tcp://127.0.0.1:0", info, keys=keys) as control:
             connection.send((publisher.endpoint, control.endpoint))
             while publisher.subscriber_count < 2:
                 time.sleep(0.001)
@@ -113,11 +131,19 @@ def produce(connection: Connection, side: int) -> None:
     connection.send({"publish": percentiles(calls), "cpu": 1000 * cpu / frame_id, "fps": frame_id / elapsed})
 
 
-def consume(connection: Connection, frames: str, control: str, rate_hz: int, seconds: float) -> None:
+def consume(
+    connection: Connection,
+    frames: str,
+    control: str,
+    rate_hz: int,
+    seconds: float,
+    variant: str,
+    keys: ClientKeys | None,
+) -> None:
     """A game's main loop: takes what is newest at its own rate."""
     echoes: list[float] = []
-    client = ControlClient(control) if control else None
-    with Subscriber(frames) as subscriber:
+    client = ControlClient(control, keys=keys) if control else None
+    with Subscriber(frames, variant=variant, keys=keys) as subscriber:
         subscriber.wait(60.0)
         time.sleep(WARM_UP_S)
         cpu_started, taken_before = time.process_time(), subscriber.statistics.received

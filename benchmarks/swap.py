@@ -42,7 +42,7 @@ def measure(path: Path, first: str, then: Candidate, seconds: float) -> list[tup
     with (
         choice,
         EngineUpgrade(path, [then], settings, begin=begin) as upgrade,
-        LiveLoop(performer, live, session=1, window=False, upgrade=upgrade) as loop,
+        LiveLoop([performer], live, window=False, upgrade=upgrade) as loop,
     ):
         assert loop.publisher is not None
         thread = threading.Thread(target=loop.run, daemon=True)

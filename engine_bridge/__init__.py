@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .control_client import ControlClient as ControlClient
     from .control_server import ControlServer as ControlServer
+    from .discovery import StreamPlace as StreamPlace
+    from .discovery import find_endpoint as find_endpoint
+    from .discovery import find_streams as find_streams
     from .endpoints import DEFAULT_CONTROL_ENDPOINT as DEFAULT_CONTROL_ENDPOINT
     from .endpoints import DEFAULT_FRAMES_ENDPOINT as DEFAULT_FRAMES_ENDPOINT
     from .errors import BunrakuError as BunrakuError
     from .errors import MessageRejected as MessageRejected
+    from .errors import PrivateFileError as PrivateFileError
     from .errors import ProtocolMismatch as ProtocolMismatch
     from .errors import WireError as WireError
     from .frame import Frame as Frame
     from .frame import Pixels as Pixels
+    from .keys import ClientKeys as ClientKeys
+    from .keys import ServerKeys as ServerKeys
+    from .keys import read_client_keys as read_client_keys
+    from .keys import read_server_keys as read_server_keys
     from .messages import ClientStats as ClientStats
     from .messages import ControlSpec as ControlSpec
     from .messages import ControlState as ControlState
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 
 _HOME: Final = {
     "BunrakuError": "errors",
+    "ClientKeys": "keys",
     "ClientStats": "messages",
     "ControlClient": "control_client",
     "ControlServer": "control_server",
@@ -50,13 +59,20 @@ _HOME: Final = {
     "MessageRejected": "errors",
     "PROTOCOL": "wire",
     "Pixels": "frame",
+    "PrivateFileError": "errors",
     "ProtocolMismatch": "errors",
     "Provenance": "messages",
     "Publisher": "publisher",
+    "ServerKeys": "keys",
     "StreamInfo": "messages",
+    "StreamPlace": "discovery",
     "Subscriber": "subscriber",
     "SubscriberStatistics": "subscriber",
     "WireError": "errors",
+    "find_endpoint": "discovery",
+    "find_streams": "discovery",
+    "read_client_keys": "keys",
+    "read_server_keys": "keys",
 }
 
 __all__ = list(_HOME)

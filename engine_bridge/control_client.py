@@ -14,19 +14,24 @@ import zmq
 
 from .clock import now_ns
 from .control_wire import (
+    MAX_FPS,
     ClientMessage,
     Hello,
     Ping,
     Refuse,
     Request,
     ServerMessage,
+    Want,
     Welcome,
     decode_server_message,
     encode_client_message,
 )
+from .curve import use_client_keys
 from .endpoints import DEFAULT_CONTROL_ENDPOINT, check_connect
-from .errors import MessageRejected, ProtocolMismatch
+from .errors import MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
+from .handshake import HandshakeJudge, HandshakeWatch
+from .keys import ClientKeys
 from .liveness import Liveness
 from .messages import ClientStats, ControlState, LinkState, StreamInfo
 from .sockets import (
@@ -59,24 +64,38 @@ class ControlClient:
     `last_refusal` and `bad`.
     """
 
-    def __init__(self, endpoint: str = DEFAULT_CONTROL_ENDPOINT, *, name: str = "") -> None:
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_CONTROL_ENDPOINT,
+        *,
+        name: str = "",
+        wanted_fps: float = 0.0,
+        keys: ClientKeys | None = None,
+    ) -> None:
         """Connect now or whenever the producer appears.
 
         Args:
             endpoint: of the producer's control channel.
             name: told to the producer, for its log.
+            wanted_fps: frames per second that are enough; 0 leaves it to the producer, which may draw fewer frames
+                when no client wants more.
+            keys: for a producer that has keys.
 
         Raises:
-            WireError: the endpoint is malformed.
+            WireError: the endpoint is malformed, or `wanted_fps` is no rate.
         """
         self.endpoint = check_connect(endpoint)
-        self._hello = Hello(proto=[MAJOR], name=name, caps=["raw"])
+        if not 0.0 <= wanted_fps <= MAX_FPS:
+            raise WireError(f"{wanted_fps} is no rate of frames. Give 1 to {MAX_FPS:g}, or 0 to leave it open")
+        self._hello = Hello(proto=[MAJOR], name=name, caps=["raw"], want=Want(fps=wanted_fps))
+        self._keys = keys
 
         # Shared with the thread and guarded by the lock inside the condition.
         self._changed = threading.Condition()
         self._liveness = Liveness()
         self._info: StreamInfo | None = None
         self._last_refusal: Refuse | None = None
+        self._last_error = ""
         self._bad: Counter[str] = Counter()
         self._round_trips_ns: deque[int] = deque(maxlen=ROUND_TRIPS_KEPT)
         self._pending: dict[str, ClientMessage] = {"hello": self._hello}  # one of a kind, in order of sending
@@ -85,6 +104,7 @@ class ControlClient:
         self._sent_ns: OrderedDict[int, int] = OrderedDict()  # control_id -> timestamp_ns
 
         self._next_touch_ns = 0
+        self._judge = HandshakeJudge(self.endpoint, keys)
         self._log = OncePerSecond(logger)
         self._thread = SocketThread("bunraku-control", self._run)
 
@@ -153,6 +173,12 @@ class ControlClient:
             return self._last_refusal
 
     @property
+    def last_error(self) -> str:
+        """Why the last message was rejected, or the connection refused; empty if none was."""
+        with self._changed:
+            return self._last_error
+
+    @property
     def bad(self) -> dict[str, int]:
         """Rejected messages of the producer, by code."""
         with self._changed:
@@ -196,22 +222,30 @@ class ControlClient:
         while not thread.stopping:
             socket = open_socket(thread.context, zmq.DEALER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
             socket.immediate = True  # queue nothing while nobody is connected: it would only grow old
+            use_client_keys(socket, self._keys)
+            watch = HandshakeWatch(socket)
             try:
-                pause_s = self._converse(thread, socket)
+                pause_s = self._converse(thread, socket, watch)
             finally:
+                watch.close()
                 socket.close()
             thread.rest(pause_s)
 
-    def _converse(self, thread: SocketThread, socket: Socket) -> float:
+    def _converse(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
         """Talk until the connection is hopeless or the thread should stop; returns seconds to pause."""
         connect(socket, self.endpoint)
         poller = zmq.Poller()
+        poller.register(watch.socket, zmq.POLLIN)
         poller.register(thread.alarm, zmq.POLLIN)
         while not thread.stopping:
             self._keep_in_touch()
             poller.register(socket, zmq.POLLIN | zmq.POLLOUT if self._pending else zmq.POLLIN)
             events = dict(poller.poll(LOOK_AROUND_MS))
             thread.hush()
+            for event in watch.events():
+                refusal = self._judge.refusal_in(*event)
+                if refusal is not None:
+                    return self._note_refused(refusal)
             if events.get(socket, 0) & zmq.POLLOUT:
                 self._send_pending(socket)
             if events.get(socket, 0) & zmq.POLLIN:
@@ -294,9 +328,17 @@ class ControlClient:
                 )
                 self._queue_state(state)
 
+    def _note_refused(self, refusal: str) -> float:
+        with self._changed:
+            self._last_error = refusal
+            pause_s = self._liveness.refused(now_ns())
+        self._log.warn(refusal)
+        return pause_s
+
     def _note_rejected(self, error: MessageRejected) -> float | None:
         with self._changed:
             self._bad[error.code] += 1
+            self._last_error = str(error)
             if isinstance(error, ProtocolMismatch):
                 self._note_incompatible()
                 pause_s = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -27,9 +27,11 @@ from .control_wire import (
     encode_server_message,
     welcome_of,
 )
+from .curve import door_of
 from .errors import MessageRejected, WireError
+from .keys import ServerKeys
 from .messages import ClientStats, ControlState, StreamInfo
-from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, Context, OncePerSecond, bind, open_socket, receive_parts
+from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, open_socket, receive_parts
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ class _Client:
     name: str = ""
     last_id: int = 0
     heard_ns: int = 0
+    wanted_fps: float = 0.0
     stats: ClientStats | None = None
+    reported_ns: int = 0
 
 
 class ControlServer:
@@ -59,29 +63,44 @@ class ControlServer:
         bad: rejected messages by code.
     """
 
-    def __init__(self, endpoint: str, info: StreamInfo, *, resend_last: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        info: StreamInfo,
+        *,
+        streams: Sequence[str] = (),
+        resend_last: Callable[[], None] | None = None,
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
+    ) -> None:
         """Bind the socket.
 
         Args:
-            endpoint: of this machine only; port 0 takes a free one. The usual one is `DEFAULT_CONTROL_ENDPOINT`.
+            endpoint: of this machine only, unless there are keys; port 0 takes a free one. The usual one is
+                `DEFAULT_CONTROL_ENDPOINT`.
             info: what the stream shows and takes; `update` changes it.
+            streams: names of all streams of the producer, told to clients; empty if there is no other.
             resend_last: called in `poll` when a client asks for the last frame; usually `Publisher.resend_last`.
+            keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
+            insecure: without keys, let other machines connect as well.
 
         Raises:
-            WireError: the endpoint is taken, malformed, or reachable from other machines, or `info` is too large.
+            WireError: the endpoint is taken, malformed, or without keys reachable from other machines, or `info` is
+                too large.
         """
         self.accepted = 0
         self.late = 0
         self.bad: Counter[str] = Counter()
         self._info = info
-        self._welcome = encode_server_message(welcome_of(info))
+        self._streams = tuple(streams)
+        self._welcome = encode_server_message(welcome_of(info, self._streams))
         self._resend_last = resend_last
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
-        self._context: Context = zmq.Context()
-        self._socket = open_socket(self._context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        self._door = door_of(keys, insecure=insecure)
+        self._socket = open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
         try:
-            self.endpoint = bind(self._socket, endpoint)
+            self.endpoint = self._door.bind(self._socket, endpoint)
         except WireError:
             self.close()
             raise
@@ -94,9 +113,22 @@ class ControlServer:
     @property
     def client_stats(self) -> list[ClientStats]:
         """What the clients heard of within the last three seconds tell about the frames they show."""
+        return [client.stats for client in self._present() if client.stats is not None]
+
+    @property
+    def wanted_fps(self) -> list[float]:
+        """Frames per second that each client heard of within the last three seconds finds enough; 0 if it says none."""
+        return [client.wanted_fps for client in self._present()]
+
+    @property
+    def ages_ms(self) -> dict[bytes, float]:
+        """Median age of the frames that each client has taken, by its address, if it told within three seconds."""
         now = now_ns()
-        present = [client for client in self._clients.values() if now - client.heard_ns < PRESENT_NS]
-        return [client.stats for client in present if client.stats is not None]
+        return {
+            address: client.stats.age_p50_ms
+            for address, client in self._clients.items()
+            if client.stats is not None and client.stats.age_p50_ms and now - client.reported_ns < PRESENT_NS
+        }
 
     def update(self, info: StreamInfo) -> None:
         """Change what the stream shows and takes, and tell all clients.
@@ -104,7 +136,7 @@ class ControlServer:
         Raises:
             WireError: `info` is too large.
         """
-        self._welcome = encode_server_message(welcome_of(info))
+        self._welcome = encode_server_message(welcome_of(info, self._streams))
         self._info = info
         for address in self._clients:
             self._send(address, self._welcome)
@@ -135,7 +167,7 @@ class ControlServer:
         """Free the socket; a second call does nothing."""
         if not self._socket.closed:
             self._socket.close()
-            self._context.term()
+            self._door.close()
 
     def __enter__(self) -> ControlServer:
         return self
@@ -160,6 +192,7 @@ class ControlServer:
             return self._newer(client, message)
         if isinstance(message, Hello):
             client.name = message.name[:64]
+            client.wanted_fps = message.want.fps
             client.last_id = 0
             self._send(address, self._welcome)
         elif isinstance(message, Ping):
@@ -170,7 +203,7 @@ class ControlServer:
             elif self._resend_last is not None:
                 self._resend_last()
         else:
-            client.stats = message
+            client.stats, client.reported_ns = message, client.heard_ns
         return None
 
     def _newer(self, client: _Client, state: ControlState) -> ControlState | None:
@@ -180,6 +213,10 @@ class ControlServer:
         client.last_id = state.control_id
         self.accepted += 1
         return state
+
+    def _present(self) -> list[_Client]:
+        now = now_ns()
+        return [client for client in self._clients.values() if now - client.heard_ns < PRESENT_NS]
 
     def _client(self, address: bytes) -> _Client:
         client = self._clients.setdefault(address, _Client())

@@ -7,6 +7,7 @@ in one part, with its kind under the key `k`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -18,7 +19,14 @@ from .planes import Unsigned
 from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64
 
 MAX_SEED: Final = 2**63 - 1
+MAX_FPS: Final = 1000.0
 REQUESTS: Final = ("info", "last", "key")
+
+
+class Want(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client would like. `fps`: frames per second that are enough, 0 for as the producer likes."""
+
+    fps: float = 0.0
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="hello"):
@@ -28,6 +36,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="hello
     v: Unsigned = MINOR
     name: str = ""
     caps: list[str] = []
+    want: Want = Want()
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="welcome"):
@@ -122,9 +131,9 @@ def encode_server_message(message: ServerMessage) -> bytes:
     return _pack(message)
 
 
-def welcome_of(info: StreamInfo) -> Welcome:
-    """The welcome that tells a stream's info."""
-    return Welcome(proto=MAJOR, ses=info.session, info=info, streams=[info.stream], caps=["raw"])
+def welcome_of(info: StreamInfo, streams: Sequence[str] = ()) -> Welcome:
+    """The welcome that tells a stream's info, and the names of all streams beside it."""
+    return Welcome(proto=MAJOR, ses=info.session, info=info, streams=list(streams) or [info.stream], caps=["raw"])
 
 
 def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientMessage:
@@ -147,6 +156,8 @@ def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientM
         )
     if isinstance(message, Hello) and MAJOR not in message.proto:
         raise ProtocolMismatch(f"this producer speaks avf/{MAJOR}, the client {message.proto[:8]}")
+    if isinstance(message, Hello) and not 0.0 <= message.want.fps <= MAX_FPS:
+        raise MessageRejected("number", f"a hello that wants {message.want.fps} frames per second")
     if isinstance(message, Request) and message.what not in REQUESTS:
         raise MessageRejected("request", f"{message.what[:32]!r} is none of {', '.join(REQUESTS)}")
     assert isinstance(message, Hello | Request | Ping)

@@ -12,16 +12,18 @@ DEFAULT_FRAMES_ENDPOINT: Final = "tcp://127.0.0.1:5760"
 DEFAULT_CONTROL_ENDPOINT: Final = "tcp://127.0.0.1:5761"
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._*-]+):(?P<port>\*|\d{1,5})")
+_ALL_ADDRESSES: Final = ("*", "0.0.0.0", "[::]")  # hosts to bind that are none to connect to
 _IPC = re.compile(r"ipc://(?P<path>/?[^/\x00][^\x00]*)")
 
 
-def check_bind(endpoint: str) -> str:
+def check_bind(endpoint: str, *, from_elsewhere: bool = False) -> str:
     """Return the endpoint to bind, or say why it may not be bound.
 
-    Only this machine may connect: nothing on this wire is encrypted or asks who is there.
+    Without keys nothing on this wire is encrypted or asks who is there, so only this machine may connect.
 
     Args:
         endpoint: `tcp://127.0.0.1:PORT` (also `localhost`, `[::1]`; port 0 or `*` takes a free one) or `ipc://PATH`.
+        from_elsewhere: whether other machines may connect.
 
     Raises:
         WireError: the endpoint is malformed or other machines could reach it.
@@ -31,11 +33,11 @@ def check_bind(endpoint: str) -> str:
     host, port = _split_tcp(endpoint)
     if host == "localhost":
         host = "127.0.0.1"
-    if not _is_loopback(host):
+    if not from_elsewhere and not _is_loopback(host):
         raise WireError(
-            f"{endpoint} would let other machines connect, and this release has neither encryption nor keys. "
-            f"Bind tcp://127.0.0.1:{port} and, to watch from another machine, forward the port: "
-            f"ssh -L {port}:127.0.0.1:{port} HOST"
+            f"{endpoint} would let other machines connect, and without keys everybody may watch and steer. "
+            "Make keys with `bunraku keys init` and start with --keys, or bind "
+            f"tcp://127.0.0.1:{port} and forward the port: ssh -L {port}:127.0.0.1:{port} HOST"
         )
     return f"tcp://{host}:{'*' if port in ('*', '0') else port}"
 
@@ -49,16 +51,38 @@ def check_connect(endpoint: str) -> str:
     if _IPC.fullmatch(endpoint):
         return endpoint
     host, port = _split_tcp(endpoint)
-    if "*" in host or host in ("0.0.0.0", "[::]") or port in ("*", "0"):
+    if "*" in host or host in _ALL_ADDRESSES or port in ("*", "0"):
         raise WireError(f"{endpoint} names no host and port to connect to. Give both, as in {DEFAULT_FRAMES_ENDPOINT}")
     return endpoint
 
 
-def is_local(endpoint: str) -> bool:
-    """Say whether an endpoint to connect to is on this host by its address; a forwarded port looks so, too."""
-    return _IPC.fullmatch(endpoint) is not None or _is_loopback(
-        _split_tcp(endpoint)[0].replace("localhost", "127.0.0.1")
-    )
+def is_for_this_machine(endpoint: str) -> bool:
+    """Say whether no other machine can reach what is bound to this endpoint."""
+    if _IPC.fullmatch(endpoint):
+        return True
+    host, _ = _split_tcp(endpoint)
+    return host == "localhost" or _is_loopback(host)
+
+
+def another_endpoint(endpoint: str, name: str) -> str:
+    """An endpoint to bind beside this one: any free port of its host, or a path that ends in the name."""
+    if _IPC.fullmatch(endpoint):
+        return f"{endpoint}-{name}"
+    host, _ = _split_tcp(endpoint)
+    return f"tcp://{host}:0"
+
+
+def as_reached(endpoint: str, via: str) -> str:
+    """Return an endpoint as a client reaches it that has come through another one of the same producer.
+
+    Args:
+        endpoint: as it was bound; a host that stands for all addresses becomes the host of `via`.
+        via: an endpoint with which the client has reached the producer.
+    """
+    if _TCP.fullmatch(endpoint) is None or _TCP.fullmatch(via) is None:
+        return endpoint
+    host, port = _split_tcp(endpoint)
+    return f"tcp://{_split_tcp(via)[0]}:{port}" if host in _ALL_ADDRESSES else endpoint
 
 
 def is_ipv6(endpoint: str) -> bool:

@@ -9,6 +9,7 @@ BunrakuError
 ├── RecordingError         a recording of controls cannot be read
 ├── DriverError            a driver was asked for that does not exist or cannot start
 ├── SinkError              pictures cannot be written where they should go
+├── PrivateFileError       a file or folder for this user alone cannot be used: keys, places of streams
 ├── EngineError            an engine cannot load or run a generator
 │   ├── EngineUnavailable  the backend is not installed or this machine cannot run it
 │   ├── EngineMismatch     an engine was built for something else than what is here
@@ -58,6 +59,10 @@ class DriverError(BunrakuError):
 
 class SinkError(BunrakuError):
     """Pictures cannot be written where they should go."""
+
+
+class PrivateFileError(BunrakuError):
+    """A file or folder for this user alone cannot be used: a key file, or the place in which streams are found."""
 
 
 class EngineError(BunrakuError):

@@ -1,7 +1,7 @@
 """How a client judges its producer: alive, silent, gone, talking nonsense. Pure: time is an argument.
 
 (start) ── LOST ──good──► LIVE ──1.5 s silent──► STALE ──5 s silent──► LOST ──good──► LIVE
-                            │ 30 bad in a row, or bad for 2 s without one good frame
+                            │ 30 bad in a row, bad for 2 s without one good frame, or keys refused
                             ▼
                           ERROR ──good frame──► LIVE       INCOMPATIBLE ──good──► LIVE
 """
@@ -75,12 +75,18 @@ class Liveness:
             self._first_bad_ns = now_ns
         if self._bad_in_a_row < BAD_IN_A_ROW and now_ns - self._first_bad_ns < BAD_FOR_NS:
             return None
-        self._failing = True
-        self.reconnects += 1
         self._bad_in_a_row = 0
         self._first_bad_ns = None
-        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
-        return pause_s
+        return self._fail()
+
+    def refused(self, now_ns: int) -> float:
+        """The producer did not take the connection: the keys do not fit.
+
+        Returns:
+            seconds to wait before connecting anew.
+        """
+        self._last_bad_ns = now_ns
+        return self._fail()
 
     def incompatible(self) -> None:
         """The producer speaks another major version."""
@@ -91,6 +97,12 @@ class Liveness:
         self._heard_ns = None
         self._failing = False
         self._forget_bad()
+
+    def _fail(self) -> float:
+        self._failing = True
+        self.reconnects += 1
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
+        return pause_s
 
     def _forget_bad(self) -> None:
         self._bad_in_a_row = 0

@@ -1,4 +1,4 @@
-"""The producer's side of the frame channel: an XPUB socket that never blocks. Knows frames, not how they are made.
+"""The producer's side of the frame channel: one stream on an XPUB socket. Knows frames, not how they are made.
 
 There is no thread in here. The live loop calls `publish`, `heartbeat` or `poll` on every round, whether or not there
 is a frame; so a heartbeat says that the loop itself is alive. All calls must come from one thread at a time.
@@ -6,28 +6,23 @@ is a frame; so a heartbeat says that the loop itself is alive. All calls must co
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import Final
-
-import zmq
 
 from .clock import now_ns, unix_offset_ns
 from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
 from .frame import Frame
+from .frame_socket import FrameSocket
+from .keys import ServerKeys
 from .last_frame import LastFrame
 from .messages import LiveStats, Provenance
-from .planes import RAW, Part
-from .sockets import FRAME_QUEUE, Context, bind, open_socket
-from .wire import Bye, Heartbeat, encode_bye, encode_heartbeat, new_session, topic_of, topic_prefix
+from .planes import RAW
+from .wire import TOPIC_FAMILY, Bye, Heartbeat, encode_bye, encode_heartbeat, new_session, topic_of, topic_prefix
 
 HEARTBEAT_NS: Final = 500_000_000
-GOODBYE_MS: Final = 100  # how long closing may wait for a bye to leave
-MAX_SUBSCRIPTION_BYTES: Final = 1024
-MAX_EVENTS_PER_POLL: Final = 1000
 
 
 class Publisher:
@@ -42,37 +37,44 @@ class Publisher:
 
     Attributes:
         endpoint: where to connect, with the port that was found.
+        socket: what it sends through.
         stream: name of the stream.
         session: random number of this start, unsigned 64 bit.
         sent: frames sent so far.
         control_endpoint: told in heartbeats so that a window finds the controls; may be set later, for a control
             server whose port is found only when it is bound.
+        jpeg_quality: of the variant `jpeg`, 1 to 100; may be set at any time.
     """
 
     def __init__(
         self,
-        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        endpoint: str | FrameSocket = DEFAULT_FRAMES_ENDPOINT,
         *,
         stream: str,
         session: int | None = None,
         provenance: Provenance | None = None,
         control_endpoint: str = "",
         shared_memory: bool = True,
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
         clock: Callable[[], int] = now_ns,
     ) -> None:
-        """Bind the socket.
+        """Bind a socket, or take a stream of one that several share.
 
         Args:
-            endpoint: of this machine only; port 0 takes a free one.
+            endpoint: of this machine only unless there are keys, port 0 takes a free one; or an open socket, which
+                whoever opened it closes after this.
             stream: name of the stream, 1 to 59 of the characters A-Z a-z 0-9 . _ -
             session: number of this start; None draws one.
             provenance: told with the first frame and every heartbeat; None says "made by a neural network" only.
             control_endpoint: of the control channel, if it is known already.
             shared_memory: whether clients of this host and user may have their pixels through a ring of it.
+            keys: of a socket of its own: talk to those on their list only, encrypted; None lets everybody here in.
+            insecure: of a socket of its own without keys: let other machines connect as well.
             clock: monotonic nanoseconds.
 
         Raises:
-            WireError: the endpoint is taken, malformed, or reachable from other machines.
+            WireError: the endpoint is taken, malformed, or without keys reachable from other machines.
         """
         self.stream = stream
         self.session = new_session() if session is None else session
@@ -83,17 +85,13 @@ class Publisher:
         self.control_endpoint = control_endpoint
         self._clock = clock
         self._stats: LiveStats | None = None
-        self._subscriptions: Counter[bytes] = Counter()
+        self._newly_wanted: set[str] = set()
         self._last_heartbeat_ns: int | None = None
-        self._context: Context = zmq.Context()
-        self._socket = open_socket(self._context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
-        # Tell about every subscription that comes and goes, also about the second one to the same topic.
-        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        try:
-            self.endpoint = bind(self._socket, endpoint)
-        except WireError:
-            self._release()
-            raise
+        self._owns_socket = isinstance(endpoint, str)
+        self.socket = FrameSocket(endpoint, keys=keys, insecure=insecure) if isinstance(endpoint, str) else endpoint
+        self.endpoint = self.socket.endpoint
+        self.socket.on_subscription(self._note_subscription)
+        self._closed = False
 
     @property
     def jpeg_quality(self) -> int:
@@ -113,7 +111,11 @@ class Publisher:
     def subscriber_count(self) -> int:
         """How many subscriptions match this stream; each of our clients holds one while it receives."""
         self.poll()
-        return sum(count for prefix, count in self._subscriptions.items() if self._is_ours(prefix))
+        return sum(
+            count
+            for prefix, count in self.socket.subscriptions.items()
+            if any(self._asks(prefix, variant) for variant in self._topics)
+        )
 
     def publish(self, frame: Frame) -> None:
         """Send a frame to all who can take it now. Never blocks.
@@ -135,7 +137,7 @@ class Publisher:
             None if self._last.exists else self._provenance,
         )
         for variant in self._wanted() or [RAW]:
-            self._send(self._last.message(variant))
+            self.socket.send(self._last.message(variant))
         self._last.keep()
         self.sent += 1
         self.poll()
@@ -147,8 +149,10 @@ class Publisher:
 
     def poll(self) -> None:
         """Note who came and went, greet who came, send a heartbeat when one is due. Never blocks."""
-        newly_wanted = self._note_subscriptions()
-        if newly_wanted:
+        self.socket.poll()
+        if self._newly_wanted:
+            newly_wanted = [variant for variant in self._topics if variant in self._newly_wanted]
+            self._newly_wanted.clear()
             self._send_heartbeat(newly_wanted)
             self._resend(newly_wanted)
         elif self._last_heartbeat_ns is None or self._clock() - self._last_heartbeat_ns >= HEARTBEAT_NS:
@@ -159,12 +163,17 @@ class Publisher:
         self._resend(self._wanted())
 
     def close(self) -> None:
-        """Say bye and free the socket within a tenth of a second; a second call does nothing."""
-        if not self._socket.closed:
+        """Say bye; free the socket within a tenth of a second if it is its own. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self.socket.closed:
             for variant in self._audible():
-                self._send(encode_bye(Bye(self.stream, self.session, self._last.frame_id), variant))
-            self._socket.linger = GOODBYE_MS
-            self._release()
+                self.socket.send(encode_bye(Bye(self.stream, self.session, self._last.frame_id), variant))
+        self.socket.forget(self._note_subscription)
+        if self._owns_socket:
+            self.socket.close()
+        self._last.close()
 
     def __enter__(self) -> Publisher:
         return self
@@ -174,42 +183,33 @@ class Publisher:
     ) -> None:
         self.close()
 
-    def _is_ours(self, prefix: bytes) -> bool:
-        return any(topic.startswith(prefix) for topic in self._topics.values())
+    def _asks(self, prefix: bytes, variant: str) -> bool:
+        """Whether a subscription is for this stream in a variant.
+
+        All but raw only by their full prefix, so that listening to everything does not make us encode everything. Who
+        listens to all versions looks for a producer and has subscribed to what it wants besides: greeting it in the
+        name of every stream would fill its queue with the wrong ones.
+        """
+        if prefix == TOPIC_FAMILY or not self._topics[variant].startswith(prefix):
+            return False
+        return variant == RAW or prefix.startswith(topic_prefix(variant))
 
     def _wanted(self) -> list[str]:
-        """The variants that somebody subscribes to.
-
-        All but raw only by their full prefix, so that listening to everything does not make us encode everything.
-        """
-        return [variant for variant in self._topics if any(self._asks(p, variant) for p in self._subscriptions)]
-
-    def _asks(self, prefix: bytes, variant: str) -> bool:
-        return self._topics[variant].startswith(prefix) and (variant == RAW or prefix.startswith(topic_prefix(variant)))
+        """The variants that somebody subscribes to."""
+        return [
+            variant
+            for variant in self._topics
+            if any(self._asks(prefix, variant) for prefix in self.socket.subscriptions)
+        ]
 
     def _audible(self) -> list[str]:
         """The variants under whose topics heartbeats and byes go out."""
         return [RAW, *(variant for variant in self._wanted() if variant != RAW)]
 
-    def _note_subscriptions(self) -> list[str]:
-        """Read subscription events; returns the variants that somebody has newly subscribed to."""
-        came: set[bytes] = set()
-        for _ in range(MAX_EVENTS_PER_POLL):
-            try:
-                event = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            prefix = event[1:]
-            if event[:1] == b"\x01":
-                self._subscriptions[prefix] += 1
-                came.add(prefix)
-            elif event[:1] == b"\x00":
-                self._subscriptions[prefix] -= 1
-                if self._subscriptions[prefix] <= 0:
-                    del self._subscriptions[prefix]
-        return [variant for variant in self._topics if any(self._asks(prefix, variant) for prefix in came)]
+    def _note_subscription(self, prefix: bytes) -> None:
+        self._newly_wanted.update(variant for variant in self._topics if self._asks(prefix, variant))
 
-    def _send_heartbeat(self, variants: Sequence[str]) -> None:
+    def _send_heartbeat(self, variants: Iterable[str]) -> None:
         self._last_heartbeat_ns = self._clock()
         heartbeat = Heartbeat(
             stream=self.stream,
@@ -224,20 +224,9 @@ class Publisher:
             unix_offset_ns=unix_offset_ns(),
         )
         for variant in variants:
-            self._send(encode_heartbeat(heartbeat, variant))
+            self.socket.send(encode_heartbeat(heartbeat, variant))
 
-    def _resend(self, variants: Sequence[str]) -> None:
+    def _resend(self, variants: Iterable[str]) -> None:
         if self._last.exists:
             for variant in variants:
-                self._send(self._last.message(variant))
-
-    def _send(self, parts: Sequence[Part | zmq.Frame]) -> None:
-        # XPUB drops what a subscriber's queue cannot take, so this neither blocks nor fails.
-        for part in parts[:-1]:
-            self._socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
-        self._socket.send(parts[-1], zmq.NOBLOCK, copy=False)
-
-    def _release(self) -> None:
-        self._socket.close()
-        self._context.term()
-        self._last.close()
+                self.socket.send(self._last.message(variant))

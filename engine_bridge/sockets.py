@@ -16,6 +16,7 @@ import zmq
 from .clock import now_ns
 from .endpoints import check_bind, check_connect, is_ipv6
 from .errors import WireError
+from .knock import answers
 from .planes import MAX_PICTURE_BYTES
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
@@ -45,8 +46,13 @@ def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> S
     return socket
 
 
-def bind(socket: Socket, endpoint: str) -> str:
-    """Bind to this machine only.
+def bind(socket: Socket, endpoint: str, *, from_elsewhere: bool = False) -> str:
+    """Bind a socket.
+
+    Args:
+        socket: to bind.
+        endpoint: where; port 0 takes a free one.
+        from_elsewhere: whether other machines may connect.
 
     Returns:
         the endpoint to connect to, its port filled in.
@@ -54,8 +60,11 @@ def bind(socket: Socket, endpoint: str) -> str:
     Raises:
         WireError: the endpoint may not be bound, or somebody else has it.
     """
-    wanted = check_bind(endpoint)
+    wanted = check_bind(endpoint, from_elsewhere=from_elsewhere)
     socket.ipv6 = is_ipv6(wanted)
+    if wanted.startswith("ipc://") and answers(wanted):
+        # libzmq would take the file of whoever is there, dead or alive.
+        raise WireError(f"Cannot bind {wanted}: somebody listens there. Stop it, or choose another path.")
     try:
         socket.bind(wanted)
     except zmq.ZMQError as error:

@@ -14,9 +14,12 @@ import numpy as np
 import zmq
 
 from .clock import age_ns, now_ns, unix_offset_ns
-from .endpoints import DEFAULT_FRAMES_ENDPOINT, check_connect, is_local
+from .curve import use_client_keys
+from .endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect, is_for_this_machine
 from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
+from .handshake import HandshakeJudge, HandshakeWatch
+from .keys import ClientKeys
 from .liveness import STALE_AFTER_NS, FrameOrder, Liveness
 from .messages import ClientStats, LinkState, LiveStats, Provenance
 from .planes import RAW, VARIANTS
@@ -82,15 +85,6 @@ class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
     age_take_ms_p50: float | None
     age_take_ms_p99: float | None
 
-    def for_producer(self) -> ClientStats:
-        """The part that a producer wants to hear once per second."""
-        return ClientStats(
-            shown=self.shown,
-            dropped=self.skipped + self.missed,
-            age_p50_ms=self.age_take_ms_p50 or 0.0,
-            age_p99_ms=self.age_take_ms_p99 or 0.0,
-        )
-
 
 class Subscriber:
     """Receives one stream and keeps its newest frame.
@@ -100,7 +94,12 @@ class Subscriber:
     """
 
     def __init__(
-        self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, stream: str | None = None, variant: str | None = None
+        self,
+        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        *,
+        stream: str | None = None,
+        variant: str | None = None,
+        keys: ClientKeys | None = None,
     ) -> None:
         """Connect now or whenever the producer appears.
 
@@ -109,10 +108,12 @@ class Subscriber:
             stream: name of the stream; None takes the first one heard, and another one only when that is gone.
             variant: how pixels should travel: `raw`, `lz4`, `jpeg` or `shm`; None takes shared memory where the
                 producer has it and it can be opened, otherwise raw.
+            keys: for a producer that has keys.
 
         Raises:
             WireError: the endpoint, the name or the variant is malformed.
         """
+        self._keys = keys
         self.endpoint = check_connect(endpoint)
         if variant is not None and variant not in VARIANTS:
             raise WireError(f"{variant!r} is no variant of a stream. Use one of {', '.join(VARIANTS)}, or None")
@@ -120,7 +121,7 @@ class Subscriber:
         if stream is not None:
             topic_of(stream)
         self._wanted_variant = variant
-        self._may_change = variant is None and is_local(self.endpoint)
+        self._may_change = variant is None and is_for_this_machine(self.endpoint)
         self._refused_ring = ""  # offered, but could not be read
         self._rings = RingCache()
         self._probing = False  # whether topics of all major versions are subscribed
@@ -141,7 +142,9 @@ class Subscriber:
         self._last_error = ""
         self._ages_at_arrival: deque[int] = deque(maxlen=AGES_KEPT)
         self._ages_at_take: deque[int] = deque(maxlen=AGES_KEPT)
+        self._ages_to_report: deque[int] = deque(maxlen=AGES_KEPT)
 
+        self._judge = HandshakeJudge(self.endpoint, keys)
         self._log = OncePerSecond(logger)
         self._thread = SocketThread("bunraku-subscriber", self._run)
 
@@ -199,13 +202,14 @@ class Subscriber:
 
     @property
     def control_endpoint(self) -> str | None:
-        """Where the producer takes controls, None if it has not told."""
+        """Where the producer takes controls, as reached from here; None if it has not told."""
         with self._changed:
-            return (self._heartbeat.control_endpoint or None) if self._heartbeat else None
+            told = self._heartbeat.control_endpoint if self._heartbeat else ""
+        return as_reached(told, self.endpoint) or None
 
     @property
     def last_error(self) -> str:
-        """Why the last rejected message was rejected, empty if none was."""
+        """Why the last rejected message was rejected, or the connection refused; empty if none was."""
         with self._changed:
             return self._last_error
 
@@ -229,6 +233,18 @@ class Subscriber:
                 age_take_ms_p99=take[1],
             )
 
+    def report(self) -> ClientStats:
+        """What the producer wants to hear once per second; the ages are of the frames taken since the last report."""
+        with self._changed:
+            p50_ms, p99_ms = _percentiles_ms(self._ages_to_report)
+            self._ages_to_report.clear()
+            return ClientStats(
+                shown=self._shown,
+                dropped=self._skipped + self._order.missed,
+                age_p50_ms=p50_ms or 0.0,
+                age_p99_ms=p99_ms or 0.0,
+            )
+
     def close(self) -> None:
         """Stop receiving; takes milliseconds, also when there never was a producer."""
         self._thread.close()
@@ -246,10 +262,10 @@ class Subscriber:
         if message is None:
             return None
         self._shown += 1
-        self._note_age(self._ages_at_take, message)
+        self._note_age(message, self._ages_at_take, self._ages_to_report)
         return message.frame
 
-    def _note_age(self, ages: deque[int], message: FrameMessage) -> None:
+    def _note_age(self, message: FrameMessage, *notebooks: deque[int]) -> None:
         if message.frame.publish_ns:
             age = age_ns(
                 message.frame.publish_ns,
@@ -257,7 +273,8 @@ class Subscriber:
                 producer_offset_ns=self._producer_offset_ns,
                 own_offset_ns=unix_offset_ns(),
             )
-            ages.append(age)
+            for ages in notebooks:
+                ages.append(age)
 
     # From here on: the thread.
 
@@ -265,13 +282,16 @@ class Subscriber:
         with self._rings:
             while not thread.stopping:
                 socket = open_socket(thread.context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
+                use_client_keys(socket, self._keys)
+                watch = HandshakeWatch(socket)
                 try:
-                    pause_s = self._receive(thread, socket)
+                    pause_s = self._receive(thread, socket, watch)
                 finally:
+                    watch.close()
                     socket.close()
                 thread.rest(pause_s)
 
-    def _receive(self, thread: SocketThread, socket: Socket) -> float:
+    def _receive(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
         """Receive until the connection is hopeless or the thread should stop; returns seconds to pause."""
         self._topics = [self._topic_now()]
         self._heard_variant = ""
@@ -281,10 +301,16 @@ class Subscriber:
         opened_ns = now_ns()
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
+        poller.register(watch.socket, zmq.POLLIN)
         poller.register(thread.alarm, zmq.POLLIN)
         while not thread.stopping:
             self._look_after_silence(socket, may_probe=now_ns() - opened_ns >= STALE_AFTER_NS)
-            if socket in dict(poller.poll(LOOK_AROUND_MS)):
+            events = dict(poller.poll(LOOK_AROUND_MS))
+            for event in watch.events():
+                refusal = self._judge.refusal_in(*event)
+                if refusal is not None:
+                    return self._note_refused(refusal)
+            if socket in events:
                 pause_s = self._drain(socket)
                 if pause_s is not None:
                     return pause_s
@@ -410,7 +436,7 @@ class Subscriber:
                 return newest
             self._received += 1
             self._skipped += newest is not None
-            self._note_age(self._ages_at_arrival, message)
+            self._note_age(message, self._ages_at_arrival)
             return message
 
     def _consider(self, heartbeat: Heartbeat) -> None:
@@ -423,6 +449,13 @@ class Subscriber:
             except MessageRejected as error:
                 self._refused_ring = heartbeat.ring
                 logger.info("%s: pixels travel over the socket: %s", self.endpoint, error)
+
+    def _note_refused(self, refusal: str) -> float:
+        with self._changed:
+            self._last_error = refusal
+            pause_s = self._liveness.refused(now_ns())
+        self._log.warn(refusal)
+        return pause_s
 
     def _note_rejected(self, error: MessageRejected) -> float | None:
         with self._changed:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from engine_bridge.errors import BunrakuError, DriverError
+from . import cli_keys, cli_streams, cli_web
+from .cli_parts import JsonOption, log_to_stderr, reporting, table
+from .cli_web import WebOption, WebOriginOption, WebTokenOption
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -32,7 +32,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_keys.app)
+app.command()(cli_streams.streams)
+app.command()(cli_web.web)
 
+_STREAM: Final = "bunraku"
 _SHIPPED: Final = "aki"  # runtime.character.SHIPPED; that module is too heavy for --help
 
 
@@ -60,11 +64,27 @@ class Precision(str, Enum):
     int8 = "int8"
 
 
+class Variant(str, Enum):
+    """What `--variant` takes."""
+
+    raw = "raw"
+    lz4 = "lz4"
+    jpeg = "jpeg"
+    shm = "shm"
+
+
 class Profile(str, Enum):
     """What `--profile` takes."""
 
     shared = "shared"
     exclusive = "exclusive"
+
+
+class Layout(str, Enum):
+    """What becomes of alpha where only RGB is taken."""
+
+    flat = "flat"
+    side_by_side = "side-by-side"
 
 
 CharacterArgument = Annotated[
@@ -94,33 +114,10 @@ ThreadsOption = Annotated[
 IdentityOption = Annotated[
     str | None, typer.Option("--identity", help="A name from the character, or a whole number as a seed.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-
-Command = TypeVar("Command", bound=Callable[..., None])
-
-
-def _reporting(command: Command) -> Command:
-    """Turn our errors into a line and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except DriverError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(2) from None
-        except BunrakuError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("Interrupted.", err=True)
-            raise typer.Exit(130) from None
-
-    return wrapped  # type: ignore[return-value]
 
 
 @app.command()
-@_reporting
+@reporting
 def live(
     character: CharacterArgument = None,
     *,
@@ -149,63 +146,116 @@ def live(
     record: Annotated[
         Path | None, typer.Option(help="Film (.mp4, .webp), folder of .png, or controls (.jsonl) to write.")
     ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="Virtual camera to show her: its name, or auto.", show_default=False),
+    ] = None,
+    camera_layout: Annotated[
+        Layout, typer.Option(help="flat: over the background; side-by-side: twice as wide, alpha on the right.")
+    ] = Layout.flat,
+    spout: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Spout sender with alpha; Windows only.", show_default=False)
+    ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.", show_default=False)] = None,
-    stream: Annotated[str, typer.Option(help="Name of the stream.")] = "bunraku",
+    stream: Annotated[str, typer.Option(help="Name of the stream.")] = _STREAM,
+    people: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Several people at once, each as a stream of its name: aki,neko,ren.",
+            show_default=False,
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `bunraku keys`: let in who is on its list, and nobody else.", show_default=False),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in without keys: everybody may watch and steer.")
+    ] = False,
+    web: WebOption = None,
+    web_origin: WebOriginOption = None,
+    web_token: WebTokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play a character: show a window, publish frames, take controls.
 
-    Without a window and without a subscriber nothing is drawn, unless `--record` or `--seconds` asks for it. Ctrl-C or
-    closing the window ends the play in good order, with exit code 0.
+    Without a window and without a subscriber nothing is drawn, unless `--record`, `--camera`, `--spout` or `--seconds`
+    asks for it. Ctrl-C or closing the window ends the play in good order, with exit code 0.
 
     `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
     takes over between two frames.
+
+    With `--people` one process plays several people of one character. Their frames go out of one endpoint under
+    their names, their controls come in at one endpoint each, and the window shows the first.
 
     Example: `bunraku live --driver recording:take.csv --record take.mp4`
     """
     from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
     from engine_bridge.errors import SinkError
+    from engine_bridge.keys import read_server_keys
     from engine_bridge.wire import new_session
 
     from . import live as playing
+    from .camera import CameraSettings
     from .drivers import open_drivers
     from .machine import missing_display
     from .performer import Performer
     from .upgrade import EngineUpgrade
 
-    _log_to_stderr()
+    log_to_stderr()
     if window and (reason := missing_display()):
         raise SinkError(
             f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
         )
+    cast = _cast(people, identity, stream)
+    if keys is not None and insecure:
+        raise typer.BadParameter("--keys and --insecure exclude each other")
+    server_keys = None if keys is None else read_server_keys(keys)
     engine_settings = _settings(threads, profile)
     path = _find(character, engine)
     with _open(path, engine, precision, engine_settings, quick=True) as choice:
-        drivers = open_drivers(driver or [], choice.role.idle, window=window)
+        drivers = [
+            open_drivers(driver or [], choice.role.idle, window=window, person=index) for index in range(len(cast))
+        ]
         settings = playing.LiveSettings(
             fps=fps,
-            stream=stream,
             publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
             control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
             seconds=seconds,
             record=record,
             background=background,
+            camera=None
+            if camera is None
+            else CameraSettings(device=camera, layout=camera_layout.value, background=background),
+            spout=spout,
             measure=seconds is not None,
+            keys=server_keys,
+            insecure=insecure,
+            web=web,
+            web_origins=tuple(web_origin or ()),
+            web_token=web_token,
         )
         typer.echo(f"{choice.role.name} on {choice.sentence()}")
-        for warning in drivers.warnings:
+        for warning in drivers[0].warnings:
             typer.echo(f"Note: {warning}.", err=True)
-        session = new_session()
-        performer = Performer(choice.role, choice.engine, drivers, identity=identity, stream=stream, session=session)
+        performers = [
+            Performer(choice.role, choice.engine, moved, identity=who, stream=name, session=new_session())
+            for (name, who), moved in zip(cast, drivers, strict=True)
+        ]
         with (
             EngineUpgrade(path or Path(), choice.better, engine_settings) as upgrade,
-            playing.LiveLoop(
-                performer, settings, session=session, window=window, upgrade=upgrade, engine_note=choice.note
-            ) as loop,
+            playing.LiveLoop(performers, settings, window=window, upgrade=upgrade, engine_note=choice.note) as loop,
         ):
-            frames_at = loop.publisher.endpoint if loop.publisher else "off"
-            controls_at = loop.control_server.endpoint if loop.control_server else "off"
-            typer.echo(f"frames {frames_at}  controls {controls_at}  driver {drivers.label}")
+            for played in loop.streams:
+                frames_at = played.publisher.endpoint if played.publisher else "off"
+                controls_at = played.control_server.endpoint if played.control_server else "off"
+                name = f"{played.performer.stream}: " if people else ""
+                typer.echo(f"{name}frames {frames_at}  controls {controls_at}  driver {drivers[0].label}")
+            if loop.sinks:
+                typer.echo(f"showing on {', '.join(loop.sinks)}")
+            if loop.web is not None:
+                typer.echo(f"page {loop.web.url}")
             sys.stdout.flush()
             if window:
                 title = f"{choice.role.name} - Bunraku"
@@ -226,38 +276,65 @@ def live(
 
 
 @app.command()
-@_reporting
+@reporting
 def view(
-    endpoint: Annotated[str, typer.Argument(help="Where the frames are.")] = "tcp://127.0.0.1:5760",
+    where: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ENDPOINT|NAME",
+            help="Where the frames are, or the name of a stream on this machine; the only one by default.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Key file from `bunraku keys add`, for a producer with keys.", show_default=False),
+    ] = None,
     control: Annotated[
         str | None, typer.Option(help="Where controls go; the producer says it by itself.", show_default=False)
     ] = None,
     stream: Annotated[
         str | None, typer.Option(help="Name of the stream; the first one heard by default.", show_default=False)
     ] = None,
+    variant: Annotated[
+        Variant | None,
+        typer.Option(
+            help="How pixels travel; jpeg on a network.  [default: shared memory on this machine, otherwise raw]",
+            show_default=False,
+        ),
+    ] = None,
     background: Annotated[str, typer.Option(help="checkerboard, green, black, white or #rrggbb.")] = "checkerboard",
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Close after so long.", show_default=False)] = None,
 ) -> None:
     """Show and move a stream that somebody else plays.
 
-    Example: `bunraku view tcp://127.0.0.1:5760`
+    Without ENDPOINT and without a stream on this machine it waits at tcp://127.0.0.1:5760 for one.
+
+    Example: `bunraku view tcp://192.168.0.7:5760 --key laptop.client.toml`
     """
     from engine_bridge.errors import SinkError
+    from engine_bridge.keys import read_client_keys
     from engine_bridge.viewer.window import run_window
     from engine_bridge.viewer.wire_source import WireSource
 
     from .machine import missing_display
 
-    _log_to_stderr()
+    log_to_stderr()
     if reason := missing_display():
         raise SinkError(f"No window can be opened: {reason}. Run this where there is a screen.")
-    with WireSource(endpoint, control=control, stream=stream) as source:
+    client_keys = None if key is None else read_client_keys(key)
+    endpoint, found = cli_streams.place_to_watch(where, stream, client_keys)
+    with WireSource(
+        endpoint, control=control, stream=stream or found, variant=variant and variant.value, keys=client_keys
+    ) as source:
         typer.echo(f"watching {endpoint}")
-        run_window(source, title=f"{endpoint} - Bunraku", background=background, seconds=seconds)
+        sys.stdout.flush()
+        run_window(source, title=f"{found or endpoint} - Bunraku", background=background, seconds=seconds)
 
 
 @app.command()
-@_reporting
+@reporting
 def render(
     character: CharacterArgument = None,
     *,
@@ -276,6 +353,9 @@ def render(
     seconds: Annotated[float | None, typer.Option(min=0.01, help="How long.", show_default=False)] = None,
     speed: Annotated[float, typer.Option(min=0.01, max=100.0, help="2 plays twice as fast.")] = 1.0,
     background: Annotated[str, typer.Option(help="What shows through in an .mp4: a name or #rrggbb.")] = "#202428",
+    layout: Annotated[
+        Layout, typer.Option(help="flat: an .mp4 over the background; side-by-side: twice as wide, alpha on the right.")
+    ] = Layout.flat,
     idle: Annotated[bool, typer.Option("--idle/--no-idle", help="Fill what the recording leaves open.")] = True,
     neutral: Annotated[
         str, typer.Option(help="median, or a second of the recording: the pose that counts as neutral.")
@@ -302,6 +382,7 @@ def render(
         seconds=seconds,
         speed=speed,
         background=background,
+        layout=layout.value,
         idle=idle,
         neutral=neutral,
     )
@@ -317,7 +398,7 @@ def render(
 
 
 @app.command()
-@_reporting
+@reporting
 def inspect(character: CharacterArgument = None, as_json: JsonOption = False) -> None:
     """Show what is in a character file, after checking all of it.
 
@@ -355,7 +436,7 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
     rows += [(f"sha256 {name}", digest.sha256) for name, digest in manifest.files.items()]
     rows += [(f"provenance {key}", json.dumps(value)) for key, value in manifest.provenance.items()]
     rows += [(f"report {key}", json.dumps(value)) for key, value in report.items()]
-    _table(["", ""], rows)
+    table(["", ""], rows)
     if as_json:
         shown = {
             "command": "inspect",
@@ -369,7 +450,7 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
 
 
 @app.command()
-@_reporting
+@reporting
 def bench(
     character: CharacterArgument = None,
     *,
@@ -395,7 +476,7 @@ def bench(
         [] if path is None else measuring.bench_engines(path, _candidates(path, engine, precision), settings, frames)
     )
     if lanes:
-        _table(measuring.HEADINGS, [lane.row() for lane in lanes])
+        table(measuring.HEADINGS, [lane.row() for lane in lanes])
         typer.echo(
             "ms: one after another; 60 fps: paced, with the cores it keeps busy; busy: the same beside a competing load"
         )
@@ -414,7 +495,7 @@ def bench(
         (figure.name, f"{figure.value:.3f}", "" if figure.budget is None else f"{figure.budget:g}", _mark(figure.good))
         for figure in figures
     ]
-    _table(["figure", "value", "budget", ""], rows)
+    table(["figure", "value", "budget", ""], rows)
     if as_json:
         import msgspec
 
@@ -426,7 +507,7 @@ def bench(
 
 
 @app.command()
-@_reporting
+@reporting
 def build(
     character: CharacterArgument = None,
     *,
@@ -459,7 +540,7 @@ def build(
 
 
 @app.command()
-@_reporting
+@reporting
 def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has, what will be used, what is missing and how to get it.
 
@@ -472,7 +553,7 @@ def doctor(as_json: JsonOption = False) -> None:
     from .doctor import MISSING, examine
 
     findings = examine()
-    _table(["", "", "found", "what to do"], [(f.name, f.state, f.found, f.advice) for f in findings])
+    table(["", "", "found", "what to do"], [(f.name, f.state, f.found, f.advice) for f in findings])
     if as_json:
         typer.echo(json.dumps({"command": "doctor", "findings": msgspec.to_builtins(findings)}))
     if any(finding.state == MISSING for finding in findings):
@@ -484,6 +565,18 @@ def _find(character: str | None, engine: EngineName) -> Path | None:
     from .character import find_character
 
     return None if engine is EngineName.synthetic and character is None else find_character(character or _SHIPPED)
+
+
+def _cast(people: str | None, identity: str | None, stream: str) -> list[tuple[str, str | None]]:
+    """Who plays: pairs of a stream's name and an identity."""
+    if people is None:
+        return [(stream, identity)]
+    if identity is not None or stream != _STREAM:
+        raise typer.BadParameter("--people names identities and streams; leave out --identity and --stream")
+    names = [name.strip() for name in people.split(",")]
+    if "" in names or len(set(names)) < len(names):
+        raise typer.BadParameter(f'--people "{people[:80]}": write different names with commas between them')
+    return [(name, name) for name in names]
 
 
 def _settings(threads: int | None, profile: Profile) -> EngineSettings:
@@ -572,23 +665,6 @@ def _progress(name: str) -> Callable[[int, int], None] | None:
             sys.stderr.flush()
 
     return show
-
-
-def _table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=any(headings), pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ class Latents:
         """The `w` of a name or a seed.
 
         Args:
-            key: the name of an identity, or a seed.
+            key: the name of an identity, or a seed. Capitals do not matter where only one name fits without them.
             truncation_psi: factor on `z`; below 1 it draws more ordinary people. Named ones stay as they were saved.
 
         Returns:
@@ -87,8 +87,9 @@ class Latents:
             CharacterError: the name is unknown, the seed out of range, or the character draws no new identities.
         """
         if isinstance(key, str):
-            if key in self._identities:
-                return self._identities[key]
+            fitting = [key] if key in self._identities else self._named_alike(key)
+            if len(fitting) == 1:
+                return self._identities[fitting[0]]
             if not key.isdecimal():
                 some = ", ".join(self.names[:12]) + (", …" if len(self.names) > 12 else "")
                 raise CharacterError(
@@ -106,6 +107,9 @@ class Latents:
         """Load the mapping network before the first seed needs it; may run in a thread of its own."""
         if self._mapping is not None:
             self._mapping(np.zeros((1, self._mapping.z_dim), np.float32))
+
+    def _named_alike(self, key: str) -> list[str]:
+        return [name for name in self._identities if name.casefold() == key.casefold()]
 
     def _draw(self, seed: int, truncation_psi: float) -> Floats:
         if self._mapping is None:

@@ -1,7 +1,7 @@
-"""The live loop: the only place where stage, clock, sockets, window and recorder meet.
+"""The live loop: the only place where stage, clock, streams, recorder and other sinks meet.
 
-One thread draws and sends; the window, if there is one, has the main thread; the recorder has its own. None of them
-ever waits for another.
+One thread draws and sends; the window, if there is one, has the main thread; recorder, camera and Spout have their
+own. None of them ever waits for another.
 """
 
 from __future__ import annotations
@@ -13,34 +13,42 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import numpy as np
 
 from engine_bridge.clock import now_ns
 from engine_bridge.control_server import ControlServer
+from engine_bridge.endpoints import another_endpoint, as_reached
 from engine_bridge.errors import BunrakuError
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlSpec, ExpressionSpec, LiveStats, Provenance, StreamInfo
+from engine_bridge.frame_socket import FrameSocket
+from engine_bridge.keys import ClientKeys, ServerKeys, make_guest_keys
 from engine_bridge.publisher import Publisher
 
-from .character import Role
-from .controls import RULES, VOCABULARY
+from .about import note_about
+from .camera import CameraSettings, open_camera
+from .live_stream import LiveStream, StreamReport
 from .machine import seconds_since_process_start
+from .newest_worker import NewestWorker, SinkReport
 from .pacing import FramePacer
 from .performer import Performer, Timings
 from .recorder import Recorder
 from .sinks import Film, parse_colour
+from .spout import open_spout
 from .stage import Stage
 from .upgrade import EngineUpgrade
 from .window_source import WindowSource
 
+if TYPE_CHECKING:
+    from engine_bridge.web import WebRelay
+
 logger = logging.getLogger(__name__)
 
+_FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
 _STATS_NS: Final = 500_000_000
 _NOBODY_WATCHES_S: Final = 0.02
 
@@ -51,27 +59,39 @@ class LiveSettings:
 
     Attributes:
         fps: frames per second to aim at.
-        stream: name of the stream.
         publish: endpoint for frames, None for none.
-        control: endpoint for controls, None for none.
+        control: endpoint for the first person's controls, None for none; the others take free ports beside it.
         seconds: stop after so long, None for never.
         record: file for pictures or controls, None for none.
         background: what shows through in a film.
+        camera: a virtual camera to show the pictures, None for none.
+        spout: name of a Spout sender, None for none.
         measure: draw even if nobody watches.
+        keys: let clients on their list in, from anywhere, and nobody else; None lets everybody on this machine in.
+        insecure: without keys, let other machines in as well.
+        web: address of the page for browsers, None for none.
+        web_origins: pages of other origins that may connect.
+        web_token: that browsers must show; None draws one where one is needed.
     """
 
     fps: float = 60.0
-    stream: str = "bunraku"
     publish: str | None = None
     control: str | None = None
     seconds: float | None = None
     record: Path | None = None
     background: str = "#202428"
+    camera: CameraSettings | None = None
+    spout: str | None = None
     measure: bool = False
+    keys: ServerKeys | None = None
+    insecure: bool = False
+    web: str | None = None
+    web_origins: tuple[str, ...] = ()
+    web_token: str | None = None
 
 
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the loop did; the object that `--json` prints.
+    """What the loop did; the object that `--json` prints. Inference is that of the first person.
 
     Attributes:
         command: always `live`.
@@ -86,7 +106,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
         height: of the frames in pixels.
         target_fps: frames per second aimed at.
         fps: frames per second delivered, from the first frame to the last.
-        frames: frames delivered.
+        frames: rounds in which frames were delivered, one for each person watched.
         dropped: frames skipped because they would have been late.
         interval_error_ms_p50: how far the distance of two frames is from the period, median.
         interval_error_ms_p99: its 99th percentile.
@@ -98,7 +118,9 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
         rss_mb: resident memory at the end, mebibytes.
         seconds: how long frames were delivered.
         recorded: frames written to the recording.
+        sinks: what became of the frames at the camera and at Spout.
         bad_controls: control states that were refused.
+        streams: what became of every person.
         motion_to_photon_ms: median from a window's control to the frame that answers it, None if there was none.
     """
 
@@ -126,83 +148,54 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     rss_mb: float
     seconds: float
     recorded: int
+    sinks: list[SinkReport]
     bad_controls: int
+    streams: list[StreamReport]
     motion_to_photon_ms: float | None
 
 
-def stream_info(role: Role, *, session: int, stream: str, fps: float, provider: str, derived: bool) -> StreamInfo:
-    """What clients and windows are told about a role.
-
-    Args:
-        role: the character.
-        session: number of this start.
-        stream: name of the stream.
-        fps: frames per second aimed at.
-        provider: engine, provider and precision at the end.
-        derived: also name the controls that the character does not take itself but that move it through `RULES`.
-    """
-    taken = {control.name for control in role.controls}
-    specs = [ControlSpec(c.name, c.minimum, c.maximum, c.rest, c.group) for c in role.controls]
-    if derived:
-        sources = {name for rule in RULES if rule.target in taken for name, _ in rule.terms} - taken
-        more = [control for control in VOCABULARY.values() if control.name in sources]
-        specs += [ControlSpec(c.name, c.minimum, c.maximum, c.rest, "derived") for c in more]
-    return StreamInfo(
-        session=session,
-        stream=stream,
-        character=role.name,
-        width=role.width,
-        height=role.height,
-        fps=fps,
-        controls=specs,
-        identities=list(role.latents.names),
-        expressions=[ExpressionSpec(expression.name, expression.hotkey) for expression in role.expressions],
-        has_mapping=role.latents.has_mapping,
-        provider=provider,
-    )
-
-
 class LiveLoop:
-    """Draws one character for whoever watches. Open it as a context manager, then call `run` in any one thread.
+    """Draws one character, as one person or several, for whoever watches.
+
+    Open it as a context manager, then call `run` in any one thread. Window, recording, camera and Spout show the first
+    person.
 
     Attributes:
-        source: the stream for a window of this process, None if there is to be none.
-        publisher: None if nothing is published.
-        control_server: None if no controls are taken from sockets.
+        streams: one for every person.
+        web: the page for browsers, None if there is none.
         error: what ended the loop, if something did.
     """
 
     def __init__(
         self,
-        performer: Performer,
+        performers: Sequence[Performer],
         settings: LiveSettings,
         *,
-        session: int,
         window: bool,
         upgrade: EngineUpgrade | None = None,
         engine_note: str = "",
     ) -> None:
-        """Open sockets and the recording.
+        """Open sockets, devices and the recording.
 
         Args:
-            performer: who plays.
+            performers: who plays, of one character and on one engine; each under a stream's name of its own.
             settings: what else to do.
-            session: number of the stream.
-            window: whether a window of this process will show it.
+            window: whether a window of this process will show the first of them.
             upgrade: a faster engine that may come; what it replaces is handed to it.
             engine_note: why the engine is the one it is.
 
         Raises:
-            WireError: an endpoint is taken or not allowed.
-            SinkError: the recording cannot be written.
+            WireError: an endpoint is taken or not allowed, or somebody plays a stream of that name.
+            SinkError: the recording cannot be written, or there is no such camera or no Spout.
         """
-        self._performer = performer
-        self._stage = Stage([performer])
+        self._performer = performers[0]
+        self._stage = Stage(performers)
         self._settings = settings
         self._upgrade = upgrade
         self._engine_note = engine_note
         self._swaps = 0
         self._pacer = FramePacer(settings.fps)
+        self._target_fps = settings.fps
         self._stop = threading.Event()
         self._start_ns = 0
         self._first_ns = 0
@@ -212,36 +205,35 @@ class LiveLoop:
         self._intervals = Timings()
         self._others = Timings()
         self._stats_due_ns = 0
-        self._recent: tuple[int, int] = (0, 0)
-        self._said_bad = 0
         self._recorder: Recorder | None = None
         self._finished: list[Recorder] = []
         self._recorded = 0
         self._record_lock = threading.Lock()
+        self._workers: list[NewestWorker] = []
+        self._socket: FrameSocket | None = None
+        self.streams: list[LiveStream] = []
         self.error: BaseException | None = None
-        self.control_server: ControlServer | None = None
-        self.publisher: Publisher | None = None
-        role = performer.role
-        provider = performer.engine.description.label
-
-        def info(*, derived: bool) -> StreamInfo:
-            return stream_info(
-                role, session=session, stream=settings.stream, fps=settings.fps, provider=provider, derived=derived
-            )
-
-        self.source = WindowSource(info(derived=False), performer.drivers.window) if window else None
+        self.web: WebRelay | None = None
+        role = self._performer.role
+        keys, page_keys = _with_room_for_the_page(settings)
         with contextlib.ExitStack() as unless_all_open:
             unless_all_open.callback(self._close_sockets)
-            if settings.control is not None:
-                self.control_server = ControlServer(settings.control, info(derived=True), resend_last=self._resend)
-            if settings.publish is not None:
-                self.publisher = Publisher(
-                    settings.publish,
-                    stream=settings.stream,
-                    session=session,
-                    provenance=provenance_of(role),
-                    control_endpoint=self.control_server.endpoint if self.control_server else "",
+            unless_all_open.callback(self._close_workers)
+            # The page takes its frames from the socket, as every client does.
+            publish = settings.publish or (_FREE_ENDPOINT if settings.web is not None else None)
+            if publish is not None:
+                self._socket = FrameSocket(publish, keys=keys, insecure=settings.insecure)
+            self._open_streams(performers, window=window, keys=keys)
+            if settings.web is not None and self._socket is not None:
+                self.web = _open_web(settings.web, settings, self._socket, self.streams, page_keys)
+            for stream in self.streams:
+                stream.announce(page=self.web.url if self.web is not None else "")
+            if settings.camera is not None:
+                self._workers.append(
+                    open_camera(settings.camera, width=role.width, height=role.height, fps=settings.fps)
                 )
+            if settings.spout is not None:
+                self._workers.append(open_spout(settings.spout, width=role.width, height=role.height))
             if settings.record is not None:
                 self._recorder = self._open_recorder(settings.record)
             unless_all_open.pop_all()
@@ -253,12 +245,13 @@ class LiveLoop:
         self.close()
 
     def close(self) -> None:
-        """Say bye, free the sockets, complete recordings. The loop must have ended.
+        """Say bye, free the sockets and devices, complete recordings. The loop must have ended.
 
         Raises:
             SinkError: a recording could not be written.
         """
         self._close_sockets()
+        self._close_workers()
         if self._recorder is not None:
             self._finished.append(self._recorder)
             self._recorder = None
@@ -284,6 +277,26 @@ class LiveLoop:
         finally:
             gc.unfreeze()
             self._stop.set()
+
+    @property
+    def source(self) -> WindowSource | None:
+        """The first person for a window of this process, None if there is to be none."""
+        return self.streams[0].source
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Of the first person, None if nothing is published."""
+        return self.streams[0].publisher
+
+    @property
+    def control_server(self) -> ControlServer | None:
+        """Of the first person, None if no controls are taken from sockets."""
+        return self.streams[0].control_server
+
+    @property
+    def sinks(self) -> list[str]:
+        """What shows the pictures beside window, wire and recording, for people."""
+        return [worker.label for worker in self._workers]
 
     @property
     def ended(self) -> bool:
@@ -319,7 +332,7 @@ class LiveLoop:
         performer = self._performer
         about = performer.engine.description
         seconds = (self._last_ns - self._first_ns) / 1e9
-        photons = self.source.motion_to_photon if self.source else None
+        photons = self.streams[0].motion_to_photon_ms
         return LiveReport(
             character=performer.role.name,
             provider=about.label,
@@ -344,12 +357,15 @@ class LiveLoop:
             rss_mb=round(psutil.Process().memory_info().rss / 2**20, 1),
             seconds=round(seconds, 3),
             recorded=self._recorded,
-            bad_controls=performer.bad_controls + (sum(self.control_server.bad.values()) if self.control_server else 0),
-            motion_to_photon_ms=round(photons.percentile_ms(50), 2) if photons else None,
+            sinks=[worker.report for worker in self._workers],
+            bad_controls=sum(stream.bad_controls for stream in self.streams),
+            streams=[stream.report for stream in self.streams],
+            motion_to_photon_ms=None if photons is None else round(photons, 2),
         )
 
     def _round(self) -> None:
-        if not self._anybody_watches():
+        watched = self._watched()
+        if not watched:
             self._pacer.restart()
             self._listen()
             self._tell(now_ns())
@@ -360,10 +376,13 @@ class LiveLoop:
         self._take_better_engine()
         begun = now_ns()
         self._listen()
-        for frame in self._stage.tick(now_ns()):
-            self._deliver(frame)
+        frames = self._stage.tick(now_ns(), [stream.performer for stream in watched])
+        for stream, frame in zip(watched, frames, strict=True):
+            stream.deliver(frame)
+        if watched[0] is self.streams[0]:
+            self._show(frames[0])
         done = now_ns()
-        self._count(begun, done)
+        self._count(begun, done, sum(stream.performer.last_engine_ns for stream in watched))
         self._tell(done)
         self._check_time(done)
 
@@ -379,26 +398,21 @@ class LiveLoop:
         self._engine_note = ""
         logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
 
-    def _anybody_watches(self) -> bool:
-        return (
-            self._settings.measure
-            or (self.source is not None and not self.source.closed)
-            or self._recorder is not None
-            or (self.publisher is not None and self.publisher.has_subscribers)
-        )
+    def _watched(self) -> list[LiveStream]:
+        """The streams that somebody wants frames of, in their order."""
+        if self._settings.measure:
+            return self.streams
+        others = self._recorder is not None or not all(worker.failed for worker in self._workers)
+        return [stream for index, stream in enumerate(self.streams) if stream.is_watched or (index == 0 and others)]
 
     def _listen(self) -> None:
-        """Hand the newest state from the wire to the stage, as late as possible."""
-        if self.control_server is not None:
-            state = self.control_server.poll()
-            if state is not None:
-                self._performer.drivers.wire.offer(state)
+        for stream in self.streams:
+            stream.listen()
 
-    def _deliver(self, frame: Frame) -> None:
-        if self.publisher is not None and self.publisher.has_subscribers:
-            self.publisher.publish(frame)
-        if self.source is not None:
-            self.source.put(frame)
+    def _show(self, frame: Frame) -> None:
+        """Give the first person's frame to camera, Spout and recording."""
+        for worker in self._workers:
+            worker.offer(frame.pixels)
         with self._record_lock:
             if self._recorder is not None:
                 self._recorder.offer(frame, self._performer.pose)
@@ -408,7 +422,7 @@ class LiveLoop:
                     self._finished.append(self._recorder)
                     self._recorder = None
 
-    def _count(self, begun: int, done: int) -> None:
+    def _count(self, begun: int, done: int, engine_ns: int) -> None:
         if self._frames == 0:
             self._first_ns = done
             self._first_frame_s = seconds_since_process_start()
@@ -416,7 +430,7 @@ class LiveLoop:
                 threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True).start()
         else:
             self._intervals.add(abs(done - self._last_ns - self._pacer.period_ns))
-        self._others.add(done - begun - self._performer.last_engine_ns)
+        self._others.add(done - begun - engine_ns)
         self._last_ns = done
         self._frames += 1
 
@@ -433,38 +447,38 @@ class LiveLoop:
             self._stop.set()
 
     def _tell(self, now: int) -> None:
-        """Twice a second: statistics for the window and the heartbeat; bad controls to the log."""
+        """Twice a second: statistics for the window and the heartbeats."""
         if now < self._stats_due_ns:
             return
         self._stats_due_ns = now + _STATS_NS
-        performer = self._performer
-        since_ns, frames = self._recent
-        fps = (self._frames - frames) * 1e9 / (now - since_ns) if since_ns else 0.0
-        self._recent = (now, self._frames)
-        server = self.control_server
-        ages = [stats.age_p50_ms for stats in server.client_stats] if server else []
-        photons = self.source.motion_to_photon if self.source else None
-        stats = LiveStats(
-            provider=performer.engine.description.label,
-            engine_note=(self._upgrade.note if self._upgrade is not None else "") or self._engine_note,
-            engine_ms_p50=performer.engine_times.percentile_ms(50),
-            engine_ms_p99=performer.engine_times.percentile_ms(99),
-            fps=fps,
-            target_fps=self._settings.fps,
-            dropped=self._pacer.dropped,
-            motion_to_photon_ms=photons.percentile_ms(50) if photons else None,
-            driver=performer.drivers.label,
-            frame_age_ms_p50=float(np.median(ages)) if ages else None,
-            subscribers=self.publisher.subscriber_count if self.publisher else 0,
-        )
-        if self.source is not None:
-            self.source.tell(stats)
-        if self.publisher is not None:
-            self.publisher.heartbeat(stats)
-        if performer.bad_controls > self._said_bad:
-            count = performer.bad_controls - self._said_bad
-            self._said_bad = performer.bad_controls
-            logger.warning("%d control states could not be used, the last: %s", count, performer.last_bad_control)
+        self._adapt(now)
+        note = (self._upgrade.note if self._upgrade is not None else "") or self._engine_note
+        for stream in self.streams:
+            stream.tell(now, target_fps=self._target_fps, dropped=self._pacer.dropped, engine_note=note)
+
+    def _open_streams(self, performers: Sequence[Performer], *, window: bool, keys: ServerKeys | None) -> None:
+        names = [performer.stream for performer in performers]
+        for index, performer in enumerate(performers):
+            control = self._settings.control
+            self.streams.append(
+                LiveStream(
+                    performer,
+                    fps=self._settings.fps,
+                    socket=self._socket,
+                    control=control if control is None or index == 0 else another_endpoint(control, performer.stream),
+                    all_streams=names,
+                    window=window and index == 0,
+                    keys=keys,
+                    insecure=self._settings.insecure,
+                )
+            )
+
+    def _adapt(self, now: int) -> None:
+        """Draw no more frames than anybody wants, and send no larger pictures than the network carries."""
+        full = self._settings.fps
+        wanted = max(stream.adapt(full, now) for stream in self.streams)
+        self._target_fps = full if self._recorder is not None or self._workers or self._settings.measure else wanted
+        self._pacer.aim(self._target_fps)
 
     def _open_recorder(self, path: Path) -> Recorder:
         role = self._performer.role
@@ -473,37 +487,43 @@ class LiveLoop:
         )
         return Recorder(path, film, tuple(control.name for control in role.controls))
 
-    def _resend(self) -> None:
-        if self.publisher is not None:
-            self.publisher.resend_last()
+    def _close_workers(self) -> None:
+        for worker in self._workers:
+            worker.close()
 
     def _close_sockets(self) -> None:
-        if self.publisher is not None:
-            self.publisher.close()
-        if self.control_server is not None:
-            self.control_server.close()
+        for stream in self.streams:
+            stream.close()
+        if self._socket is not None:
+            self._socket.close()
+        if self.web is not None:  # last, so that the byes reach the pages
+            self.web.close()
 
 
-def provenance_of(role: Role) -> Provenance:
-    """What is said about the origin of the pictures, in the first frame and in every heartbeat."""
-    return Provenance(ai=role.digest != "", model=role.digest, generator=f"Bunraku {version()}", source=role.licence)
+def _with_room_for_the_page(settings: LiveSettings) -> tuple[ServerKeys | None, ClientKeys | None]:
+    """The producer's keys, and a pair for the page's relay, which is a client like others; both None without keys."""
+    if settings.keys is None or settings.web is None:
+        return settings.keys, None
+    return make_guest_keys(settings.keys)
 
 
-def note_about(role: Role) -> str:
-    """What is written into recordings about the origin of the pictures."""
-    made = "AI-generated" if role.digest else "Test card"
-    return f"{made}: character {role.name}, licence {role.licence}, made with Bunraku {version()}"
+def _open_web(
+    address: str,
+    settings: LiveSettings,
+    socket: FrameSocket,
+    streams: Sequence[LiveStream],
+    keys: ClientKeys | None,
+) -> WebRelay:
+    from engine_bridge.web import WebRelay
 
-
-def version() -> str:
-    """The version of this package."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("bunraku")
-    except PackageNotFoundError:
-        return "(not installed)"
+    return WebRelay(
+        address,
+        frames_endpoint=as_reached(socket.endpoint, _FREE_ENDPOINT),
+        stream=streams[0].performer.stream,
+        token=settings.web_token,
+        origins=settings.web_origins,
+        keys=keys,
+    )
 
 
 @contextlib.contextmanager

@@ -32,9 +32,7 @@ class FramePacer:
         clock: Callable[[], int] = now_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not 0.1 <= target_fps <= 1000.0:
-            raise ValueError(f"target_fps must lie in 0.1..1000, not {target_fps}")
-        self.period_ns = round(1e9 / target_fps)
+        self.period_ns = _period_ns(target_fps)
         self.dropped = 0
         self._clock = clock
         self._sleep = sleep
@@ -62,6 +60,20 @@ class FramePacer:
                 self._sleep((left - _SPIN_NS) / 1e9)
         return self._due_ns
 
+    def aim(self, target_fps: float) -> None:
+        """Change the distance of the deadlines, from the last one on; nothing happens if it is the same.
+
+        Raises:
+            ValueError: the rate lies outside 0.1 to 1000.
+        """
+        self.period_ns = _period_ns(target_fps)
+
     def restart(self) -> None:
         """Begin a new grid at the next `wait`, after a pause in which nobody watched."""
         self._due_ns = None
+
+
+def _period_ns(target_fps: float) -> int:
+    if not 0.1 <= target_fps <= 1000.0:
+        raise ValueError(f"target_fps must lie in 0.1..1000, not {target_fps}")
+    return round(1e9 / target_fps)

@@ -124,7 +124,20 @@ class _Layer:
 
 
 class Performer:
-    """One character on the stage: its layers, its identity, its pose. The stage has it drawn."""
+    """One character on the stage: its layers, its identity, its pose. The stage has it drawn.
+
+    Attributes:
+        role: the character.
+        engine: draws it; the stage changes it.
+        drivers: what moves it.
+        stream: name in its frames.
+        session: number in its frames.
+        engine_times: of its newest inferences, or its shares of those for several.
+        last_engine_ns: the newest of them.
+        bad_controls: control states that it could not use.
+        last_bad_control: why, of the last one.
+        clock: measures inference.
+    """
 
     def __init__(
         self,
@@ -161,8 +174,9 @@ class Performer:
         self.bad_controls = 0
         self.last_bad_control = ""
         self.clock = clock
-        self._stream = stream
-        self._session = session
+        self.stream = stream
+        self.session = session
+        self._frame_id = 0
         self._identity: str | int = role.latents.names[0] if identity is None else identity
         self._psi = truncation_psi
         self._mix: IdentityMix | None = None
@@ -205,15 +219,16 @@ class Performer:
         self._move(now_ns)
         self._w[:] = self._fade.value(now_ns)
 
-    def frame(self, pixels: Pixels, now_ns: int, *, frame_id: int, started_ns: int, took_ns: int) -> Frame:
+    def frame(self, pixels: Pixels, now_ns: int, *, started_ns: int, took_ns: int) -> Frame:
         """The picture, uint8 [H, W, 4], that answers `prepare`, with everything a frame carries."""
+        self._frame_id += 1
         self.last_engine_ns = took_ns
         self.engine_times.add(took_ns)
         return Frame(
             pixels=pixels,
-            frame_id=frame_id,
-            session=self._session,
-            stream=self._stream,
+            frame_id=self._frame_id,
+            session=self.session,
+            stream=self.stream,
             capture_ns=now_ns,
             render_start_ns=started_ns,
             publish_ns=0,

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from engine_bridge.errors import SinkError
 
+from .about import note_about
 from .character import Role
 from .drivers import ControlPort, Drivers, IdleDriver, RecordingDriver, from_neutral, read_recording
 from .drivers.base import Driver
 from .engine import Engine
-from .live import note_about
 from .performer import DEFAULT_PSI, Performer
-from .sinks import Film, Pixels, check_film_path, parse_colour, write_film
+from .sinks import Film, Layout, Pixels, check_film_path, parse_colour, write_film
 from .stage import Stage
 
 MAX_FRAMES = 1_000_000
@@ -38,6 +38,7 @@ class RenderSettings:
         seconds: how long, None for all of it.
         speed: 2 plays the recording twice as fast.
         background: what shows through in an `.mp4`.
+        layout: what an `.mp4` makes of alpha.
         idle: fill what the recording leaves open with idle life.
         neutral: `median` or a time in seconds: the pose of the recording that counts as neutral; empty for none.
     """
@@ -51,6 +52,7 @@ class RenderSettings:
     seconds: float | None = None
     speed: float = 1.0
     background: str = "#202428"
+    layout: Layout = "flat"
     idle: bool = True
     neutral: str = ""
 
@@ -75,7 +77,7 @@ def render(
         CharacterError: there is no such identity.
         EngineError: the engine failed.
     """
-    check_film_path(settings.out)
+    check_film_path(settings.out, settings.layout)
     background = parse_colour(settings.background)
     recording = read_recording(settings.controls)
     if settings.neutral:
@@ -108,5 +110,5 @@ def render(
             if progress is not None:
                 progress(index + 1, total)
 
-    film = Film(role.width, role.height, settings.fps, background, note_about(role))
+    film = Film(role.width, role.height, settings.fps, background, note_about(role), settings.layout)
     return write_film(settings.out, frames(), film), recording.warnings

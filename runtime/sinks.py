@@ -1,5 +1,7 @@
 """Films and pictures on disk: `.mp4`, animated `.webp`, a folder of `.png`. Knows pixels, not where they come from.
 
+Who takes no alpha is given RGB in one of two layouts: laid over a colour, or with alpha beside the colour.
+
 Every sink takes an iterator of pictures and writes a file that appears whole or not at all. What is written says that
 it was made by a neural network.
 """
@@ -16,17 +18,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from engine_bridge import side_by_side
 from engine_bridge.errors import SinkError
 
 from . import atomic
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Layout = Literal["flat", "side-by-side"]
 
 SUFFIXES: Final = (".mp4", ".webp")
 DEFAULT_BACKGROUND: Final = "#202428"
@@ -43,6 +47,7 @@ class Film:
         fps: pictures per second.
         background: what shows through where the picture is transparent; only `.mp4` needs it.
         note: a sentence on where the pictures come from, written into the file.
+        layout: what an `.mp4` makes of alpha; the others keep it.
     """
 
     width: int
@@ -50,6 +55,7 @@ class Film:
     fps: float
     background: Colour
     note: str
+    layout: Layout = "flat"
 
 
 def parse_colour(text: str) -> Colour:
@@ -65,12 +71,14 @@ def parse_colour(text: str) -> Colour:
     return red, green, blue
 
 
-def check_film_path(path: Path) -> None:
+def check_film_path(path: Path, layout: Layout = "flat") -> None:
     """Refuse a path that no sink can write, before any work is done.
 
     Raises:
-        SinkError: the suffix is unknown, or the place cannot take it.
+        SinkError: the suffix is unknown, the place cannot take it, or a layout is asked for that it has no use for.
     """
+    if layout != "flat" and path.suffix.lower() != ".mp4":
+        raise SinkError(f"{path.name} keeps alpha as it is; the layout {layout} is for .mp4 only.")
     if path.suffix and path.suffix.lower() not in SUFFIXES:
         raise SinkError(
             f'Cannot write "{path.name}". Choose a name that ends in .mp4 or .webp, or a folder for pictures.'
@@ -93,7 +101,7 @@ def write_film(path: Path, frames: Iterable[Pixels], film: Film) -> int:
     Raises:
         SinkError: the place cannot be written to, or the encoder failed. Nothing half-written is left.
     """
-    check_film_path(path)
+    check_film_path(path, film.layout)
     writer = {".mp4": _write_mp4, ".webp": _write_webp}.get(path.suffix.lower(), _write_pictures)
     count = 0
 
@@ -127,16 +135,49 @@ def flatten(pixels: Pixels, background: Colour, out: Pixels, scratch: npt.NDArra
     return out
 
 
+class RgbLayout:
+    """Turns pictures with alpha into RGB.
+
+    Attributes:
+        width: of what comes out, in pixels.
+        height: of what comes out, in pixels.
+    """
+
+    def __init__(self, width: int, height: int, layout: Layout, background: Colour) -> None:
+        """Make room for one picture.
+
+        Args:
+            width: of what goes in, in pixels.
+            height: of what goes in, in pixels.
+            layout: `flat` lays the picture over the background; `side-by-side` puts alpha as grey to the right of the
+                colour, so that the picture is twice as wide.
+            background: the colour.
+        """
+        self.width = width if layout == "flat" else 2 * width
+        self.height = height
+        self._layout = layout
+        self._background = background
+        self._out = np.empty((height, self.width, 3), np.uint8)
+        self._scratch = np.empty((height, width), np.uint16)
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """uint8 [H, W, 4] as uint8 [height, width, 3]; overwritten by the next call."""
+        if self._layout == "flat":
+            return flatten(pixels, self._background, self._out, self._scratch)
+        return side_by_side.pack(pixels, self._out)
+
+
 def _write_mp4(path: Path, frames: Iterator[Pixels], film: Film) -> None:
-    flat = np.empty((film.height, film.width, 3), np.uint8)
-    scratch = np.empty((film.height, film.width), np.uint16)
+    rgb = RgbLayout(film.width, film.height, film.layout, film.background)
+    note = film.note if film.layout == "flat" else f"{film.note}; left half colour, right half alpha"
     even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
     options = ["-vf", f"{even},scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", *_film_encoder()]
     options += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-threads", "2"]
-    options += ["-movflags", "+faststart", "-metadata", f"comment={film.note}"]
+    options += ["-movflags", "+faststart", "-metadata", f"comment={note}"]
     with atomic.replacing(path) as part:
-        pictures = (flatten(pixels, film.background, flat, scratch) for pixels in frames)
-        _encode(part, path.name, pictures, film, pixel_format="rgb24", options=options)
+        _encode(
+            part, path.name, map(rgb, frames), film, size=(rgb.width, rgb.height), pixel_format="rgb24", options=options
+        )
 
 
 def _write_webp(path: Path, frames: Iterator[Pixels], film: Film) -> None:
@@ -144,16 +185,23 @@ def _write_webp(path: Path, frames: Iterator[Pixels], film: Film) -> None:
         raise SinkError(f"This ffmpeg writes no animated WebP ({ffmpeg_path()}). Write .mp4 or a folder of pictures.")
     options = ["-c:v", "libwebp_anim", "-pix_fmt", "bgra", "-quality", "90", "-compression_level", "3", "-loop", "0"]
     with atomic.replacing(path) as part:
-        _encode(part, path.name, frames, film, pixel_format="rgba", options=options)
+        _encode(part, path.name, frames, film, size=(film.width, film.height), pixel_format="rgba", options=options)
         _add_note(part, film.note)
 
 
 def _encode(
-    part: Path, name: str, pictures: Iterable[Pixels], film: Film, *, pixel_format: str, options: list[str]
+    part: Path,
+    name: str,
+    pictures: Iterable[Pixels],
+    film: Film,
+    *,
+    size: tuple[int, int],
+    pixel_format: str,
+    options: list[str],
 ) -> None:
-    """Feed pictures to ffmpeg, one by one, and wait for its file."""
+    """Feed pictures of a size, width and height, to ffmpeg, one by one, and wait for its file."""
     command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-f", "rawvideo"]
-    command += ["-pix_fmt", pixel_format, "-s", f"{film.width}x{film.height}", "-r", f"{film.fps:g}", "-i", "pipe:0"]
+    command += ["-pix_fmt", pixel_format, "-s", f"{size[0]}x{size[1]}", "-r", f"{film.fps:g}", "-i", "pipe:0"]
     command += ["-an", *options, str(part)]
     with tempfile.TemporaryFile() as said:
         # Its own process group: a Ctrl-C in the terminal is ours to handle, not the encoder's.

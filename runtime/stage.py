@@ -6,7 +6,7 @@ The same drivers, engine and times give the same pixels. `live.py` and `render.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -45,25 +45,26 @@ class _Company:
             performer.engine_times.clear()
         self._together = self._decide(engine)
 
-    def tick(self, now_ns: int, frame_id: int) -> list[Frame]:
+    def tick(self, now_ns: int, drawn: Collection[Performer]) -> list[tuple[Performer, Frame]]:
         for performer in self.performers:
             performer.prepare(now_ns)
+        rows = [(index, performer) for index, performer in enumerate(self.performers) if performer in drawn]
         engine, clock = self.performers[0].engine, self.performers[0].clock
         out = self._buffers[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
-        count = len(self.performers)
         frames = []
-        if self._together:
+        together = self._together and len(rows) > 1
+        if together:
             started = clock()
             engine.infer(self._w, self._controls, out)
-            share = (clock() - started) // count
-        for index, performer in enumerate(self.performers):
-            if not self._together:
+            share = (clock() - started) // len(rows)
+        for index, performer in rows:
+            if not together:
                 started = clock()
                 row = slice(index, index + 1)
                 engine.infer(self._w[row], self._controls[row], out[row])
                 share = clock() - started
-            frames.append(performer.frame(out[index], now_ns, frame_id=frame_id, started_ns=started, took_ns=share))
+            frames.append((performer, performer.frame(out[index], now_ns, started_ns=started, took_ns=share)))
         return frames
 
     def _decide(self, engine: Engine) -> bool:
@@ -124,7 +125,6 @@ class Stage:
         self._companies = [
             _Company([p for p in performers if p.engine is engine], together=together) for engine in engines.values()
         ]
-        self._frame_id = 0
 
     def use_engine(self, old: Engine, new: Engine) -> None:
         """From the next frame on, have everything that `old` draws drawn by `new`.
@@ -146,23 +146,23 @@ class Stage:
             if company.performers[0].engine is old:
                 company.use_engine(new)
 
-    def tick(self, now_ns: int) -> list[Frame]:
+    def tick(self, now_ns: int, drawn: Collection[Performer] | None = None) -> list[Frame]:
         """Draw one frame of every character.
 
         Args:
             now_ns: the present, on a clock that never goes back. Controls are sampled at this time, just before
                 inference.
+            drawn: who is to be drawn, None for all; the others only go on moving.
 
         Returns:
-            One frame per performer, in their order. Their pixels stay valid for two more ticks; copy them to keep them.
+            One frame per performer drawn, in their order. Their pixels stay valid for two more ticks; copy them to
+            keep them.
 
         Raises:
             EngineError: an engine failed.
         """
-        self._frame_id += 1
+        wanted = self.performers if drawn is None else drawn
         frames = {
-            id(performer): frame
-            for company in self._companies
-            for performer, frame in zip(company.performers, company.tick(now_ns, self._frame_id), strict=True)
+            id(performer): frame for company in self._companies for performer, frame in company.tick(now_ns, wanted)
         }
-        return [frames[id(performer)] for performer in self.performers]
+        return [frames[id(performer)] for performer in self.performers if id(performer) in frames]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from tests.conftest import REPOSITORY
 
@@ -67,17 +70,24 @@ def _read(folder: Path) -> Case:
 
 @contextlib.contextmanager
 def ring_of(case: Case) -> Iterator[None]:
-    """The case's ring of shared memory, under its name, for as long as the case runs. POSIX only."""
+    """The case's ring of shared memory, under its name, for as long as the case runs. POSIX only.
+
+    All cases have one name for it, so that tests that run side by side take turns.
+    """
     if not case.ring:
         yield
         return
     assert sys.platform != "win32"
     import _posixshmem
+    import fcntl
 
-    descriptor = _posixshmem.shm_open(case.ring_name, os.O_CREAT | os.O_TRUNC | os.O_RDWR, mode=0o600)
-    try:
-        os.write(descriptor, case.ring)
-        yield
-    finally:
-        os.close(descriptor)
-        _posixshmem.shm_unlink(case.ring_name)
+    with FileLock(Path(tempfile.gettempdir()) / "bunraku-conformance-ring.lock", timeout=120):
+        descriptor = _posixshmem.shm_open(case.ring_name, os.O_CREAT | os.O_TRUNC | os.O_RDWR, mode=0o600)
+        try:
+            if sys.platform == "linux":
+                fcntl.flock(descriptor, fcntl.LOCK_SH)  # or a producer that starts takes it for a dead one's
+            os.write(descriptor, case.ring)
+            yield
+        finally:
+            os.close(descriptor)
+            _posixshmem.shm_unlink(case.ring_name)

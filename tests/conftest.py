@@ -5,10 +5,13 @@ Knows nothing of what is tested.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +24,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["SDL_AUDIODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
+
+# The programs of this run announce their streams to each other, and to nobody else on this machine.
+if sys.platform != "win32":
+    os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="bunraku-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
 
 
 class RunProgram(Protocol):

@@ -43,3 +43,12 @@ class ReportsLink(Protocol):
     @property
     def link(self) -> LinkState:
         """How the source stands with its producer."""
+
+
+@runtime_checkable
+class ReportsProblem(Protocol):
+    """A source that can say why its link is in error."""
+
+    @property
+    def problem(self) -> str:
+        """Why the link is in error, for people."""

@@ -35,7 +35,7 @@ from .look import LookAt
 from .overlay import Figure, Overlay, figures
 from .panel import SEEDS, WIDTH, Panel
 from .picture import Picture
-from .source import ReportsLink, StreamSource
+from .source import ReportsLink, ReportsProblem, StreamSource
 
 Recorder = Callable[[bool], "str | None"]
 
@@ -463,7 +463,10 @@ class Window:
             seconds = int(now_s - self._recording_since)
             self._overlay.draw_recording(self._screen, area, f"REC {seconds // 60:02d}:{seconds % 60:02d}")
         if self._frame is None:
-            self._overlay.draw_notice(self._screen, area, "Waiting for the first frame", over_picture=False)
+            notice = "Waiting for the first frame"
+            if link is LinkState.ERROR and isinstance(self._source, ReportsProblem):
+                notice = self._source.problem
+            self._overlay.draw_notice(self._screen, area, notice, over_picture=False)
         elif link is not LinkState.LIVE:
             self._overlay.draw_notice(self._screen, area, _NOTICES[link], over_picture=True)
         if self._help_wanted:

@@ -15,6 +15,7 @@ from engine_bridge.control_client import ControlClient
 from engine_bridge.endpoints import DEFAULT_FRAMES_ENDPOINT
 from engine_bridge.errors import WireError
 from engine_bridge.frame import Frame
+from engine_bridge.keys import ClientKeys
 from engine_bridge.messages import ControlState, LinkState, LiveStats, StreamInfo
 from engine_bridge.subscriber import Subscriber
 
@@ -32,7 +33,13 @@ class WireSource:
     """
 
     def __init__(
-        self, endpoint: str = DEFAULT_FRAMES_ENDPOINT, *, control: str | None = None, stream: str | None = None
+        self,
+        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        *,
+        control: str | None = None,
+        stream: str | None = None,
+        variant: str | None = None,
+        keys: ClientKeys | None = None,
     ) -> None:
         """Connect now or whenever the producer appears.
 
@@ -40,11 +47,14 @@ class WireSource:
             endpoint: of the producer's frame channel.
             control: of its control channel; None takes what the producer's heartbeat says.
             stream: name of the stream; None takes the first one heard.
+            variant: how pixels should travel, as for `Subscriber`.
+            keys: for a producer that has keys.
 
         Raises:
-            WireError: an endpoint or the name is malformed.
+            WireError: an endpoint, the name or the variant is malformed.
         """
-        self._subscriber = Subscriber(endpoint, stream=stream)
+        self._keys = keys
+        self._subscriber = Subscriber(endpoint, stream=stream, variant=variant, keys=keys)
         self._client: ControlClient | None = None
         self._client_endpoint: str | None = None
         self._fixed_control = control
@@ -53,7 +63,7 @@ class WireSource:
         self._next_report_ns = 0
         if control is not None:
             try:
-                self._client = ControlClient(control, name="window")
+                self._client = ControlClient(control, name="window", keys=keys)
             except WireError:
                 self._subscriber.close()
                 raise
@@ -104,6 +114,11 @@ class WireSource:
         """How the frame channel is."""
         return self._subscriber.state
 
+    @property
+    def problem(self) -> str:
+        """Why the frame channel is in error."""
+        return self._subscriber.last_error
+
     def latest(self) -> Frame | None:
         """Hand out the newest frame, or None; its pixels stay valid for as long as they are held."""
         frame = self._subscriber.latest()
@@ -116,7 +131,7 @@ class WireSource:
                 self._motion_to_photon_ms.append(time_ms)
             if now_ns() >= self._next_report_ns:
                 self._next_report_ns = now_ns() + _REPORT_NS
-                self._client.report(self._subscriber.statistics.for_producer())
+                self._client.report(self._subscriber.report())
         self._frame = frame
         return frame
 
@@ -140,6 +155,6 @@ class WireSource:
             self._client.close()
         self._client, self._client_endpoint = None, endpoint
         try:
-            self._client = ControlClient(endpoint, name="window") if endpoint else None
+            self._client = ControlClient(endpoint, name="window", keys=self._keys) if endpoint else None
         except WireError as error:
             logger.warning("The producer's control channel cannot be used: %s", error)

@@ -59,7 +59,7 @@ class Drivers:
         return next((layer.name for layer in reversed(self.layers) if not isinstance(layer, ControlPort)), "none")
 
 
-def open_drivers(specs: Sequence[str], idle: IdleSettings, *, window: bool = True) -> Drivers:
+def open_drivers(specs: Sequence[str], idle: IdleSettings, *, window: bool = True, person: int = 0) -> Drivers:
     """Make the drivers that a command line names.
 
     Idle life, the window and the wire are always there; a spec adds a recording or changes their options.
@@ -68,12 +68,13 @@ def open_drivers(specs: Sequence[str], idle: IdleSettings, *, window: bool = Tru
         specs: `NAME[:ARGS]`; ARGS are `key=value` with commas, for `recording` a path first.
         idle: the character's idle settings.
         window: whether there is a window, so that mouse, keyboard and sliders can work.
+        person: which of several people on one stage this is for; each has an idle life of its own.
 
     Raises:
         DriverError: the name or an option is unknown.
         RecordingError: a recording cannot be read.
     """
-    idle_layer: IdleDriver | None = IdleDriver(idle)
+    idle_layer: IdleDriver | None = IdleDriver(idle, seed=person)
     wire = ControlPort("wire", _WIRE_RANK)
     port = ControlPort("window", _WINDOW_RANK)
     recordings: list[RecordingDriver] = []
@@ -83,7 +84,7 @@ def open_drivers(specs: Sequence[str], idle: IdleSettings, *, window: bool = Tru
         if name == "idle":
             options = _options(spec, rest.split(",") if rest else [], {"off": "", "seed": "0"})
             seed = _whole(spec, "seed", options["seed"])
-            idle_layer = None if options["off"] else IdleDriver(idle, seed=seed)
+            idle_layer = None if options["off"] else IdleDriver(idle, seed=seed + person)
         elif name == "recording":
             recordings.append(_recording(spec, rest, warnings))
         elif name == "wire":

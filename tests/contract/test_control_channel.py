@@ -106,6 +106,22 @@ def test_client_is_told_what_the_stream_takes(client: ControlClient) -> None:
     assert client.state is LinkState.LIVE
 
 
+def test_welcome_names_all_streams_of_the_producer(rogue: Any, server: ControlServer) -> None:
+    alone = answer(rogue, server, msgpack.packb({"k": "hello", "proto": [1]}))
+    assert alone.streams == ["aki"]
+    context: Any = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    with ControlServer(FREE_PORT, INFO, streams=["aki", "neko"]) as crowded:
+        socket.connect(crowded.endpoint)
+        assert answer(socket, crowded, msgpack.packb({"k": "hello", "proto": [1]})).streams == ["aki", "neko"]
+        crowded.update(info_of_session(6))
+        eventually(lambda: socket.poll(0), server=crowded)
+        assert decode_server_message(socket.recv()).streams == ["aki", "neko"]  # type: ignore[union-attr]
+        socket.close()
+    context.term()
+
+
 def test_state_arrives_as_it_was_sent(server: ControlServer, client: ControlClient) -> None:
     sent = client.send(
         ControlState(
@@ -313,6 +329,23 @@ def test_what_clients_tell_of_their_frames_is_kept(server: ControlServer, client
     client.report(ClientStats(shown=9, dropped=1, age_p50_ms=4.5, age_p99_ms=9.0))
     eventually(lambda: server.client_stats, server=server)
     assert server.client_stats == [ClientStats(shown=9, dropped=1, age_p50_ms=4.5, age_p99_ms=9.0)]
+
+
+def test_what_clients_want_and_how_old_their_frames_are_is_known_by_client(server: ControlServer) -> None:
+    with (
+        ControlClient(server.endpoint, wanted_fps=24.0) as one,
+        ControlClient(server.endpoint) as two,
+    ):
+        eventually(lambda: sorted(server.wanted_fps) == [0.0, 24.0], server=server)
+        one.report(ClientStats(shown=9, age_p50_ms=4.5))
+        two.report(ClientStats(shown=0))  # it has taken no frame, so it knows no age
+        eventually(lambda: len(server.client_stats) == 2, server=server)
+        assert list(server.ages_ms.values()) == [4.5]
+    eventually(lambda: not server.wanted_fps, server=server)
+    assert not server.ages_ms
+    for rate in (-1.0, float("nan"), 1e9):
+        with pytest.raises(WireError, match="is no rate"):
+            ControlClient(server.endpoint, wanted_fps=rate)
 
 
 def test_last_frame_can_be_asked_for() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -15,7 +16,7 @@ import psutil
 import pytest
 import zmq
 
-from engine_bridge import Frame, LinkState, LiveStats, Provenance, Publisher, Subscriber, WireError
+from engine_bridge import ClientStats, Frame, LinkState, LiveStats, Provenance, Publisher, Subscriber, WireError
 from engine_bridge.clock import now_ns
 from engine_bridge.wire import FrameMessage, Heartbeat, decode, encode_frame
 
@@ -123,8 +124,10 @@ def test_newest_frame_wins_and_the_others_are_counted(publisher: Publisher, subs
     assert (statistics.received, statistics.shown, statistics.skipped, statistics.missed) == (10, 1, 9, 0)
     assert statistics.age_arrival_ms_p50 is not None
     assert statistics.age_take_ms_p99 is not None
-    told = statistics.for_producer()
+    told = subscriber.report()
     assert (told.shown, told.dropped) == (1, 9)
+    assert told.age_p50_ms == statistics.age_take_ms_p50
+    assert subscriber.report() == ClientStats(shown=1, dropped=9)  # no frame was taken since
 
 
 def test_size_may_change_between_frames(publisher: Publisher, subscriber: Subscriber) -> None:
@@ -137,15 +140,16 @@ def test_size_may_change_between_frames(publisher: Publisher, subscriber: Subscr
 
 def test_nobody_watches_until_somebody_subscribes_and_again_after(publisher: Publisher) -> None:
     assert not publisher.has_subscribers
+    listening = publisher.socket.subscriptions
     with Subscriber(publisher.endpoint, stream="other") as other:
-        # It listens to everything until it has heard which version is spoken here.
-        eventually(lambda: publisher.has_subscribers)
-        eventually(lambda: not publisher.has_subscribers)
+        # It listens to all versions until it has heard which one is spoken here; that is not watching.
+        eventually(lambda: (publisher.poll(), b"avf" in listening)[-1])
+        eventually(lambda: (publisher.poll(), b"avf" not in listening)[-1])
+        assert not publisher.has_subscribers
         with Subscriber(publisher.endpoint), Subscriber(publisher.endpoint, stream="aki"):
-            # Each also listens to all versions until the greeting has come.
-            eventually(lambda: publisher.subscriber_count >= 2)
+            eventually(lambda: publisher.subscriber_count == 2)
             with raw_socket(zmq.SUB, connect=publisher.endpoint):
-                eventually(lambda: publisher.subscriber_count >= 3)
+                eventually(lambda: publisher.subscriber_count == 3)
         assert other.latest() is None
     eventually(lambda: not publisher.has_subscribers)
 
@@ -391,3 +395,26 @@ def test_program_that_forgets_to_close_still_ends(tcp_endpoint: str) -> None:
         [sys.executable, "-c", forgetful], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.skipif(not zmq.has("ipc"), reason="this libzmq was built without ipc://")
+def test_file_of_an_ipc_endpoint_is_gone_after_the_end_and_never_taken_from_a_producer(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    with Publisher(f"ipc://{path}", stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        with pytest.raises(WireError, match="somebody listens there"):
+            Publisher(f"ipc://{path}", stream="neko")
+        eventually(lambda: publisher.has_subscribers)
+        deliver(publisher, subscriber, frame(1))
+        assert path.is_socket()
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not zmq.has("ipc"), reason="this libzmq was built without ipc://")
+def test_file_of_a_killed_producer_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    with raw_socket(zmq.XPUB, bind=f"ipc://{path}"):
+        pass  # libzmq leaves the file behind
+    assert path.is_socket()
+    with Publisher(f"ipc://{path}", stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        eventually(lambda: publisher.has_subscribers)
+        deliver(publisher, subscriber, frame(1))

@@ -100,7 +100,7 @@ def test_build_has_nothing_to_do_on_a_processor_and_says_what_is_ready(run_progr
     assert last_line(out)["provider"] == "onnxruntime/CPU fp32"
 
 
-@pytest.mark.parametrize("command", ["live", "view", "render", "inspect", "build", "bench", "doctor"])
+@pytest.mark.parametrize("command", ["live", "view", "streams", "render", "inspect", "build", "bench", "doctor"])
 def test_every_command_has_help_with_an_example(run_program: RunProgram, command: str) -> None:
     out, _ = run(run_program, command, "--help")
     assert f"bunraku {command}" in out

@@ -39,7 +39,7 @@ def on_stage(tiny: Path, upgrade: EngineUpgrade) -> Iterator[tuple[LiveLoop, Sub
         choice = open_engine("onnxruntime", character, precision="fp32", settings=SETTINGS)
     performer = Performer(choice.role, choice.engine, open_drivers([], choice.role.idle), session=1)
     settings = LiveSettings(publish="tcp://127.0.0.1:0")
-    with choice, LiveLoop(performer, settings, session=1, window=False, upgrade=upgrade) as loop:
+    with choice, LiveLoop([performer], settings, window=False, upgrade=upgrade) as loop:
         assert loop.publisher is not None
         thread = threading.Thread(target=loop.run, daemon=True)
         with Subscriber(loop.publisher.endpoint) as subscriber:

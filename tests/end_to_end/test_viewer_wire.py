@@ -7,9 +7,11 @@ import time
 import numpy as np
 import pygame
 import pytest
+import zmq
 
 from engine_bridge.control_server import ControlServer
 from engine_bridge.frame import Frame
+from engine_bridge.keys import make_server_keys
 from engine_bridge.messages import ControlSpec, LinkState, LiveStats, StreamInfo
 from engine_bridge.publisher import Publisher
 from engine_bridge.viewer.window import Window
@@ -103,3 +105,21 @@ def test_window_stays_alive_when_nobody_listens(tcp_endpoint):
             assert not window.closed, turn
         assert source.link is LinkState.LOST
         assert source.info is None
+
+
+@pytest.mark.skipif(not zmq.has("curve"), reason="this libzmq was built without CURVE")
+def test_window_that_is_refused_says_why_and_what_to_do(tmp_path):
+    with (
+        Publisher("tcp://127.0.0.1:*", stream="aki", keys=make_server_keys(tmp_path / "keys")) as publisher,
+        WireSource(publisher.endpoint) as source,
+        Window(source, title="test", size=(800, 600), scale=1.0) as window,
+    ):
+        deadline = time.monotonic() + 60
+        notice = ""
+        while time.monotonic() < deadline and "bunraku keys add" not in notice:
+            publisher.poll()
+            window.step()
+            time.sleep(0.01)
+            notice = window._overlay._kept["notice"][0][0]
+        assert source.link is LinkState.ERROR
+        assert "talks only to clients with keys" in notice

@@ -17,6 +17,7 @@ from engine_bridge.control_wire import (
     Pong,
     Refuse,
     Request,
+    Want,
     decode_client_message,
     decode_server_message,
     encode_client_message,
@@ -84,7 +85,9 @@ def test_whole_vocabulary_fits_one_state() -> None:
     assert decode_client_message(encode_client_message(state), info) == state
 
 
-@pytest.mark.parametrize("message", [Hello(proto=[1, 2], name="game"), Request(what="last"), Ping(t=-5)])
+@pytest.mark.parametrize(
+    "message", [Hello(proto=[1, 2], name="game", want=Want(fps=30.0)), Request(what="last"), Ping(t=-5)]
+)
 def test_client_messages_come_back_as_they_were_sent(message: Hello | Request | Ping) -> None:
     assert decode_client_message(encode_client_message(message), INFO) == message
 
@@ -122,6 +125,11 @@ REJECTED = [
     ("version", packed("hello", proto=[2, 3])),
     ("version", packed("hello", proto=[])),
     ("header", packed("hello")),
+    ("header", packed("hello", proto=[1], want=30)),
+    ("header", packed("hello", proto=[1], want={"fps": "many"})),
+    ("number", packed("hello", proto=[1], want={"fps": -1.0})),
+    ("number", packed("hello", proto=[1], want={"fps": float("nan")})),
+    ("number", packed("hello", proto=[1], want={"fps": float("inf")})),
     ("header", packed(cid=...)),
     ("header", packed(cid=-1)),
     ("header", packed(ts="now")),

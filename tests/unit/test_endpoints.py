@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import engine_bridge
-from engine_bridge.endpoints import check_bind, check_connect
+from engine_bridge.endpoints import another_endpoint, as_reached, check_bind, check_connect, is_for_this_machine
 from engine_bridge.errors import WireError
 
 
@@ -26,12 +26,47 @@ from engine_bridge.errors import WireError
 )
 def test_this_machine_may_be_bound(given: str, bound: str) -> None:
     assert check_bind(given) == bound
+    assert is_for_this_machine(given)
+
+
+@pytest.mark.parametrize(
+    ("first", "beside"),
+    [
+        ("tcp://127.0.0.1:5761", "tcp://127.0.0.1:0"),
+        ("tcp://[::1]:0", "tcp://[::1]:0"),
+        ("ipc:///tmp/x", "ipc:///tmp/x-ren"),
+    ],
+)
+def test_streams_beside_the_first_take_endpoints_beside_its(first: str, beside: str) -> None:
+    assert another_endpoint(first, "ren") == beside
+    assert check_bind(beside)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "*", "[::]", "192.168.0.7", "eth0", "example.org", "[fe80::1]", "127.1"])
 def test_other_machines_are_kept_out_and_told_how_to_get_in(host: str) -> None:
-    with pytest.raises(WireError, match=r"other machines.*neither encryption nor keys.*ssh -L 5760"):
+    with pytest.raises(WireError, match=r"other machines.*bunraku keys init.*--keys.*ssh -L 5760"):
         check_bind(f"tcp://{host}:5760")
+    assert not is_for_this_machine(f"tcp://{host}:5760")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "*", "[::]", "192.168.0.7", "eth0"])
+def test_other_machines_may_be_let_in(host: str) -> None:
+    assert check_bind(f"tcp://{host}:0", from_elsewhere=True) == f"tcp://{host}:*"
+
+
+@pytest.mark.parametrize(
+    ("bound", "via", "reached"),
+    [
+        ("tcp://0.0.0.0:5761", "tcp://aki.local:5760", "tcp://aki.local:5761"),
+        ("tcp://[::]:5761", "tcp://[fe80::1]:5760", "tcp://[fe80::1]:5761"),
+        ("tcp://127.0.0.1:5761", "tcp://aki.local:5760", "tcp://127.0.0.1:5761"),
+        ("tcp://0.0.0.0:5761", "ipc:///tmp/aki", "tcp://0.0.0.0:5761"),
+        ("ipc:///tmp/control", "tcp://aki.local:5760", "ipc:///tmp/control"),
+        ("", "tcp://aki.local:5760", ""),
+    ],
+)
+def test_host_of_all_addresses_is_the_one_that_was_reached(bound: str, via: str, reached: str) -> None:
+    assert as_reached(bound, via) == reached
 
 
 @pytest.mark.parametrize(

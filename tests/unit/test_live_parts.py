@@ -16,10 +16,11 @@ from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
 from engine_bridge.messages import ControlState
 from runtime import atomic, cli
+from runtime.about import stream_info
 from runtime.character import SHIPPED
 from runtime.drivers import ControlPort, open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.live import LiveLoop, LiveSettings, stream_info
+from runtime.live import LiveLoop, LiveSettings
 from runtime.performer import Performer
 from runtime.recorder import Recorder
 from runtime.sinks import Film, check_film_path, flatten, parse_colour, write_film
@@ -224,7 +225,7 @@ def live(tmp_path: Path, **settings: object) -> LiveLoop:
     engine = SyntheticEngine(ROLE.controls, width=64, height=48)
     engine.activate()
     performer = Performer(ROLE, engine, open_drivers([], ROLE.idle), session=5)
-    return LiveLoop(performer, LiveSettings(**settings), session=5, window=False)  # type: ignore[arg-type]
+    return LiveLoop([performer], LiveSettings(**settings), window=False)  # type: ignore[arg-type]
 
 
 def test_nobody_watching_means_nothing_is_drawn(tmp_path: Path) -> None:
@@ -247,7 +248,7 @@ def test_a_loop_that_measures_draws_and_reports(tmp_path: Path) -> None:
 
 def test_an_engine_that_fails_ends_the_loop_with_its_error(tmp_path: Path) -> None:
     with live(tmp_path, seconds=5.0, measure=True) as loop:
-        loop._performer.engine.deactivate()
+        loop.streams[0].performer.engine.deactivate()
         loop.run()
     assert "not active" in str(loop.error)
 

@@ -102,6 +102,17 @@ def test_pauses_double_up_to_four_seconds_and_start_anew_after_a_good_frame() ->
     assert [liveness.bad(2) for _ in range(30)][-1] == 0.25
 
 
+def test_refused_keys_are_an_error_until_something_good_comes() -> None:
+    liveness = Liveness()
+    assert [liveness.refused(n * 4 * S) for n in range(6)] == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0]
+    assert liveness.state(24 * S) is LinkState.ERROR
+    assert liveness.state(25 * S) is LinkState.LOST  # neither refused nor heard for five seconds
+    assert liveness.reconnects == 6
+    liveness.heartbeat(26 * S)
+    assert liveness.state(26 * S) is LinkState.LIVE
+    assert liveness.refused(27 * S) == 0.25
+
+
 def test_error_without_any_message_for_five_seconds_is_lost() -> None:
     liveness = Liveness()
     for _ in range(30):

@@ -255,6 +255,15 @@ def test_identity_changes_smoothly_and_mixes() -> None:
     assert np.allclose(actor.engine.seen[-1][0], rose + 0.25 * (teal - rose), atol=1e-6)  # type: ignore[attr-defined]
 
 
+def test_capitals_of_a_name_do_not_matter_unless_two_names_differ_by_them() -> None:
+    table = np.eye(4, dtype=np.float32)
+    latents = Latents({"Aki": 0, "Ren": 1, "REN": 2, "Jürgen": 3}, table, {})
+    for name, row in (("aki", 0), ("AKI", 0), ("Ren", 1), ("REN", 2), ("JÜRGEN", 3)):
+        assert np.array_equal(latents.identity(name), table[row])
+    with pytest.raises(CharacterError, match="Choose one of: Aki, Ren, REN"):
+        latents.identity("ren")
+
+
 class Doubling:
     """A mapping network that anybody can compute."""
 
@@ -398,6 +407,20 @@ def test_late_frames_are_dropped_and_never_caught_up() -> None:
     assert pacer.dropped == 2
 
 
+def test_changed_rate_holds_from_the_last_deadline_on() -> None:
+    time = FakeTime()
+    pacer = FramePacer(100.0, clock=time.clock, sleep=time.sleep)
+    due = [pacer.wait(), pacer.wait()]
+    pacer.aim(25.0)
+    due += [pacer.wait(), pacer.wait()]
+    pacer.aim(100.0)
+    due.append(pacer.wait())
+    assert [b - a for a, b in pairwise(due)] == [10 * MS, 40 * MS, 40 * MS, 10 * MS]
+    assert pacer.dropped == 0
+    with pytest.raises(ValueError, match="target_fps"):
+        pacer.aim(0.0)
+
+
 def test_a_pause_starts_a_new_grid_and_drops_nothing() -> None:
     time = FakeTime()
     pacer = FramePacer(100.0, clock=time.clock, sleep=time.sleep)
@@ -486,6 +509,37 @@ def test_performers_with_one_engine_are_drawn_alike_together_and_in_turn() -> No
     assert set(calls) == {3}
     assert set(turns) == {1}
     assert len(turns) == 3 * len(calls)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_only_who_is_watched_is_drawn_and_the_others_move_on(together: bool) -> None:
+    with Costly(call_ms=1, picture_ms=1) as engine:
+        names = ("teal", "rose", "amber")
+        actors = [Performer(ROLE, engine, open_drivers([], ROLE.idle), identity=n, stream=n) for n in names]
+        stage = Stage(actors, together=together)
+        engine.calls.clear()
+        both = stage.tick(40 * MS, [actors[2], actors[0]])
+        alone = stage.tick(80 * MS, [actors[2]])
+        everybody = stage.tick(120 * MS)
+        assert stage.tick(160 * MS, []) == []
+    assert engine.calls == ([3, 1, 3] if together else [1, 1, 1, 1, 1, 1])
+    assert [(frame.stream, frame.frame_id) for frame in both + alone + everybody] == [
+        ("teal", 1), ("amber", 1), ("amber", 2), ("teal", 2), ("rose", 1), ("amber", 3)
+    ]  # fmt: skip
+    assert all(actor.pose.any() for actor in actors)
+
+
+def test_people_on_one_stage_have_idle_lives_of_their_own() -> None:
+    with Costly(call_ms=1, picture_ms=1) as engine:
+        actors = [Performer(ROLE, engine, open_drivers([], ROLE.idle, person=index)) for index in (0, 1)]
+        stage = Stage(actors)
+        poses = []
+        for index in range(200):
+            stage.tick(index * 33 * MS)
+            poses.append([actor.pose.copy() for actor in actors])
+    blinks = np.array(poses)[:, :, ROW["eyeBlinkLeft"]]
+    assert blinks.max(axis=0).min() > 0.5
+    assert not np.array_equal(blinks[:, 0], blinks[:, 1])
 
 
 def test_another_engine_takes_over_between_two_frames_and_the_numbers_go_on() -> None:

@@ -1,0 +1,119 @@
+"""The producer's socket of the frame channel, which several streams may share. Knows subscriptions, no frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Final, TypeAlias
+
+import zmq
+
+from .curve import door_of
+from .endpoints import DEFAULT_FRAMES_ENDPOINT
+from .errors import WireError
+from .keys import ServerKeys
+from .sockets import FRAME_QUEUE, open_socket
+
+GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
+MAX_SUBSCRIPTION_BYTES: Final = 1024
+MAX_EVENTS_PER_POLL: Final = 1000
+
+MessagePart: TypeAlias = "bytes | memoryview | zmq.Frame"
+
+
+class FrameSocket:
+    """An XPUB socket that never blocks, and who subscribes to what on it.
+
+    One `Publisher` per stream sends through it; all of them and the socket belong to one thread. Close it after them.
+
+    Attributes:
+        endpoint: where to connect, with the port that was found.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_FRAMES_ENDPOINT,
+        *,
+        keys: ServerKeys | None = None,
+        insecure: bool = False,
+    ) -> None:
+        """Bind the socket.
+
+        Args:
+            endpoint: of this machine only, unless there are keys; port 0 takes a free one.
+            keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
+            insecure: without keys, let other machines connect as well.
+
+        Raises:
+            WireError: the endpoint is taken, malformed, or without keys reachable from other machines.
+        """
+        self._subscriptions: Counter[bytes] = Counter()
+        self._listeners: list[Callable[[bytes], None]] = []
+        self._door = door_of(keys, insecure=insecure)
+        self._socket = open_socket(self._door.context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
+        # Tell about every subscription that comes and goes, also about the second one to the same topic.
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        try:
+            self.endpoint = self._door.bind(self._socket, endpoint)
+        except WireError:
+            self.close()
+            raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._socket.closed
+
+    @property
+    def subscriptions(self) -> Mapping[bytes, int]:
+        """How many subscriptions there are to every prefix of a topic, as of the last `poll`."""
+        return self._subscriptions
+
+    def on_subscription(self, listener: Callable[[bytes], None]) -> None:
+        """Have a function called in `poll` with the prefix of every subscription that comes."""
+        self._listeners.append(listener)
+
+    def forget(self, listener: Callable[[bytes], None]) -> None:
+        """Call a function of `on_subscription` no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def poll(self) -> None:
+        """Note who came and went. Never blocks, and reads a bounded number of events."""
+        for _ in range(MAX_EVENTS_PER_POLL):
+            try:
+                event = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            prefix = event[1:]
+            if event[:1] == b"\x01":
+                self._subscriptions[prefix] += 1
+                for listener in self._listeners:
+                    listener(prefix)
+            elif event[:1] == b"\x00":
+                self._subscriptions[prefix] -= 1
+                if self._subscriptions[prefix] <= 0:
+                    del self._subscriptions[prefix]
+
+    def send(self, parts: Sequence[MessagePart]) -> None:
+        """Send a message to who subscribes to its topic and can take it now. Never blocks."""
+        # XPUB drops what a subscriber's queue cannot take, so this neither blocks nor fails.
+        for part in parts[:-1]:
+            self._socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
+        self._socket.send(parts[-1], zmq.NOBLOCK, copy=False)
+
+    def close(self) -> None:
+        """Free the socket within a tenth of a second; a second call does nothing."""
+        if not self._socket.closed:
+            self._socket.linger = GOODBYE_MS
+            self._socket.close()
+            self._door.close()
+
+    def __enter__(self) -> FrameSocket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,13 @@
+# Says at configure time what the library will be able to do.
+set(parts "shm")
+foreach(pair IN ITEMS "bunraku_lz4;lz4" "bunraku_turbojpeg;jpeg")
+    list(GET pair 0 target)
+    list(GET pair 1 name)
+    if(TARGET ${target})
+        list(APPEND parts ${name})
+    else()
+        list(APPEND parts "no ${name}")
+    endif()
+endforeach()
+list(JOIN parts ", " parts)
+message(STATUS "Bunraku client ${PROJECT_VERSION}: ${parts}")

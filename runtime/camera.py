@@ -1,0 +1,105 @@
+"""The virtual camera: what the character does, as a webcam that other programs can choose.
+
+Knows pictures and pyvirtualcam. That package is licensed under GPL 2.0, so Bunraku neither contains nor requires it;
+whoever wants a camera installs it beside Bunraku.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine_bridge.errors import SinkError
+from engine_bridge.frame import Pixels
+
+from .newest_worker import NewestWorker
+from .sinks import Layout, RgbLayout, parse_colour
+
+ANY_DEVICE: Final = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSettings:
+    """Which camera shows what.
+
+    Attributes:
+        device: `auto` for the first virtual camera found, or its name: `/dev/video<n>` on Linux,
+            `OBS Virtual Camera` or `Unity Video Capture` on Windows.
+        layout: what becomes of alpha.
+        background: a colour, for the layout `flat`.
+    """
+
+    device: str = ANY_DEVICE
+    layout: Layout = "flat"
+    background: str = "#202428"
+
+
+class CameraSink:
+    """An open virtual camera."""
+
+    def __init__(self, settings: CameraSettings, *, width: int, height: int, fps: float) -> None:
+        """Open the camera.
+
+        Args:
+            settings: which camera, and what it shows.
+            width: of the pictures to be sent, in pixels.
+            height: of the pictures to be sent, in pixels.
+            fps: told to the device; pictures are sent as they come.
+
+        Raises:
+            SinkError: there is no such camera, it is in use, pyvirtualcam is not installed, or the colour is none.
+        """
+        self._rgb = RgbLayout(width, height, settings.layout, parse_colour(settings.background))
+        try:
+            import pyvirtualcam
+        except ImportError as error:
+            raise SinkError(
+                f'The virtual camera needs pyvirtualcam (GPL 2.0): pip install "bunraku[camera]". Python says: {error}.'
+            ) from error
+        try:
+            self._camera: Any = pyvirtualcam.Camera(
+                width=self._rgb.width,
+                height=self._rgb.height,
+                fps=fps,
+                device=None if settings.device == ANY_DEVICE else settings.device,
+            )
+        except RuntimeError as error:
+            wanted = "virtual camera" if settings.device == ANY_DEVICE else f'virtual camera "{settings.device[:80]}"'
+            said = "; ".join(str(error).splitlines()).rstrip(". ")
+            raise SinkError(f"No {wanted} takes {self._rgb.width}x{self._rgb.height}: {said}. {_advice()}") from error
+
+    @property
+    def label(self) -> str:
+        """The camera's name."""
+        return f"camera {self._camera.device}"
+
+    def send(self, pixels: Pixels) -> None:
+        """Show a picture, uint8 [H, W, 4], straight alpha."""
+        self._camera.send(self._rgb(pixels))
+
+    def close(self) -> None:
+        """Let the camera go."""
+        self._camera.close()
+
+
+def open_camera(settings: CameraSettings, *, width: int, height: int, fps: float) -> NewestWorker:
+    """Open a virtual camera with a thread of its own.
+
+    Raises:
+        SinkError: as `CameraSink`.
+    """
+
+    def open_sink() -> CameraSink:
+        return CameraSink(settings, width=width, height=height, fps=fps)
+
+    return NewestWorker("bunraku-camera", open_sink, width=width, height=height)
+
+
+def _advice() -> str:
+    if sys.platform.startswith("linux"):
+        return (
+            "Install v4l2loopback (Debian and Ubuntu: sudo apt install v4l2loopback-dkms) and load it: "
+            "sudo modprobe v4l2loopback exclusive_caps=1 card_label=Bunraku"
+        )
+    return "Install OBS, start its virtual camera once and stop it again; no other program may be sending to it."

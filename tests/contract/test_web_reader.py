@@ -1,0 +1,41 @@
+"""The browser's reader and the browser's NPC, in Node: held to the conformance kit, and fed with damaged messages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunProgram
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no Node here (node is not in PATH)")
+
+
+def run_node(run_program: RunProgram, repository: Path, *words: str) -> dict[str, Any]:
+    """What the script says in its last line, after it has ended well."""
+    result = run_program(["node", *words], cwd=repository)
+    assert result.returncode == 0, result.stdout + result.stderr
+    said: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return said
+
+
+def test_the_reader_agrees_with_the_conformance_kit(run_program: RunProgram, repository: Path) -> None:
+    tally = run_node(run_program, repository, "tests/web/conformance.mjs")
+    cases = len(list((repository / "assets/conformance/v1/cases").iterdir()))
+    assert tally["failed"] == 0
+    assert tally["passed"] + tally["skipped"] == cases
+    assert tally["passed"] > cases // 2
+
+
+def test_damaged_messages_are_dropped_and_forgotten(run_program: RunProgram, repository: Path) -> None:
+    said = run_node(run_program, repository, "--expose-gc", "tests/web/garbage.mjs", "100000")
+    assert said["alone"] == said["later"] == "frame"
+    assert said["grownMiB"] < 8
+    assert {"msgpack", "header", "size", "decode", "parts", "topic"} <= set(said["outcomes"])
+
+
+def test_the_npc_speaks_as_all_others_do(run_program: RunProgram, repository: Path) -> None:
+    assert run_node(run_program, repository, "tests/web/speech.mjs")["differences"] == 0

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "CoreMinimal.h"
+
+class IModuleInterface
+{
+public:
+    virtual ~IModuleInterface() = default;
+    virtual void StartupModule() {}
+    virtual void ShutdownModule() {}
+};
