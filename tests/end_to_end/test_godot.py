@@ -160,7 +160,11 @@ def test_every_pixel_is_blended_over_a_busy_background(game: Game, producer: Pro
     shown = screenshot(game, tmp_path, producer)
     difference = np.abs(shown - blended(background, producer.pixels))
     assert difference.max() <= 1.0
-    assert game.told.get("sizes", [[384, 384]])[-1] == [384, 384]
+    # Another size, odd on both sides, in the same texture.
+    producer.pixels = np.ascontiguousarray(producer.pixels[7:130, 60:357])
+    shown = screenshot(game, tmp_path, producer)
+    assert np.abs(shown - blended(background, producer.pixels)).max() <= 1.0
+    game.until(lambda told: told.get("sizes") == [[384, 384], [297, 123]], meanwhile=producer.step)
 
 
 def draw_aki(folder: Path, run_program: RunProgram, repository: Path) -> np.ndarray[Any, Any]:
@@ -386,6 +390,19 @@ def test_peers_that_do_not_speak_zeromq_do_not_matter(game: Game, producer: Prod
     # The control channel's port, where frames do not come.
     game.tell("endpoint", producer.control.endpoint)
     game.until(lambda told: "wrong port" in told["error"], meanwhile=producer.step)
+    # A producer that wants keys, which this client does not have.
+    context: zmq.Context[Any] = zmq.Context()
+    locked = context.socket(zmq.XPUB)
+    locked.linger = 0
+    locked.curve_secretkey = zmq.curve_keypair()[1]
+    locked.curve_server = True
+    try:
+        port = locked.bind_to_random_port("tcp://127.0.0.1")
+        game.tell("endpoint", f"tcp://127.0.0.1:{port}")
+        game.until(lambda told: told["state"] == "error" and "CURVE" in told["error"])
+    finally:
+        locked.close()
+        context.term()
     game.tell("endpoint", producer.publisher.endpoint)
     game.until(lambda told: told["state"] == "live" and told["frame"] > 0, meanwhile=producer.step)
 
