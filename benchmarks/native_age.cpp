@@ -1,4 +1,5 @@
-// How old frames are when a consumer with a tick of its own takes them through the native client. Prints one line of JSON.
+// How old frames are when a consumer with a tick of its own takes them through the native client. Prints one line of
+// JSON.
 //
 //     native_age ENDPOINT CONSUMER_HZ SECONDS [raw|lz4|jpeg|shm]
 //
@@ -76,15 +77,18 @@ int main(int count, char **arguments) {
     }
     const double took_s = std::chrono::duration<double>(Clock::now() - began).count();
     const bunraku_status status = client.status();
-    const auto since = [](std::uint64_t now, std::uint64_t then) { return static_cast<unsigned long long>(now - then); };
-    std::printf("{\"client\": \"native\", \"version\": \"%s\", \"encoding\": \"%s\", \"consumer_hz\": %g, \"seconds\": %.2f, "
-                "\"age_arrival_ms_p50\": %.3f, \"age_arrival_ms_p99\": %.3f, \"age_take_ms_p50\": %.3f, "
-                "\"age_take_ms_p99\": %.3f, \"received\": %llu, \"shown\": %llu, \"skipped\": %llu, \"missed\": %llu, "
-                "\"bad\": %llu, \"fps\": %.2f}\n",
-                bunraku_version(), name_of(status.encoding), hertz, took_s, or_zero(status.age_arrival_ms_p50),
-                or_zero(status.age_arrival_ms_p99), or_zero(status.age_take_ms_p50), or_zero(status.age_take_ms_p99),
-                since(status.received, before.received), since(status.shown, before.shown),
-                since(status.skipped, before.skipped), since(status.missed, before.missed), since(status.bad, before.bad),
-                static_cast<double>(status.received - before.received) / took_s);
+    const auto since = [](std::uint64_t now, std::uint64_t then) {
+        return static_cast<unsigned long long>(now - then);
+    };
+    std::printf(
+        "{\"client\": \"native\", \"version\": \"%s\", \"encoding\": \"%s\", \"consumer_hz\": %g, \"seconds\": %.2f, "
+        "\"age_arrival_ms_p50\": %.3f, \"age_arrival_ms_p99\": %.3f, \"age_take_ms_p50\": %.3f, "
+        "\"age_take_ms_p99\": %.3f, \"received\": %llu, \"shown\": %llu, \"skipped\": %llu, \"missed\": %llu, "
+        "\"bad\": %llu, \"fps\": %.2f}\n",
+        bunraku_version(), name_of(status.encoding), hertz, took_s, or_zero(status.age_arrival_ms_p50),
+        or_zero(status.age_arrival_ms_p99), or_zero(status.age_take_ms_p50), or_zero(status.age_take_ms_p99),
+        since(status.received, before.received), since(status.shown, before.shown),
+        since(status.skipped, before.skipped), since(status.missed, before.missed), since(status.bad, before.bad),
+        static_cast<double>(status.received - before.received) / took_s);
     return status.shown > 0 ? 0 : 1;
 }

@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     }
     if (message.kind == Answer::welcome) {
         for (const StreamInfo::Control &control : message.info.controls) {
-            if (!std::isfinite(control.minimum) || !(control.minimum <= control.rest && control.rest <= control.maximum)) {
+            if (!std::isfinite(control.minimum) ||
+                !(control.minimum <= control.rest && control.rest <= control.maximum)) {
                 std::abort();
             }
         }

@@ -1,5 +1,5 @@
-// Any bytes as a message of the frame channel. Input: u8 number of parts, then for each a u16 length (little-endian) and
-// its bytes; what is cut off is shorter.
+// Any bytes as a message of the frame channel. Input: u8 number of parts, then for each a u16 length (little-endian)
+// and its bytes; what is cut off is shorter.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>

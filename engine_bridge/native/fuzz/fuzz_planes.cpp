@@ -1,5 +1,5 @@
-// Any bytes as the planes of a picture. Input: six bytes that say which picture (encoding, format, modes, width, height,
-// how much belongs to the first plane), then the planes.
+// Any bytes as the planes of a picture. Input: six bytes that say which picture (encoding, format, modes, width,
+// height, how much belongs to the first plane), then the planes.
 #include <algorithm>
 #include <vector>
 

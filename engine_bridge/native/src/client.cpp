@@ -40,7 +40,8 @@ template <typename Struct> void hand_out(const Struct &filled, Struct &out) {
 // Reads as much of a struct as the caller gave; what it does not know of is zero.
 template <typename Struct> Struct take_in(const Struct &given) {
     Struct whole{};
-    std::memcpy(static_cast<void *>(&whole), &given, given.struct_size < sizeof(Struct) ? given.struct_size : sizeof(Struct));
+    std::memcpy(static_cast<void *>(&whole), &given,
+                given.struct_size < sizeof(Struct) ? given.struct_size : sizeof(Struct));
     return whole;
 }
 
@@ -53,7 +54,9 @@ std::int32_t check_keys(const bunraku_options &options, CurveKeys &keys, Rejecti
         return BUNRAKU_OK;
     }
     if (zmq_has("curve") == 0) {
-        why.because("", "This build of libzmq has no CURVE, so no keys can be used. Connect without them, or use another build");
+        why.because(
+            "",
+            "This build of libzmq has no CURVE, so no keys can be used. Connect without them, or use another build");
         return BUNRAKU_UNSUPPORTED;
     }
     if (!is_key(keys.server) || !is_key(keys.own_public) || !is_key(keys.own_secret)) {
@@ -67,11 +70,14 @@ std::int32_t check_keys(const bunraku_options &options, CurveKeys &keys, Rejecti
 std::int32_t check_options(const bunraku_options &options, Rejection &why) {
     if ((options.encodings & ~ALL_ENCODINGS) != 0 || options.pixel_format > BUNRAKU_BGRA8 ||
         (options.flags & ~ALL_FLAGS) != 0) {
-        why.because("", "bunraku_options holds an unknown encoding, pixel format or flag. Is the header newer than the library?");
+        why.because(
+            "",
+            "bunraku_options holds an unknown encoding, pixel format or flag. Is the header newer than the library?");
         return BUNRAKU_BAD_ARGUMENT;
     }
     if (options.encodings != 0 && (options.encodings & BUILT_ENCODINGS) == 0) {
-        why.because("", "This build (%s) can receive none of the encodings asked for. Add BUNRAKU_RAW", bunraku_version());
+        why.because("", "This build (%s) can receive none of the encodings asked for. Add BUNRAKU_RAW",
+                    bunraku_version());
         return BUNRAKU_UNSUPPORTED;
     }
     if (!std::isfinite(options.wanted_fps) || options.wanted_fps < 0.0f) {
@@ -85,7 +91,8 @@ std::int32_t check_options(const bunraku_options &options, Rejection &why) {
         return BUNRAKU_BAD_ENDPOINT;
     }
     if (!stream.empty() && !is_stream_name(stream)) {
-        why.because("", "'%.64s' cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -", stream.c_str());
+        why.because("", "'%.64s' cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -",
+                    stream.c_str());
         return BUNRAKU_BAD_ENDPOINT;
     }
     return BUNRAKU_OK;
@@ -141,8 +148,8 @@ std::int32_t copy_name(const std::vector<std::string> &names, std::uint32_t inde
 
 using namespace bunraku;
 
-bunraku_client::bunraku_client(
-    Receiver::Options receiver_options, ControlLink::Options control_options, const char *control_endpoint)
+bunraku_client::bunraku_client(Receiver::Options receiver_options, ControlLink::Options control_options,
+                               const char *control_endpoint)
     : box(std::make_shared<FrameBox>()), channel(receiver_options.stream, last_error),
       pixel_format(receiver_options.wanted.bgra ? BUNRAKU_BGRA8 : BUNRAKU_RGBA8) {
     zmq_ctx_set(context.get(), ZMQ_BLOCKY, 0);
@@ -248,7 +255,8 @@ int32_t bunraku_open(const bunraku_options *options, bunraku_client **client, ch
         *client = nullptr;
     }
     if (options == nullptr || client == nullptr || options->struct_size < OPTIONS_V1) {
-        reason.because("", "bunraku_open needs options, with struct_size set to sizeof(bunraku_options), and room for a client");
+        reason.because(
+            "", "bunraku_open needs options, with struct_size set to sizeof(bunraku_options), and room for a client");
     } else {
         result = guarded([&] { return open_client(take_in(*options), client, reason); });
     }
@@ -365,8 +373,8 @@ int32_t bunraku_request_last(bunraku_client *client) {
     return BUNRAKU_OK;
 }
 
-int32_t bunraku_read_key_file(
-    const char *path, char *server_key, char *public_key, char *secret_key, char *why, size_t why_bytes) {
+int32_t bunraku_read_key_file(const char *path, char *server_key, char *public_key, char *secret_key, char *why,
+                              size_t why_bytes) {
     if (path == nullptr || server_key == nullptr || public_key == nullptr || secret_key == nullptr) {
         return BUNRAKU_BAD_ARGUMENT;
     }

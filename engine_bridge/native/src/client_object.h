@@ -4,7 +4,6 @@
 #include <zmq.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 
@@ -37,7 +36,8 @@ private:
 } // namespace bunraku
 
 struct bunraku_client {
-    // control_endpoint: null takes the one that the producer tells, "" none. Throws if a thread or socket cannot be had.
+    // control_endpoint: null takes the one that the producer tells, "" none. Throws if a thread or socket cannot be
+    // had.
     bunraku_client(bunraku::Receiver::Options receiver_options, bunraku::ControlLink::Options control_options,
                    const char *control_endpoint);
     ~bunraku_client();

@@ -39,8 +39,8 @@ std::int64_t now_ns() {
         return info;
     }();
     const std::uint64_t ticks = mach_absolute_time();
-    return static_cast<std::int64_t>(
-        ticks / timebase.denom * timebase.numer + ticks % timebase.denom * timebase.numer / timebase.denom);
+    return static_cast<std::int64_t>(ticks / timebase.denom * timebase.numer +
+                                     ticks % timebase.denom * timebase.numer / timebase.denom);
 }
 #else
 std::int64_t now_ns() {

@@ -1,6 +1,7 @@
 #include "control_link.h"
 
 #include <algorithm>
+#include <exception>
 #include <iterator>
 #include <utility>
 
@@ -109,14 +110,6 @@ void ControlLink::request_last() {
     ring();
 }
 
-bool ControlLink::read_info(const std::function<void(const StreamInfo &)> &reader) const {
-    const Lock lock(mutex_);
-    if (has_info_) {
-        reader(info_);
-    }
-    return has_info_;
-}
-
 void ControlLink::fill(bunraku_status &status, std::int64_t now_ns) const {
     {
         const Lock lock(mutex_);
@@ -144,16 +137,27 @@ void ControlLink::ring() {
 
 void ControlLink::run() {
     while (!stop_.stopped()) {
-        const std::string endpoint = wait_for_endpoint();
-        Socket socket;
-        if (!stop_.stopped() && !socket.open(context_, ZMQ_DEALER, CONTROL_QUEUE, MAX_CONTROL_BYTES, endpoint, options_.keys)) {
-            stop_.rest(LOOK_AROUND_MS);
-            continue;
+        std::int64_t pause_ms = LOOK_AROUND_MS;
+        try {
+            pause_ms = connect_and_converse();
+        } catch (const std::exception &error) { // the edge of the thread: no memory
+            last_error_.note("", error.what());
         }
-        stop_.rest(converse(socket, endpoint));
+        stop_.rest(pause_ms);
     }
     zmq_close(alarm_);
     alarm_ = nullptr;
+}
+
+// Returns milliseconds to pause before the next attempt.
+std::int64_t ControlLink::connect_and_converse() {
+    const std::string endpoint = wait_for_endpoint();
+    Socket socket;
+    if (endpoint.empty() ||
+        !socket.open(context_, ZMQ_DEALER, CONTROL_QUEUE, MAX_CONTROL_BYTES, endpoint, options_.keys)) {
+        return LOOK_AROUND_MS;
+    }
+    return converse(socket, endpoint);
 }
 
 std::string ControlLink::wait_for_endpoint() {
@@ -173,7 +177,8 @@ std::string ControlLink::wait_for_endpoint() {
     return {};
 }
 
-// Talks until the connection is hopeless, the endpoint changes or the thread should stop; returns milliseconds to pause.
+// Talks until the connection is hopeless, the endpoint changes or the thread should stop; returns milliseconds to
+// pause.
 std::int64_t ControlLink::converse(Socket &socket, const std::string &endpoint) {
     {
         const Lock lock(mutex_);
@@ -285,10 +290,9 @@ std::int64_t ControlLink::drain(Socket &socket) {
         }
         Rejection why;
         ServerMessage parsed;
-        const bool good =
-            message.count() == 1
-                ? read_server_message(message.parts()[0], parsed, why)
-                : why.because("parts", "a control message of %zu parts; one is right", message.count());
+        const bool good = message.count() == 1
+                              ? read_server_message(message.parts()[0], parsed, why)
+                              : why.because("parts", "a control message of %zu parts; one is right", message.count());
         const Lock lock(mutex_);
         if (good) {
             note(parsed);

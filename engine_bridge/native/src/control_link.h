@@ -1,5 +1,5 @@
-// The client's side of the control channel: a thread that says hello, sends the newest state and keeps in touch. Twin of
-// engine_bridge/control_client.py.
+// The client's side of the control channel: a thread that says hello, sends the newest state and keeps in touch. Twin
+// of engine_bridge/control_client.py.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +57,13 @@ public:
     void request_last();
 
     // Calls the reader with what the welcome told; says false if there is no welcome yet.
-    bool read_info(const std::function<void(const StreamInfo &)> &reader) const;
+    template <typename Reader> bool read_info(const Reader &reader) const {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (has_info_) {
+            reader(info_);
+        }
+        return has_info_;
+    }
 
     void fill(bunraku_status &status, std::int64_t now_ns) const;
     SentStates &sent_states() { return sent_states_; }
@@ -68,6 +74,7 @@ private:
     enum Pending { HELLO, STATE, REQUEST_LAST, STAT, PING, MESSAGES };
 
     void run();
+    std::int64_t connect_and_converse();
     std::int64_t converse(Socket &socket, const std::string &endpoint);
     void keep_in_touch();
     void send_pending(Socket &socket);

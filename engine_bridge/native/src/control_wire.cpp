@@ -199,8 +199,9 @@ bool all_finite(const bunraku_control_state &state) {
 
 bool all_named(const bunraku_control_state &state) {
     return state.control_count == 0 ||
-           (state.controls != nullptr && std::all_of(state.controls, state.controls + state.control_count,
-                                                     [](const bunraku_control &control) { return control.name != nullptr; }));
+           (state.controls != nullptr &&
+            std::all_of(state.controls, state.controls + state.control_count,
+                        [](const bunraku_control &control) { return control.name != nullptr; }));
 }
 
 } // namespace
@@ -221,8 +222,8 @@ bool read_server_message(Bytes message, ServerMessage &parsed, Rejection &why) {
     if (name == "pong") {
         return read_pong(map, parsed, why);
     }
-    return why.because("kind", "unknown kind of message: '%.*s'", static_cast<int>(std::min<std::size_t>(name.size(), 32)),
-                       name.data());
+    return why.because("kind", "unknown kind of message: '%.*s'",
+                       static_cast<int>(std::min<std::size_t>(name.size(), 32)), name.data());
 }
 
 void write_hello(Writer &writer, std::string_view name, float wanted_fps) {

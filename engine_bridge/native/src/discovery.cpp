@@ -54,7 +54,7 @@ bool is_running(unsigned long long process) {
 
 // Whoever can write there could send this user's programs anywhere.
 bool is_private(const std::string &folder) {
-    struct stat status {};
+    struct stat status{};
     return lstat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
            (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
@@ -96,9 +96,8 @@ std::string stream_folder() {
     return local == nullptr ? std::string() : std::string(local) + "\\bunraku\\run";
 #else
     const char *const runtime = std::getenv("XDG_RUNTIME_DIR");
-    const std::string folder = runtime != nullptr && runtime[0] != '\0'
-                                   ? std::string(runtime) + "/bunraku"
-                                   : "/tmp/bunraku-" + std::to_string(geteuid());
+    const std::string folder = runtime != nullptr && runtime[0] != '\0' ? std::string(runtime) + "/bunraku"
+                                                                        : "/tmp/bunraku-" + std::to_string(geteuid());
     return is_private(folder) ? folder : std::string();
 #endif
 }

@@ -70,8 +70,8 @@ bool check_endpoint(std::string_view endpoint, Rejection &why) {
                            endpoint.data());
     }
     if (is_every_address(tcp.host) || port_number(tcp.port) == 0) {
-        return why.because("", "%.*s names no host and port to connect to. Give both, as in tcp://127.0.0.1:5760", length,
-                           endpoint.data());
+        return why.because("", "%.*s names no host and port to connect to. Give both, as in tcp://127.0.0.1:5760",
+                           length, endpoint.data());
     }
     return true;
 }

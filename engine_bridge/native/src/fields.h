@@ -106,9 +106,7 @@ public:
         }
     }
     // Whether there is a map or array to look into.
-    bool map(const char *key, Value &value) {
-        return map_.find(key, value) && is(key, value, Type::map, "is no map");
-    }
+    bool map(const char *key, Value &value) { return map_.find(key, value) && is(key, value, Type::map, "is no map"); }
     bool map_or_nil(const char *key, Value &value) {
         return find_told(key, value) && is(key, value, Type::map, "is no map");
     }
@@ -139,8 +137,8 @@ private:
         fail(key, otherwise);
         return false;
     }
-    void take_unsigned(
-        const char *key, const Value &value, std::uint64_t &out, std::uint64_t least, std::uint64_t most) {
+    void take_unsigned(const char *key, const Value &value, std::uint64_t &out, std::uint64_t least,
+                       std::uint64_t most) {
         if (value.type != Type::integer || value.negative) {
             fail(key, "is no unsigned integer");
         } else if (value.bits < least || value.bits > most) {

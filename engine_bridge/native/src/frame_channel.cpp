@@ -14,8 +14,7 @@ FrameChannel::FrameChannel(std::string wanted_stream, LastError &last_error)
     told_.encoding = BUNRAKU_RAW;
 }
 
-Outcome FrameChannel::read(
-    const Bytes *parts, std::size_t count, std::int64_t now_ns, Topic &topic, Header &header) {
+Outcome FrameChannel::read(const Bytes *parts, std::size_t count, std::int64_t now_ns, Topic &topic, Header &header) {
     const Lock lock(mutex_);
     Rejection why;
     if (count < MIN_PARTS || count > MAX_PARTS) {
@@ -28,7 +27,8 @@ Outcome FrameChannel::read(
         return Outcome::dropped;
     }
     if (topic.major != MAJOR) {
-        why.because("version", "the producer speaks avf/%u, this client avf/%u; update the older one", topic.major, MAJOR);
+        why.because("version", "the producer speaks avf/%u, this client avf/%u; update the older one", topic.major,
+                    MAJOR);
         liveness_.incompatible();
         ++told_.bad;
         last_error_.note(why.code, why.text);

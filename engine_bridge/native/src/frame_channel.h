@@ -1,6 +1,6 @@
 // What a client makes of the messages of the frame channel, one after another: which are news, how the producer stands,
-// what to tell people. Knows no socket and decodes nothing. Everything here may be read from any thread; only the receiver
-// thread changes it.
+// what to tell people. Knows no socket and decodes nothing. Everything here may be read from any thread; only the
+// receiver thread changes it.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,9 @@ public:
 
     // The producer did not take the connection. Returns milliseconds to pause before connecting anew.
     std::int64_t refused(const std::string &text, std::int64_t now_ns);
+
+    // Something outside of any message went wrong.
+    void note_failure(const char *text) { last_error_.note("", text); }
 
     void use(std::uint32_t encoding);
 

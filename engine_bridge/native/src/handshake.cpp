@@ -27,7 +27,8 @@ std::string HandshakeJudge::not_admitted(int status, const std::string &endpoint
     if (!has_keys() || status != NOT_ON_THE_LIST) {
         return endpoint + " cannot tell who may connect; its log says why";
     }
-    return endpoint + " refused this client's key, which is not on its list. On the producer's machine: bunraku keys add " +
+    return endpoint +
+           " refused this client's key, which is not on its list. On the producer's machine: bunraku keys add " +
            "NAME --public '" + own_public_key_ + "'";
 }
 
@@ -39,8 +40,9 @@ std::string HandshakeJudge::not_understood(int detail, const std::string &endpoi
         return endpoint + " has no keys, and this client, which has some, talks to nobody without. Start the producer "
                           "with --keys, or leave the key out";
     }
-    return endpoint + " talks only to clients with keys. Make a key file on the producer's machine with bunraku keys add "
-                      "NAME, carry it here and open with it";
+    return endpoint +
+           " talks only to clients with keys. Make a key file on the producer's machine with bunraku keys add "
+           "NAME, carry it here and open with it";
 }
 
 std::string HandshakeJudge::hung_up(const std::string &endpoint) {

@@ -3,22 +3,21 @@
 #include <algorithm>
 #include <cmath>
 
-#include "bunraku/client.h"
 #include "build.h"
+#include "bunraku/client.h"
 #include "fields.h"
 
 namespace bunraku {
 namespace {
 
 bool is_name_byte(char byte) {
-    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '.' ||
-           byte == '_' || byte == '-';
+    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
+           byte == '.' || byte == '_' || byte == '-';
 }
 
 bool is_variant_byte(char byte) { return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9'); }
 
 int shown(std::string_view text) { return static_cast<int>(std::min<std::size_t>(text.size(), 32)); }
-
 
 // A plane as announced, before it is known whether such a plane can be.
 struct AnnouncedPlane {
@@ -41,7 +40,9 @@ struct AnnouncedFrame {
 constexpr std::uint64_t MAX_SLOT = 65535;
 constexpr std::string_view ROLES[] = {"rgba", "rgba", "rgb", "a"}; // of a single plane, by PixelFormat
 
-std::uint32_t encoding_of(std::string_view name) { return name.empty() ? 0 : encoding_of_variant(name == "raw" ? "" : name); }
+std::uint32_t encoding_of(std::string_view name) {
+    return name.empty() ? 0 : encoding_of_variant(name == "raw" ? "" : name);
+}
 
 bool read_provenance(Fields &fields, const Map &map, Header &header, Rejection &why) {
     Value inner;
@@ -143,7 +144,8 @@ bool choose_layout(const AnnouncedFrame &announced, PixelLayout &layout, Rejecti
     std::size_t colour_space = 0;
     std::size_t alpha = 0;
     std::size_t origin = 0;
-    if (!find(announced.format, FORMATS, "f", format) || !find(announced.colour_space, COLOUR_SPACES, "cs", colour_space) ||
+    if (!find(announced.format, FORMATS, "f", format) ||
+        !find(announced.colour_space, COLOUR_SPACES, "cs", colour_space) ||
         !find(announced.alpha_mode, ALPHA_MODES, "am", alpha) || !find(announced.origin, ORIGINS, "org", origin)) {
         return false;
     }
@@ -160,12 +162,11 @@ bool check_encoding(const AnnouncedPlane &plane, std::size_t plane_count, Reject
     }
     const std::uint32_t encoding = encoding_of(plane.encoding);
     if (encoding == 0) {
-        return why.because(
-            "encoding", "unknown plane encoding '%.*s'", shown(plane.encoding), plane.encoding.data());
+        return why.because("encoding", "unknown plane encoding '%.*s'", shown(plane.encoding), plane.encoding.data());
     }
     if ((encoding & BUILT_ENCODINGS) == 0) {
-        return why.because(
-            "encoding", "this library was built without %.*s", shown(plane.encoding), plane.encoding.data());
+        return why.because("encoding", "this library was built without %.*s", shown(plane.encoding),
+                           plane.encoding.data());
     }
     if ((encoding == BUNRAKU_JPEG && plane.role != "rgb") || (encoding == BUNRAKU_SHM && plane_count != 1)) {
         return why.because("encoding", "no plane of role '%.*s' travels as %.*s", shown(plane.role), plane.role.data(),
@@ -179,18 +180,17 @@ bool check_size(const AnnouncedPlane &plane, std::uint64_t row_bytes, std::uint3
                 Rejection &why) {
     const std::uint32_t encoding = encoding_of(plane.encoding);
     const std::uint64_t decoded = row_bytes * height;
-    const std::uint64_t on_wire =
-        encoding == BUNRAKU_RAW ? decoded : encoding == BUNRAKU_SHM ? 0 : plane.wire_bytes;
+    const std::uint64_t on_wire = encoding == BUNRAKU_RAW ? decoded : encoding == BUNRAKU_SHM ? 0 : plane.wire_bytes;
     if (decoded != plane.decoded_bytes || on_wire != plane.wire_bytes || plane.wire_bytes != part_bytes) {
-        return why.because("size",
-                           "%u rows of %llu bytes are %llu; announced are %llu, on the wire %llu, arrived %llu", height,
-                           static_cast<unsigned long long>(row_bytes), static_cast<unsigned long long>(decoded),
+        return why.because("size", "%u rows of %llu bytes are %llu; announced are %llu, on the wire %llu, arrived %llu",
+                           height, static_cast<unsigned long long>(row_bytes), static_cast<unsigned long long>(decoded),
                            static_cast<unsigned long long>(plane.decoded_bytes),
                            static_cast<unsigned long long>(plane.wire_bytes),
                            static_cast<unsigned long long>(part_bytes));
     }
     if (decoded > MAX_FRAME_BYTES || part_bytes > MAX_FRAME_BYTES) {
-        return why.because("size", "%llu bytes, the limit is %zu", static_cast<unsigned long long>(decoded), MAX_FRAME_BYTES);
+        return why.because("size", "%llu bytes, the limit is %zu", static_cast<unsigned long long>(decoded),
+                           MAX_FRAME_BYTES);
     }
     return true;
 }

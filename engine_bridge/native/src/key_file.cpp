@@ -39,8 +39,9 @@ bool read_keys(std::string_view text, CurveKeys &keys, Rejection &why) {
         bad = "secret";
     }
     if (!well_formed || bad != nullptr) {
-        return why.because("", "no key file: %s must be a line of its own, a name, = and 40 characters of Z85 in quotes. "
-                               "Let \"bunraku keys add NAME\" write it anew",
+        return why.because("",
+                           "no key file: %s must be a line of its own, a name, = and 40 characters of Z85 in quotes. "
+                           "Let \"bunraku keys add NAME\" write it anew",
                            bad == nullptr ? "each of server, public and secret" : bad);
     }
     return true;

@@ -104,9 +104,7 @@ const std::uint8_t *read_value(const std::uint8_t *at, const std::uint8_t *end, 
         return bytes_of(Type::string, tag & 0x1fu);
     }
     switch (tag) {
-    case 0xc0:
-        value.type = Type::nil;
-        return at;
+    case 0xc0: value.type = Type::nil; return at;
     case 0xc2:
     case 0xc3:
         value.type = Type::boolean;

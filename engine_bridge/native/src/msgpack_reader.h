@@ -1,4 +1,5 @@
-// msgpack with bounds, read in place: nothing is allocated, whatever the bytes promise. Twin of engine_bridge/packing.py.
+// msgpack with bounds, read in place: nothing is allocated, whatever the bytes promise. Twin of
+// engine_bridge/packing.py.
 //
 // check_map() looks at every byte once; only what it has let through may be given to Map and Array.
 #pragma once
@@ -25,9 +26,9 @@ enum class Type : std::uint8_t { nil, boolean, integer, real, string, binary, ar
 struct Value {
     Type type = Type::nil;
     bool boolean = false;
-    bool negative = false;      // of an integer: `bits` is then the two's complement of an int64
-    std::uint64_t bits = 0;     // of an integer
-    double real = 0.0;          // of a real
+    bool negative = false;  // of an integer: `bits` is then the two's complement of an int64
+    std::uint64_t bits = 0; // of an integer
+    double real = 0.0;      // of a real
     const std::uint8_t *data = nullptr;
     std::uint32_t size = 0;
 

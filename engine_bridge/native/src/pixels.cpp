@@ -14,8 +14,7 @@ Table make_srgb_from_linear() {
     Table table{};
     for (std::size_t i = 0; i < table.size(); ++i) {
         const double linear = static_cast<double>(i) / 255.0;
-        const double encoded =
-            linear <= 0.0031308 ? 12.92 * linear : 1.055 * std::pow(linear, 1.0 / 2.4) - 0.055;
+        const double encoded = linear <= 0.0031308 ? 12.92 * linear : 1.055 * std::pow(linear, 1.0 / 2.4) - 0.055;
         table[i] = static_cast<std::uint8_t>(std::nearbyint(encoded * 255.0));
     }
     return table;

@@ -1,5 +1,5 @@
-// Pixel layouts of the wire, and the ones that a client may ask for. Twin of engine_bridge/pixels.py, with which it agrees
-// bit for bit.
+// Pixel layouts of the wire, and the ones that a client may ask for. Twin of engine_bridge/pixels.py, with which it
+// agrees bit for bit.
 #pragma once
 
 #include <cstddef>

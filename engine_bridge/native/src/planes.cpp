@@ -50,8 +50,8 @@ public:
         int subsampling = 0;
         int colour_space = 0;
         const auto size = static_cast<unsigned long>(part.size);
-        if (tjDecompressHeader3(
-                handle_, part.data, size, &real_width, &real_height, &subsampling, &colour_space) != 0) {
+        if (tjDecompressHeader3(handle_, part.data, size, &real_width, &real_height, &subsampling, &colour_space) !=
+            0) {
             return why.because("decode", "a broken JPEG: %s", tjGetErrorStr2(handle_));
         }
         if (real_width != static_cast<int>(width) || real_height != static_cast<int>(height) ||
@@ -61,7 +61,8 @@ public:
         }
         // A truncated picture is a warning to libjpeg; a progressive one may ask for endless work in few bytes.
         constexpr int FLAGS = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS;
-        if (tjDecompress2(handle_, part.data, size, out, real_width, 3 * real_width, real_height, TJPF_RGB, FLAGS) != 0) {
+        if (tjDecompress2(handle_, part.data, size, out, real_width, 3 * real_width, real_height, TJPF_RGB, FLAGS) !=
+            0) {
             return why.because("decode", "a broken JPEG: %s", tjGetErrorStr2(handle_));
         }
         return true;
@@ -101,8 +102,8 @@ Decoded PlaneDecoder::check_as_it_is(const Header &header, Bytes payload, Reject
     return check_checksum(header, payload.data, why) ? Decoded::good : Decoded::rejected;
 }
 
-Decoded PlaneDecoder::decode(
-    const Header &header, const Bytes *payload, const WantedLayout &wanted, std::uint8_t *out, Rejection &why) {
+Decoded PlaneDecoder::decode(const Header &header, const Bytes *payload, const WantedLayout &wanted, std::uint8_t *out,
+                             Rejection &why) {
     if (header.planes[0].encoding == BUNRAKU_SHM) {
         return decode_from_ring(header, wanted, out, why);
     }
@@ -119,8 +120,8 @@ Decoded PlaneDecoder::decode(
     return Decoded::good;
 }
 
-Decoded PlaneDecoder::decode_from_ring(
-    const Header &header, const WantedLayout &wanted, std::uint8_t *out, Rejection &why) {
+Decoded PlaneDecoder::decode_from_ring(const Header &header, const WantedLayout &wanted, std::uint8_t *out,
+                                       Rejection &why) {
     const Plane &plane = header.planes[0];
     const bool is_open = ring_.is_open() && ring_.name() == plane.ring && ring_.session() == header.session;
     if ((!is_open && !ring_.open(plane.ring, header.session, why)) ||
@@ -139,8 +140,8 @@ Decoded PlaneDecoder::decode_from_ring(
     return matches ? Decoded::good : Decoded::rejected;
 }
 
-bool PlaneDecoder::decode_plane(
-    const Header &header, std::size_t index, [[maybe_unused]] Bytes part, Bytes &decoded, Rejection &why) {
+bool PlaneDecoder::decode_plane(const Header &header, std::size_t index, [[maybe_unused]] Bytes part, Bytes &decoded,
+                                Rejection &why) {
     const Plane &plane = header.planes[index];
     if (plane.encoding == BUNRAKU_RAW) {
         decoded = part;

@@ -24,8 +24,8 @@ public:
     static Decoded check_as_it_is(const Header &header, Bytes payload, Rejection &why);
 
     // Decodes and converts. out: 4 * width * height bytes. payload: one part per plane.
-    Decoded decode(
-        const Header &header, const Bytes *payload, const WantedLayout &wanted, std::uint8_t *out, Rejection &why);
+    Decoded decode(const Header &header, const Bytes *payload, const WantedLayout &wanted, std::uint8_t *out,
+                   Rejection &why);
 
     // The ring of shared memory in use; opened anew when a frame names another one.
     Ring &ring() { return ring_; }

@@ -1,6 +1,7 @@
 #include "receiver.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "build.h"
@@ -57,16 +58,24 @@ void Receiver::join() {
 
 void Receiver::run() {
     while (!stop_.stopped()) {
-        Socket socket;
-        if (!locate() ||
-            !socket.open(context_, ZMQ_SUB, FRAME_QUEUE, static_cast<std::int64_t>(MAX_FRAME_BYTES), endpoint_, options_.keys)) {
-            stop_.rest(LOOK_AROUND_MS);
-            continue;
+        std::int64_t pause_ms = LOOK_AROUND_MS;
+        try {
+            pause_ms = connect_and_receive();
+        } catch (const std::exception &error) { // the edge of the thread: no memory, or an odd path
+            channel_.note_failure(error.what());
         }
-        const std::int64_t pause_ms = receive(socket);
-        socket.close();
         stop_.rest(pause_ms);
     }
+}
+
+// Returns milliseconds to pause before the next attempt.
+std::int64_t Receiver::connect_and_receive() {
+    Socket socket;
+    if (!locate() || !socket.open(context_, ZMQ_SUB, FRAME_QUEUE, static_cast<std::int64_t>(MAX_FRAME_BYTES), endpoint_,
+                                  options_.keys)) {
+        return LOOK_AROUND_MS;
+    }
+    return receive(socket);
 }
 
 // Finds out where to connect; says false if that is not known yet.
@@ -188,8 +197,7 @@ void Receiver::deliver(Message &message, const Topic &topic, const Header &heade
         if (decoded == Decoded::good) {
             slot.adopt(message.part(MIN_PARTS));
         }
-    } else if (std::uint8_t *const pixels =
-                   slot.own_pixels(std::size_t{4} * header.width * header.height)) {
+    } else if (std::uint8_t *const pixels = slot.own_pixels(std::size_t{4} * header.width * header.height)) {
         decoded = decoder_.decode(header, payload, options_.wanted, pixels, why);
     } else {
         why.because("decode", "no memory for a picture of %ux%u", header.width, header.height);
@@ -222,8 +230,9 @@ void Receiver::note_heartbeat(Socket &socket, const Header &header) {
 
 std::uint32_t Receiver::best_encoding(const Header &heartbeat) {
     const bool local = is_local(endpoint_);
-    const std::uint32_t asked =
-        options_.encodings != 0 ? options_.encodings : static_cast<std::uint32_t>(BUNRAKU_RAW | (local ? BUNRAKU_SHM : 0));
+    const std::uint32_t asked = options_.encodings != 0
+                                    ? options_.encodings
+                                    : static_cast<std::uint32_t>(BUNRAKU_RAW | (local ? BUNRAKU_SHM : 0));
     const std::uint32_t usable = asked & heartbeat.encodings & BUILT_ENCODINGS;
     const auto fits = [&](std::uint32_t encoding) {
         return (usable & encoding) != 0 && (encoding != BUNRAKU_SHM || can_open_ring(heartbeat));
@@ -250,7 +259,8 @@ bool Receiver::can_open_ring(const Header &heartbeat) {
         return false;
     }
     Ring &ring = decoder_.ring();
-    if (encoding_ == BUNRAKU_SHM || (ring.is_open() && ring.name() == heartbeat.ring && ring.session() == heartbeat.session)) {
+    if (encoding_ == BUNRAKU_SHM ||
+        (ring.is_open() && ring.name() == heartbeat.ring && ring.session() == heartbeat.session)) {
         return true;
     }
     Rejection why;

@@ -1,4 +1,5 @@
-// The thread that receives frames all the time and leaves the newest one in the box. Twin of engine_bridge/subscriber.py.
+// The thread that receives frames all the time and leaves the newest one in the box. Twin of
+// engine_bridge/subscriber.py.
 #pragma once
 
 #include <string>
@@ -35,6 +36,7 @@ public:
 
 private:
     void run();
+    std::int64_t connect_and_receive();
     bool locate();
     bool has_moved();
     std::int64_t receive(Socket &socket);
@@ -61,12 +63,12 @@ private:
     // The thread's own.
     std::string endpoint_;
     HandshakeJudge judge_;
-    std::int64_t next_look_ns_ = 0; // for the stream's file
-    bool probing_ = false;          // whether topics of all major versions are subscribed
-    std::uint32_t encoding_ = 0;    // decided on
+    std::int64_t next_look_ns_ = 0;   // for the stream's file
+    bool probing_ = false;            // whether topics of all major versions are subscribed
+    std::uint32_t encoding_ = 0;      // decided on
     std::vector<std::string> topics_; // subscribed; the last one is that of the encoding
-    std::uint64_t session_ = 0;     // last heard
-    std::string bad_ring_;          // that could not be used
+    std::uint64_t session_ = 0;       // last heard
+    std::string bad_ring_;            // that could not be used
     Message messages_[2];
     Message *incoming_ = &messages_[0];
     Message *newest_ = &messages_[1]; // of this round

@@ -79,7 +79,7 @@ bool map(const std::string &name, Mapping &mapping, Rejection &why) {
     if (file < 0) {
         return why.because("shm", "%s cannot be opened: %s", name.c_str(), std::strerror(errno));
     }
-    struct stat status {};
+    struct stat status{};
     void *base = MAP_FAILED;
     bool own = false;
     std::size_t bytes = 0;
@@ -109,8 +109,8 @@ void unmap(const std::uint8_t *base, std::size_t bytes) { munmap(const_cast<std:
 bool Ring::open(std::string_view name, std::uint64_t session, Rejection &why) {
     close();
     if (!is_ring_name(name)) {
-        return why.because("shm", "'%.*s' is no name of a ring", static_cast<int>(std::min<std::size_t>(name.size(), 32)),
-                           name.data());
+        return why.because("shm", "'%.*s' is no name of a ring",
+                           static_cast<int>(std::min<std::size_t>(name.size(), 32)), name.data());
     }
     name_ = name;
     Mapping mapping;
@@ -133,8 +133,8 @@ bool Ring::open(std::string_view name, std::uint64_t session, Rejection &why) {
     capacity_ = read_number<std::uint64_t>(base_ + 16);
     stride_ = read_number<std::uint64_t>(base_ + 24);
     session_ = read_number<std::uint64_t>(base_ + 32);
-    if (slots_ < MIN_SLOTS || slots_ > MAX_SLOTS || stride_ > MAX_STRIDE || stride_ % PAGE != 0 || capacity_ > stride_ ||
-        PIXELS_AT + stride_ * slots_ > mapped_bytes_) {
+    if (slots_ < MIN_SLOTS || slots_ > MAX_SLOTS || stride_ > MAX_STRIDE || stride_ % PAGE != 0 ||
+        capacity_ > stride_ || PIXELS_AT + stride_ * slots_ > mapped_bytes_) {
         return reject("slots that do not fit into its memory");
     }
     if (session_ != session) {

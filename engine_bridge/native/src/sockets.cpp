@@ -70,8 +70,8 @@ Received Message::receive(void *socket) {
     return Received::message;
 }
 
-bool Socket::open(
-    void *context, int kind, int queue, std::int64_t max_bytes, const std::string &endpoint, const CurveKeys &keys) {
+bool Socket::open(void *context, int kind, int queue, std::int64_t max_bytes, const std::string &endpoint,
+                  const CurveKeys &keys) {
     close();
     socket_ = zmq_socket(context, kind);
     if (socket_ == nullptr) {
@@ -80,8 +80,9 @@ bool Socket::open(
     const bool ipv6 = endpoint.compare(0, 7, "tcp://[") == 0;
     const bool ready = set(ZMQ_LINGER, 0) && set(ZMQ_SNDHWM, queue) && set(ZMQ_RCVHWM, queue) &&
                        zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) == 0 &&
-                       set(ZMQ_HANDSHAKE_IVL, 2000) && set(ZMQ_HEARTBEAT_IVL, 1000) && set(ZMQ_HEARTBEAT_TIMEOUT, 3000) &&
-                       set(ZMQ_RECONNECT_IVL, 100) && set(ZMQ_RECONNECT_IVL_MAX, 1000) && set(ZMQ_IPV6, ipv6 ? 1 : 0) &&
+                       set(ZMQ_HANDSHAKE_IVL, 2000) && set(ZMQ_HEARTBEAT_IVL, 1000) &&
+                       set(ZMQ_HEARTBEAT_TIMEOUT, 3000) && set(ZMQ_RECONNECT_IVL, 100) &&
+                       set(ZMQ_RECONNECT_IVL_MAX, 1000) && set(ZMQ_IPV6, ipv6 ? 1 : 0) &&
                        // Queue nothing for a producer that is not there: it would only grow old.
                        (kind != ZMQ_DEALER || set(ZMQ_IMMEDIATE, 1)) && set_keys(keys) && open_monitor(context) &&
                        zmq_connect(socket_, endpoint.c_str()) == 0;
@@ -106,8 +107,9 @@ bool Socket::set_keys(const CurveKeys &keys) {
     const auto set_key = [this](int option, const std::string &key) {
         return zmq_setsockopt(socket_, option, key.c_str(), key.size() + 1) == 0;
     };
-    return !keys.present() || (set_key(ZMQ_CURVE_SERVERKEY, keys.server) && set_key(ZMQ_CURVE_PUBLICKEY, keys.own_public) &&
-                           set_key(ZMQ_CURVE_SECRETKEY, keys.own_secret));
+    return !keys.present() ||
+           (set_key(ZMQ_CURVE_SERVERKEY, keys.server) && set_key(ZMQ_CURVE_PUBLICKEY, keys.own_public) &&
+            set_key(ZMQ_CURVE_SECRETKEY, keys.own_secret));
 }
 
 bool Socket::open_monitor(void *context) {

@@ -88,7 +88,9 @@ public:
     void *raw() const { return socket_; }
     void *monitor() const { return monitor_; }
 
-    bool subscribe(const std::string &topic) { return zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()) == 0; }
+    bool subscribe(const std::string &topic) {
+        return zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()) == 0;
+    }
     bool unsubscribe(const std::string &topic) {
         return zmq_setsockopt(socket_, ZMQ_UNSUBSCRIBE, topic.data(), topic.size()) == 0;
     }

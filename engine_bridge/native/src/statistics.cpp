@@ -23,7 +23,8 @@ Percentiles Durations::percentiles() const {
         const auto below = static_cast<std::size_t>(place);
         const std::size_t above = std::min(below + 1, count - 1);
         const double weight = place - static_cast<double>(below);
-        const double value = static_cast<double>(sorted[below]) * (1.0 - weight) + static_cast<double>(sorted[above]) * weight;
+        const double value =
+            static_cast<double>(sorted[below]) * (1.0 - weight) + static_cast<double>(sorted[above]) * weight;
         return value / 1e6;
     };
     return {at(0.50), at(0.99)};

@@ -1,4 +1,5 @@
-// Unity's custom texture update, served from the box of a client. Knows Unity's events by number; needs no Unity header.
+// Unity's custom texture update, served from the box of a client. Knows Unity's events by number, and needs no header
+// of Unity's.
 #include <array>
 #include <chrono>
 #include <condition_variable>
@@ -36,7 +37,7 @@ constexpr unsigned INDEX_BITS = 8;
 constexpr std::uint32_t INDEX_MASK = (1u << INDEX_BITS) - 1;
 
 struct Registration {
-    std::shared_ptr<FrameBox> box; // null: this place is free
+    std::shared_ptr<FrameBox> box;      // null: this place is free
     std::shared_ptr<FrameBox> updating; // keeps the box of a running update, whatever becomes of its client
     const FrameBox::Slot *slot = nullptr;
     std::uint32_t generation = 1;

@@ -26,7 +26,9 @@ inline int &failures() {
 }
 
 struct Register {
-    Register(const char *group, const char *name, std::function<void()> run) { tests().push_back({group, name, std::move(run)}); }
+    Register(const char *group, const char *name, std::function<void()> run) {
+        tests().push_back({group, name, std::move(run)});
+    }
 };
 
 inline void fail(const char *file, int line, const std::string &text) {
@@ -49,25 +51,25 @@ void equal(const char *file, int line, const char *what, const Left &left, const
 #define CHECK_JOIN(a, b) CHECK_JOIN_(a, b)
 
 // TEST(group, "what is promised") { ... }
-#define TEST(group, name)                                                                                             \
-    static void CHECK_JOIN(test_, __LINE__)();                                                                        \
-    static const check::Register CHECK_JOIN(register_, __LINE__)(group, name, CHECK_JOIN(test_, __LINE__));           \
+#define TEST(group, name)                                                                                              \
+    static void CHECK_JOIN(test_, __LINE__)();                                                                         \
+    static const check::Register CHECK_JOIN(register_, __LINE__)(group, name, CHECK_JOIN(test_, __LINE__));            \
     static void CHECK_JOIN(test_, __LINE__)()
 
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            check::fail(__FILE__, __LINE__, "not so: " #condition);                                                   \
-        }                                                                                                             \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            check::fail(__FILE__, __LINE__, "not so: " #condition);                                                    \
+        }                                                                                                              \
     } while (false)
 
 #define CHECK_EQUAL(left, right) check::equal(__FILE__, __LINE__, #left, left, right)
 
 // As CHECK, but what follows makes no sense without it.
-#define REQUIRE(condition)                                                                                            \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            check::fail(__FILE__, __LINE__, "not so: " #condition);                                                   \
-            return;                                                                                                   \
-        }                                                                                                             \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            check::fail(__FILE__, __LINE__, "not so: " #condition);                                                    \
+            return;                                                                                                    \
+        }                                                                                                              \
     } while (false)

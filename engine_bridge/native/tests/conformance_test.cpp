@@ -129,7 +129,8 @@ public:
         Topic topic;
         Header header;
         Rejection ignored;
-        if (!views.empty() && split_topic(views[0], topic, ignored) && topic.major == MAJOR && !is_subscribed(parts[0])) {
+        if (!views.empty() && split_topic(views[0], topic, ignored) && topic.major == MAJOR &&
+            !is_subscribed(parts[0])) {
             return {"ignored", {}, {}};
         }
         const std::int64_t now = now_ns();
@@ -176,7 +177,8 @@ public:
 
 private:
     bool is_subscribed(const Part &topic) const {
-        return topic.size() >= subscription_.size() && std::equal(subscription_.begin(), subscription_.end(), topic.begin());
+        return topic.size() >= subscription_.size() &&
+               std::equal(subscription_.begin(), subscription_.end(), topic.begin());
     }
     std::string last_code() const {
         bunraku_status status{};
@@ -210,8 +212,8 @@ std::string missing(const Settings &settings) {
     return "";
 }
 
-void compare_pixels(const std::string &where, const fs::path &folder, const std::string &message, const Settings &settings,
-                    const Part &pixels) {
+void compare_pixels(const std::string &where, const fs::path &folder, const std::string &message,
+                    const Settings &settings, const Part &pixels) {
     const auto hash = settings.find(message + ".sha256");
     if (hash != settings.end()) {
         expect(where, "sha256", hash->second, sha256_hex(pixels.data(), pixels.size()));
@@ -398,8 +400,8 @@ void check_abi(const fs::path &path) {
         fail("abi.txt", "is empty");
     }
     for (const auto &[name, expected] : settings) {
-        const auto *const field =
-            std::find_if(std::begin(FIELDS), std::end(FIELDS), [&name = name](const Field &one) { return one.name == name; });
+        const auto *const field = std::find_if(std::begin(FIELDS), std::end(FIELDS),
+                                               [&name = name](const Field &one) { return one.name == name; });
         if (field == std::end(FIELDS)) {
             fail("abi.txt", name + " is unknown");
         } else if (name.find('.') == std::string::npos) {

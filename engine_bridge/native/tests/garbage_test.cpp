@@ -147,9 +147,10 @@ int main(int count, char **arguments) {
     } while (frame.lease != 0 && frame.session != LAST_SESSION);
     const double growth_mib = resident_mib() - before_mib;
     const bunraku_status status = client.status();
-    std::printf("%d broken messages: %llu dropped (last: %s), %llu late, %llu reconnects, memory grew by %.1f MiB\n", messages,
-                static_cast<unsigned long long>(status.bad), status.last_error_code,
-                static_cast<unsigned long long>(status.late), static_cast<unsigned long long>(status.reconnects), growth_mib);
+    std::printf("%d broken messages: %llu dropped (last: %s), %llu late, %llu reconnects, memory grew by %.1f MiB\n",
+                messages, static_cast<unsigned long long>(status.bad), status.last_error_code,
+                static_cast<unsigned long long>(status.late), static_cast<unsigned long long>(status.reconnects),
+                growth_mib);
     CHECK_EQUAL(frame.session, LAST_SESSION);
     CHECK(status.bad > static_cast<std::uint64_t>(messages) / 4);
 #if !defined(BUNRAKU_SANITIZED) // a sanitizer keeps what was freed

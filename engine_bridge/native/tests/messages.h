@@ -56,7 +56,8 @@ struct Frame {
             for (const std::string *text : {&colour_space, &alpha_mode, &origin, &provider}) {
                 pairs += text->empty() ? 0 : 1;
             }
-            pairs += (stride != 0 ? 1 : 0) + (publish_ns != 0 ? 1 : 0) + (control_id != 0 ? 2 : 0) + (tells_crc ? 1 : 0);
+            pairs +=
+                (stride != 0 ? 1 : 0) + (publish_ns != 0 ? 1 : 0) + (control_id != 0 ? 2 : 0) + (tells_crc ? 1 : 0);
             writer.map(pairs);
             text(writer, "k", "f");
             number(writer, "v", 1);
@@ -65,7 +66,8 @@ struct Frame {
             number(writer, "w", width);
             number(writer, "h", height);
             text(writer, "f", format);
-            for (const auto &[key, value] : {std::pair{"cs", colour_space}, {"am", alpha_mode}, {"org", origin}, {"eng", provider}}) {
+            for (const auto &[key, value] :
+                 {std::pair{"cs", colour_space}, {"am", alpha_mode}, {"org", origin}, {"eng", provider}}) {
                 if (!value.empty()) {
                     text(writer, key, value);
                 }

@@ -23,7 +23,8 @@ public:
         const std::size_t bytes = 4096 + slots * stride_ - missing_bytes;
 #if defined(_WIN32)
         name = "Local\\bunraku-test" + std::to_string(GetCurrentProcessId()) + "-" + std::to_string(made++);
-        handle_ = CreateFileMappingA(INVALID_HANDLE_VALUE, nullptr, PAGE_READWRITE, 0, static_cast<DWORD>(bytes), name.c_str());
+        handle_ = CreateFileMappingA(INVALID_HANDLE_VALUE, nullptr, PAGE_READWRITE, 0, static_cast<DWORD>(bytes),
+                                     name.c_str());
         base = static_cast<std::uint8_t *>(MapViewOfFile(handle_, FILE_MAP_WRITE, 0, 0, bytes));
 #else
         name = "/bunraku-test" + std::to_string(getpid()) + "-" + std::to_string(made++);
@@ -53,7 +54,9 @@ public:
     SharedRing(const SharedRing &) = delete;
     SharedRing &operator=(const SharedRing &) = delete;
 
-    template <typename Number> void put(std::size_t offset, Number number) { std::memcpy(base + offset, &number, sizeof number); }
+    template <typename Number> void put(std::size_t offset, Number number) {
+        std::memcpy(base + offset, &number, sizeof number);
+    }
 
     // Writes a picture; returns the number under which it can be read.
     std::uint64_t write(std::size_t slot, const std::vector<std::uint8_t> &pixels) {

@@ -13,8 +13,8 @@
 using namespace producer;
 using messages::Frame;
 using messages::Heartbeat;
-using messages::SentPlane;
 using messages::raw_frame;
+using messages::SentPlane;
 
 namespace {
 
@@ -263,9 +263,8 @@ TEST("client", "closing takes milliseconds, whatever the state") {
     }
     {
         Producer producer;
-        Client client(producer.frames_endpoint, [&](bunraku_options &options) {
-            options.control_endpoint = producer.control_endpoint.c_str();
-        });
+        Client client(producer.frames_endpoint,
+                      [&](bunraku_options &options) { options.control_endpoint = producer.control_endpoint.c_str(); });
         producer.wait_for_subscriber();
         producer.send(raw_frame(1, 512, 512).parts());
         client.wait(); // and keep its lease
@@ -369,7 +368,8 @@ TEST("client", "a ring of another session is left alone") {
 
 TEST("client", "the best of the encodings asked for and offered is used") {
     Producer producer;
-    Client client(producer.frames_endpoint, [](bunraku_options &options) { options.encodings = BUNRAKU_LZ4 | BUNRAKU_JPEG; });
+    Client client(producer.frames_endpoint,
+                  [](bunraku_options &options) { options.encodings = BUNRAKU_LZ4 | BUNRAKU_JPEG; });
     REQUIRE(producer.wait_for_subscriber());
     Heartbeat heartbeat;
     heartbeat.encodings = {"raw", "lz4", "jpeg", "av1"};
@@ -559,9 +559,8 @@ TEST("client", "options that make no sense are refused with words") {
     refused(BUNRAKU_BAD_ENDPOINT, [](bunraku_options &options) { options.control_endpoint = "x"; });
     refused(BUNRAKU_BAD_ENDPOINT, [](bunraku_options &options) { options.stream = "a/b"; });
     refused(BUNRAKU_BAD_KEY, [](bunraku_options &options) { options.curve_server_key = "short"; });
-    refused(BUNRAKU_BAD_KEY, [](bunraku_options &options) {
-        options.curve_server_key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
-    });
+    refused(BUNRAKU_BAD_KEY,
+            [](bunraku_options &options) { options.curve_server_key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"; });
     bunraku_client *client = nullptr;
     CHECK_EQUAL(bunraku_open(nullptr, &client, nullptr, 0), BUNRAKU_BAD_ARGUMENT);
     CHECK_EQUAL(bunraku_open(nullptr, nullptr, nullptr, 0), BUNRAKU_BAD_ARGUMENT);
@@ -651,8 +650,14 @@ TEST("curve", "with the right keys frames and controls arrive, with others ERROR
                 std::size_t more_size = sizeof more;
                 zmq_getsockopt(zap, ZMQ_RCVMORE, &more, &more_size);
             }
-            const bool known = parts.size() > 6 && parts[6].size() == 32 && std::memcmp(parts[6].data(), known_raw, 32) == 0;
-            const std::string answer[] = {"1.0", std::string(parts[1].begin(), parts[1].end()), known || lets_everybody_in ? "200" : "400", "", "", ""};
+            const bool known =
+                parts.size() > 6 && parts[6].size() == 32 && std::memcmp(parts[6].data(), known_raw, 32) == 0;
+            const std::string answer[] = {"1.0",
+                                          std::string(parts[1].begin(), parts[1].end()),
+                                          known || lets_everybody_in ? "200" : "400",
+                                          "",
+                                          "",
+                                          ""};
             for (int i = 0; i < 6; ++i) {
                 zmq_send(zap, answer[i].data(), answer[i].size(), i < 5 ? ZMQ_SNDMORE : 0);
             }

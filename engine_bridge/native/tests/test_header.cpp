@@ -5,8 +5,8 @@
 using namespace bunraku;
 using messages::Frame;
 using messages::Part;
-using messages::SentPlane;
 using messages::raw_frame;
+using messages::SentPlane;
 
 namespace {
 
@@ -101,18 +101,27 @@ TEST("header", "kinds") {
 }
 
 TEST("header", "wrong types and ranges of known keys are refused, unknown keys are not looked at") {
-    CHECK_EQUAL(with_key("\xa1" "w\xa1" "2"), "header");
+    CHECK_EQUAL(with_key("\xa1"
+                         "w\xa1"
+                         "2"),
+                "header");
     CHECK_EQUAL(bent([](Frame &frame) { frame.width = 0; }), "header");
     CHECK_EQUAL(bent([](Frame &frame) { frame.width = 8193; }), "header");
     CHECK_EQUAL(with_key("\xa2tc\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), "header"); // no i64
     CHECK_EQUAL(with_key("\xa2tc\xca\x3f\x80"), "msgpack");                        // cut off
-    CHECK_EQUAL(with_key("\xa2" "ca\xff"), "header");                              // negative
+    CHECK_EQUAL(with_key("\xa2"
+                         "ca\xff"),
+                "header"); // negative
     CHECK_EQUAL(with_key("\xa3key\x01"), "header");
     CHECK_EQUAL(with_key("\xa3roi\x91\xff"), "header");
     CHECK_EQUAL(with_key("\xa3roi\x94\x01\x02\x03\x04"), "frame");
-    CHECK_EQUAL(with_key("\xa4prov\x81\xa2" "ai\x01"), "header");
+    CHECK_EQUAL(with_key("\xa4prov\x81\xa2"
+                         "ai\x01"),
+                "header");
     CHECK_EQUAL(with_key("\xa4prov\xc0"), "frame");
-    CHECK_EQUAL(with_key("\xa3" "eng\xc4\x01x"), "header");
+    CHECK_EQUAL(with_key("\xa3"
+                         "eng\xc4\x01x"),
+                "header");
     CHECK_EQUAL(with_key("\xa7unknown\xc4\x01x"), "frame");
 }
 

@@ -31,7 +31,10 @@ std::string map_of(std::size_t pairs, bool same_key) {
 
 TEST("msgpack", "one well-formed map is good") {
     CHECK_EQUAL(verdict("\x80"), "good");
-    CHECK_EQUAL(verdict(std::string("\x82\xa1k\xa1" "f\xa1v\x00", 8)), "good");
+    CHECK_EQUAL(verdict(std::string("\x82\xa1k\xa1"
+                                    "f\xa1v\x00",
+                                    8)),
+                "good");
     CHECK_EQUAL(verdict("\x81\xa1x\x94\xc0\xc2\xc3\xcb@\x09!\xfbTD-\x18"), "good");
 }
 
@@ -42,7 +45,9 @@ TEST("msgpack", "what is no map, cut off or too long is msgpack") {
     CHECK_EQUAL(verdict("\x81\xa1k"), "msgpack");
     CHECK_EQUAL(verdict("\x81\xa1k\xc1"), "msgpack");
     CHECK_EQUAL(verdict("\x80\x80"), "msgpack");
-    const std::string whole("\x82\xa1k\xa1" "f\xa1v\xcd\x01\x02", 10);
+    const std::string whole("\x82\xa1k\xa1"
+                            "f\xa1v\xcd\x01\x02",
+                            10);
     for (std::size_t length = 0; length < whole.size(); ++length) {
         CHECK_EQUAL(verdict(whole.substr(0, length)), "msgpack");
     }
@@ -65,10 +70,12 @@ TEST("msgpack", "extension types are refused") {
 
 TEST("msgpack", "keys are strings, and strings UTF-8") {
     CHECK_EQUAL(verdict("\x81\x01\x02"), "msgpack");
-    CHECK_EQUAL(verdict("\x81\xc4\x01k\xa1" "f"), "msgpack");
+    CHECK_EQUAL(verdict("\x81\xc4\x01k\xa1"
+                        "f"),
+                "msgpack");
     CHECK_EQUAL(verdict("\x81\xa1x\x81\x01\x02"), "msgpack");
     CHECK_EQUAL(verdict("\x81\xa1x\x81\x80\x02"), "msgpack");
-    CHECK_EQUAL(verdict("\x81\xa1x\xa2\xc3\xa4"), "good");     // ä
+    CHECK_EQUAL(verdict("\x81\xa1x\xa2\xc3\xa4"), "good");         // ä
     CHECK_EQUAL(verdict("\x81\xa1x\xa4\xf0\x9f\x8e\xad"), "good"); // a mask
     for (const char *broken : {"\xa1\xff", "\xa1\x80", "\xa2\xc0\x80", "\xa3\xed\xa0\x80", "\xa3\xe0\x80\x80",
                                "\xa4\xf4\x90\x80\x80", "\xa4\xf0\x80\x80\x80", "\xa2\xc3z", "\xa1\xc3"}) {

@@ -12,8 +12,8 @@ namespace {
 
 using Bytes4 = std::vector<std::uint8_t>;
 
-Bytes4 converted(const Bytes4 &rows, std::uint32_t width, std::uint32_t height, PixelLayout layout, WantedLayout wanted = {},
-                 std::size_t stride = 0) {
+Bytes4 converted(const Bytes4 &rows, std::uint32_t width, std::uint32_t height, PixelLayout layout,
+                 WantedLayout wanted = {}, std::size_t stride = 0) {
     Picture picture;
     picture.rows = rows.data();
     picture.stride = stride != 0 ? stride : width * bytes_per_pixel(layout.format);
@@ -62,8 +62,8 @@ TEST("pixels", "all colours, alphas, spaces and modes agree with the definition"
                 Bytes4 row;
                 Bytes4 expected;
                 for (int colour = 0; colour < 256; ++colour) {
-                    const Bytes4 pixel = {static_cast<std::uint8_t>(colour), static_cast<std::uint8_t>(255 - colour), 77,
-                                          static_cast<std::uint8_t>(alpha)};
+                    const Bytes4 pixel = {static_cast<std::uint8_t>(colour), static_cast<std::uint8_t>(255 - colour),
+                                          77, static_cast<std::uint8_t>(alpha)};
                     row.insert(row.end(), pixel.begin(), pixel.end());
                     const Bytes4 one = by_the_book(colour, 255 - colour, 77, alpha, layout);
                     expected.insert(expected.end(), one.begin(), one.end());
@@ -81,13 +81,15 @@ TEST("pixels", "premultiplied is colour times alpha, rounded") {
     }
     const Bytes4 out = converted(row, 256, 1, {}, {false, true, false});
     for (int colour = 0; colour < 256; ++colour) {
-        CHECK_EQUAL(int{out[4 * static_cast<std::size_t>(colour)]}, static_cast<int>(std::lround(colour * 128 / 255.0)));
+        CHECK_EQUAL(int{out[4 * static_cast<std::size_t>(colour)]},
+                    static_cast<int>(std::lround(colour * 128 / 255.0)));
     }
 }
 
 TEST("pixels", "premultiplied stays as it is for those who want it so") {
     const Bytes4 odd = {200, 100, 50, 10}; // more colour than alpha, which a way through straight would cut
-    CHECK(converted(odd, 1, 1, {PixelFormat::rgba8, AlphaMode::premultiplied, false, false}, {false, true, false}) == odd);
+    CHECK(converted(odd, 1, 1, {PixelFormat::rgba8, AlphaMode::premultiplied, false, false}, {false, true, false}) ==
+          odd);
     CHECK(converted(odd, 1, 1, {PixelFormat::rgba8, AlphaMode::premultiplied, false, false}, {true, true, false}) ==
           Bytes4({50, 100, 200, 10}));
 }

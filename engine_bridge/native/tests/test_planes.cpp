@@ -18,8 +18,8 @@
 using namespace bunraku;
 using messages::Frame;
 using messages::Part;
-using messages::SentPlane;
 using messages::raw_frame;
+using messages::SentPlane;
 
 namespace {
 
@@ -68,8 +68,9 @@ Frame ring_frame(const SharedRing &ring, std::uint64_t slot, std::uint64_t seque
 #if defined(BUNRAKU_WITH_LZ4)
 Part lz4_of(const std::vector<std::uint8_t> &bytes) {
     Part packed(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(bytes.size()))));
-    const int size = LZ4_compress_default(reinterpret_cast<const char *>(bytes.data()), reinterpret_cast<char *>(packed.data()),
-                                          static_cast<int>(bytes.size()), static_cast<int>(packed.size()));
+    const int size =
+        LZ4_compress_default(reinterpret_cast<const char *>(bytes.data()), reinterpret_cast<char *>(packed.data()),
+                             static_cast<int>(bytes.size()), static_cast<int>(packed.size()));
     packed.resize(static_cast<std::size_t>(size));
     return packed;
 }
@@ -87,8 +88,8 @@ Part jpeg_of(const std::vector<std::uint8_t> &rgb, int width, int height, bool g
     const tjhandle encoder = tjInitCompress();
     unsigned char *data = nullptr;
     unsigned long size = 0;
-    tjCompress2(encoder, rgb.data(), width, 0, height, grey ? TJPF_GRAY : TJPF_RGB, &data, &size, grey ? TJSAMP_GRAY : TJSAMP_444,
-                95, 0);
+    tjCompress2(encoder, rgb.data(), width, 0, height, grey ? TJPF_GRAY : TJPF_RGB, &data, &size,
+                grey ? TJSAMP_GRAY : TJSAMP_444, 95, 0);
     Part packed(data, data + size);
     tjFree(data);
     tjDestroy(encoder);
@@ -99,7 +100,8 @@ Frame jpeg_frame(const Part &jpeg, std::uint32_t width, std::uint32_t height, st
     Frame frame = raw_frame(1, width, height);
     const std::size_t count = std::size_t{width} * height;
     frame.payload = {jpeg, Part(count, alpha)};
-    frame.planes = {SentPlane{"jpeg", "rgb", 3 * count, jpeg.size(), "", 0, 0}, SentPlane{"raw", "a", count, count, "", 0, 0}};
+    frame.planes = {SentPlane{"jpeg", "rgb", 3 * count, jpeg.size(), "", 0, 0},
+                    SentPlane{"raw", "a", count, count, "", 0, 0}};
     return frame;
 }
 #endif
@@ -169,7 +171,7 @@ TEST("planes", "a ring that cannot be used is shm") {
     CHECK_EQUAL(bent(0, std::uint8_t{'X'}, std::uint8_t{'B'}), "shm");
     CHECK_EQUAL(bent(8, std::uint32_t{2}, std::uint32_t{1}), "shm");
     CHECK_EQUAL(bent(12, std::uint32_t{3}, std::uint32_t{4}), "shm");
-    CHECK_EQUAL(bent(12, std::uint32_t{5}, std::uint32_t{4}), "shm");  // beyond the mapping
+    CHECK_EQUAL(bent(12, std::uint32_t{5}, std::uint32_t{4}), "shm"); // beyond the mapping
     CHECK_EQUAL(bent(12, std::uint32_t{61}, std::uint32_t{4}), "shm");
     CHECK_EQUAL(bent(16, std::uint64_t{4097}, std::uint64_t{64}), "shm");
     CHECK_EQUAL(bent(24, std::uint64_t{4095}, std::uint64_t{4096}), "shm");

@@ -57,7 +57,8 @@ TEST("speech", "every line of the conformance kit is spoken as written") {
 }
 
 TEST("speech", "a frame is released when its holder ends, and moves with its holder") {
-    static_assert(!std::is_copy_constructible_v<bunraku::Frame> && std::is_nothrow_move_constructible_v<bunraku::Frame>);
+    static_assert(!std::is_copy_constructible_v<bunraku::Frame> &&
+                  std::is_nothrow_move_constructible_v<bunraku::Frame>);
     producer::Producer producer;
     bunraku_options options = bunraku::Client::options();
     options.endpoint = producer.frames_endpoint.c_str();

@@ -68,10 +68,10 @@ TEST("texts", "endpoints to connect to") {
     CHECK(is_good("tcp://127.0.0.1:5760"));
     CHECK(is_good("tcp://studio-2.local:1"));
     CHECK(is_good("tcp://[::1]:65535"));
-    for (const char *endpoint : {"", "tcp://", "tcp://:5760", "tcp://127.0.0.1", "tcp://127.0.0.1:", "tcp://*:5760",
-                                 "tcp://0.0.0.0:5760", "tcp://[::]:1", "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536",
-                                 "tcp://127.0.0.1:5760/x", "tcp://a b:1", "udp://127.0.0.1:1", "tcp://[::1:5", "ipc://",
-                                 "tcp://127.0.0.1:99999999999", "inproc://x"}) {
+    for (const char *endpoint :
+         {"", "tcp://", "tcp://:5760", "tcp://127.0.0.1", "tcp://127.0.0.1:", "tcp://*:5760", "tcp://0.0.0.0:5760",
+          "tcp://[::]:1", "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "tcp://127.0.0.1:5760/x", "tcp://a b:1",
+          "udp://127.0.0.1:1", "tcp://[::1:5", "ipc://", "tcp://127.0.0.1:99999999999", "inproc://x"}) {
         CHECK(!is_good(endpoint));
     }
 }
@@ -104,7 +104,8 @@ TEST("texts", "a key file holds three keys") {
     CHECK(!read_keys(key_file("short"), keys, why));
     CHECK(!read_keys(key_file("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]y 7"), keys, why));
     CHECK(!read_keys(key_file() + "\nnonsense", keys, why));
-    CHECK(!read_keys(key_file("########################################"), keys, why)); // beyond what 5 characters of Z85 can mean
+    CHECK(!read_keys(key_file("########################################"), keys,
+                     why)); // beyond what 5 characters of Z85 can mean
 }
 
 TEST("texts", "a key file is read through the C ABI") {

@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr char LINE[] =
     "[happy] Hello, traveller! [relaxed] The road to the old mill is quiet today. [surprised] Oh! Is that a map?";
-constexpr double WALK_S = 8.0; // the player walks to and fro once in this time
+constexpr double WALK_S = 8.0; // in which the player walks there and back
 constexpr double PI = 3.14159265358979323846;
 constexpr auto TICK = std::chrono::milliseconds(16);
 

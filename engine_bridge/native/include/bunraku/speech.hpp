@@ -1,5 +1,5 @@
-// From a line of text to a mouth: the rules of speech of examples/20_talking_npc/README.md. Knows text and time, no client;
-// header only, throws nothing of its own, and allocates only in say().
+// From a line of text to a mouth: the rules of speech of examples/20_talking_npc/README.md. Knows text and time, no
+// client; header only, throws nothing of its own, and allocates only in say().
 #ifndef BUNRAKU_SPEECH_HPP
 #define BUNRAKU_SPEECH_HPP
 
@@ -54,8 +54,14 @@ public:
                 std::min<double>(span.end_ms, now_ms + GLIDE_MS) - std::max<double>(span.begin_ms, now_ms - GLIDE_MS);
             weights[span.viseme] += std::max(overlap_ms, 0.0) * span.weight / (2.0 * GLIDE_MS);
         }
-        SpeechPose pose{static_cast<float>(weights[AA]), static_cast<float>(weights[IH]), static_cast<float>(weights[OU]),
-                        static_cast<float>(weights[EE]), static_cast<float>(weights[OH]), "", true, false};
+        SpeechPose pose{static_cast<float>(weights[AA]),
+                        static_cast<float>(weights[IH]),
+                        static_cast<float>(weights[OU]),
+                        static_cast<float>(weights[EE]),
+                        static_cast<float>(weights[OH]),
+                        "",
+                        true,
+                        false};
         pose.done = now_ms >= spoken_ms_ + AFTER_MS;
         if (pose.done) {
             pose.left_alone = false;
@@ -93,7 +99,9 @@ private:
         std::string name;
     };
 
-    static bool is_one_of(char letter, std::string_view letters) { return letters.find(letter) != std::string_view::npos; }
+    static bool is_one_of(char letter, std::string_view letters) {
+        return letters.find(letter) != std::string_view::npos;
+    }
 
     static Sound sound_of(char letter, int &vowel) {
         constexpr std::string_view VOWELS = "aeiouy";
