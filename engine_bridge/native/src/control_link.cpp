@@ -152,9 +152,12 @@ void ControlLink::run() {
 // Returns milliseconds to pause before the next attempt.
 std::int64_t ControlLink::connect_and_converse() {
     const std::string endpoint = wait_for_endpoint();
+    if (endpoint.empty()) {
+        return 0;
+    }
     Socket socket;
-    if (endpoint.empty() ||
-        !socket.open(context_, ZMQ_DEALER, CONTROL_QUEUE, MAX_CONTROL_BYTES, endpoint, options_.keys)) {
+    if (!socket.open(context_, ZMQ_DEALER, CONTROL_QUEUE, MAX_CONTROL_BYTES, endpoint, options_.keys)) {
+        last_error_.note("", endpoint + ": " + socket.error());
         return LOOK_AROUND_MS;
     }
     return converse(socket, endpoint);

@@ -42,7 +42,7 @@ public:
     std::int64_t refused(const std::string &text, std::int64_t now_ns);
 
     // Something outside of any message went wrong.
-    void note_failure(const char *text) { last_error_.note("", text); }
+    void note_failure(const std::string &text) { last_error_.note("", text); }
 
     void use(std::uint32_t encoding);
 

@@ -16,7 +16,8 @@ constexpr std::size_t KEY_BYTES = 40;
 
 bool is_key(std::string_view text) {
     std::uint8_t decoded[KEY_BYTES / 5 * 4];
-    return text.size() == KEY_BYTES && zmq_z85_decode(decoded, std::string(text).c_str()) != nullptr;
+    return text.size() == KEY_BYTES && text.find('\0') == std::string_view::npos &&
+           zmq_z85_decode(decoded, std::string(text).c_str()) != nullptr;
 }
 
 bool read_keys(std::string_view text, CurveKeys &keys, Rejection &why) {

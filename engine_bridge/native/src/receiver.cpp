@@ -71,8 +71,12 @@ void Receiver::run() {
 // Returns milliseconds to pause before the next attempt.
 std::int64_t Receiver::connect_and_receive() {
     Socket socket;
-    if (!locate() || !socket.open(context_, ZMQ_SUB, FRAME_QUEUE, static_cast<std::int64_t>(MAX_FRAME_BYTES), endpoint_,
-                                  options_.keys)) {
+    if (!locate()) {
+        return LOOK_AROUND_MS;
+    }
+    if (!socket.open(context_, ZMQ_SUB, FRAME_QUEUE, static_cast<std::int64_t>(MAX_FRAME_BYTES), endpoint_,
+                     options_.keys)) {
+        channel_.note_failure(endpoint_ + ": " + socket.error());
         return LOOK_AROUND_MS;
     }
     return receive(socket);

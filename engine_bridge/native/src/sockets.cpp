@@ -75,6 +75,7 @@ bool Socket::open(void *context, int kind, int queue, std::int64_t max_bytes, co
     close();
     socket_ = zmq_socket(context, kind);
     if (socket_ == nullptr) {
+        error_ = zmq_strerror(zmq_errno());
         return false;
     }
     const bool ipv6 = endpoint.compare(0, 7, "tcp://[") == 0;
@@ -87,6 +88,7 @@ bool Socket::open(void *context, int kind, int queue, std::int64_t max_bytes, co
                        (kind != ZMQ_DEALER || set(ZMQ_IMMEDIATE, 1)) && set_keys(keys) && open_monitor(context) &&
                        zmq_connect(socket_, endpoint.c_str()) == 0;
     if (!ready) {
+        error_ = zmq_strerror(zmq_errno());
         close();
     }
     return ready;

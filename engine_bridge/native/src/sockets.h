@@ -80,11 +80,13 @@ public:
     Socket(const Socket &) = delete;
     Socket &operator=(const Socket &) = delete;
 
-    // Connects now or whenever the other side appears. Says false if it cannot be had (also: while stopping).
+    // Connects now or whenever the other side appears. Says false if that cannot be had (also: while stopping), and why
+    // in error().
     bool open(void *context, int kind, int queue, std::int64_t max_bytes, const std::string &endpoint,
               const CurveKeys &keys);
     void close();
 
+    const char *error() const { return error_; }
     void *raw() const { return socket_; }
     void *monitor() const { return monitor_; }
 
@@ -105,6 +107,7 @@ private:
 
     void *socket_ = nullptr;
     void *monitor_ = nullptr;
+    const char *error_ = "";
 };
 
 } // namespace bunraku

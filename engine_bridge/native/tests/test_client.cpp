@@ -240,6 +240,16 @@ TEST("client", "another major version is told from silence") {
     CHECK(eventually([&] { return !producer.is_subscribed("avf"); }));
 }
 
+#if !defined(_WIN32)
+TEST("client", "an address that no socket takes is told") {
+    const std::string endless = "ipc:///tmp/" + std::string(200, 'x');
+    Client client(endless);
+    CHECK(eventually([&] { return std::strlen(client.status().last_error) > 0; }));
+    CHECK(std::string(client.status().last_error).find("ipc://") != std::string::npos);
+    report_close("LOST, an address that no socket takes", client);
+}
+#endif
+
 TEST("client", "closing takes milliseconds, whatever the state") {
     {
         Client client(free_endpoint());

@@ -103,6 +103,7 @@ TEST("texts", "a key file holds three keys") {
     CHECK(!read_keys("", keys, why));
     CHECK(!read_keys(key_file("short"), keys, why));
     CHECK(!read_keys(key_file("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]y 7"), keys, why));
+    CHECK(!is_key(std::string(40, '\0')));
     CHECK(!read_keys(key_file() + "\nnonsense", keys, why));
     CHECK(!read_keys(key_file("########################################"), keys,
                      why)); // beyond what 5 characters of Z85 can mean
