@@ -6,7 +6,8 @@
 A producer at 60 fps that draws nothing, and one client at a time, each a process. Half the distance of two frames, 8.3
 ms, is what waiting for the next frame costs on average at any rate; the rest is the bridge. The rate is a little off 24
 Hz: 60 is 2.5 times that, and every age would be one of two. C runs `native_age` of the CMake build, C# the Unity
-package on Mono with stand-ins for Unity's classes, uploads of its texture included; both are built by this program. Prints a table, then one JSON line. Milliseconds.
+package on Mono with stand-ins for Unity's classes, uploads of its texture included; both are built by this program.
+Prints a table, then one JSON line. Milliseconds.
 """
 
 from __future__ import annotations
