@@ -54,21 +54,28 @@ class Display:
         self._process.wait(PATIENCE_S)
 
 
-def make_project(folder: Path) -> Path:
-    """Copy the tests' project and the addon, as an owner of Godot 3 is told to."""
-    shutil.copytree(PROJECT, folder)
+def make_project(folder: Path, source: Path = PROJECT) -> Path:
+    """Copy a project and the addon, as an owner of Godot 3 is told to."""
+    shutil.copytree(source, folder)
     shutil.copytree(ADDON, folder / "addons" / "bunraku", ignore=shutil.ignore_patterns("godot4"))
     return folder
 
 
 def start_godot(
-    project: Path, script: str, display: Display, log: Path, environment: dict[str, str]
+    project: Path, script: str | None, display: Display, log: Path, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start Godot with a script in place of a scene; what it prints goes into `log`."""
+    """Start Godot with a script in place of the project's scene, or with that; what it prints goes into `log`."""
     home = {"HOME": str(project), "XDG_DATA_HOME": str(project / "data"), "XDG_CONFIG_HOME": str(project / "config")}
     with log.open("wb") as output:
         return subprocess.Popen(
-            ["godot3", "--path", str(project), "--audio-driver", "Dummy", "-s", f"res://{script}"],
+            [
+                "godot3",
+                "--path",
+                str(project),
+                "--audio-driver",
+                "Dummy",
+                *(["-s", f"res://{script}"] if script else []),
+            ],
             env={**os.environ, **home, "DISPLAY": display.name, "LIBGL_ALWAYS_SOFTWARE": "1", **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,

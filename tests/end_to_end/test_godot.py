@@ -36,7 +36,7 @@ from engine_bridge import (
 )
 from tests.conformance_kit import KIT, cases
 from tests.conftest import RunProgram
-from tests.godot_game import ADDON, Display, Game, make_project, need_godot, run_godot
+from tests.godot_game import ADDON, PATIENCE_S, Display, Game, make_project, need_godot, run_godot, start_godot
 
 WINDOW = 640  # pixels a side, as in project.godot
 PLACE = 32  # where peer.gd puts the character
@@ -73,18 +73,21 @@ def game(display: Display, project: Path) -> Iterator[Game]:
 class Producer:
     """A publisher and a control server of this process; `step` is one round of a live loop."""
 
-    def __init__(self, *, frames: str = ANY, control: str = ANY, side: int = 64, publish: bool = True) -> None:
-        self.publisher = Publisher(frames, stream="aki")
+    def __init__(
+        self, *, stream: str = "aki", frames: str = ANY, control: str = ANY, controls: list[ControlSpec] = CONTROLS
+    ) -> None:
+        side = 64
+        self.publisher = Publisher(frames, stream=stream)
         info = StreamInfo(
             session=self.publisher.session,
-            stream="aki",
+            stream=stream,
             character="Aki",
             width=side,
             height=side,
             fps=60.0,
-            controls=CONTROLS,
+            controls=controls,
             identities=["aki"],
-            expressions=[ExpressionSpec("happy", "1")],
+            expressions=[ExpressionSpec(name) for name in ("happy", "relaxed", "surprised")],
             has_mapping=True,
         )
         self.control = ControlServer(control, info)
@@ -92,18 +95,16 @@ class Producer:
         self.pixels = np.full((side, side, 4), 255, np.uint8)
         self.frame_id = 0
         self.state = ControlState()
-        self.publish = publish
+        self.states: list[ControlState] = []
 
     def step(self) -> None:
         state = self.control.poll()
         if state is not None:
             self.state = state
-        if self.publish:
-            self.frame_id += 1
-            stamps = (self.state.control_id, self.state.timestamp_ns)
-            self.publisher.publish(Frame(self.pixels, self.frame_id, 0, "", 0, 0, 0, *stamps, "test"))
-        else:
-            self.publisher.poll()
+            self.states.append(state)
+        self.frame_id += 1
+        stamps = (self.state.control_id, self.state.timestamp_ns)
+        self.publisher.publish(Frame(self.pixels, self.frame_id, 0, "", 0, 0, 0, *stamps, "test"))
         time.sleep(1 / 60)
 
     def close(self) -> None:
@@ -159,7 +160,11 @@ def test_every_pixel_is_blended_over_a_busy_background(game: Game, producer: Pro
     shown = screenshot(game, tmp_path, producer)
     difference = np.abs(shown - blended(background, producer.pixels))
     assert difference.max() <= 1.0
-    assert game.told.get("sizes", [[384, 384]])[-1] == [384, 384]
+    # Another size, odd on both sides, in the same texture.
+    producer.pixels = np.ascontiguousarray(producer.pixels[7:130, 60:357])
+    shown = screenshot(game, tmp_path, producer)
+    assert np.abs(shown - blended(background, producer.pixels)).max() <= 1.0
+    game.until(lambda told: told.get("sizes") == [[384, 384], [297, 123]], meanwhile=producer.step)
 
 
 def draw_aki(folder: Path, run_program: RunProgram, repository: Path) -> np.ndarray[Any, Any]:
@@ -207,10 +212,9 @@ def test_killed_producer_is_missed_and_its_successor_is_found(game: Game) -> Non
         game.until(lambda told: told.get("state") == "live" and told["frame"] > 3, meanwhile=first.step)
         game.until(lambda _: first.state.controls.get("jawOpen") == 0.25, meanwhile=first.step)
     finally:
-        # Gone without a bye, as a process that was killed.
-        first.publisher._socket.close(linger=0)
-        first.publisher._context.term()
-        first.control.close()
+        # Gone without a bye, as a process that was killed: its socket first.
+        first.publisher.socket.close()
+        first.close()
     game.until(lambda told: told["state"] == "stale")
     game.until(lambda told: told["state"] == "lost")
     second = Producer(frames=frames, control=control)
@@ -385,6 +389,19 @@ def test_peers_that_do_not_speak_zeromq_do_not_matter(game: Game, producer: Prod
     # The control channel's port, where frames do not come.
     game.tell("endpoint", producer.control.endpoint)
     game.until(lambda told: "wrong port" in told["error"], meanwhile=producer.step)
+    # A producer that wants keys, which this client does not have.
+    context: zmq.Context[Any] = zmq.Context()
+    locked = context.socket(zmq.XPUB)
+    locked.linger = 0
+    locked.curve_secretkey = zmq.curve_keypair()[1]
+    locked.curve_server = True
+    try:
+        port = locked.bind_to_random_port("tcp://127.0.0.1")
+        game.tell("endpoint", f"tcp://127.0.0.1:{port}")
+        game.until(lambda told: told["state"] == "error" and "CURVE" in told["error"])
+    finally:
+        locked.close()
+        context.term()
     game.tell("endpoint", producer.publisher.endpoint)
     game.until(lambda told: told["state"] == "live" and told["frame"] > 0, meanwhile=producer.step)
 
@@ -462,6 +479,35 @@ def test_mouth_follows_the_letters_as_in_every_language(project: Path, display: 
     assert run_decoder(project, display, "speech", KIT / "speech.txt") == (
         (KIT / "speech.txt").read_text(encoding="utf-8").splitlines()
     )
+
+
+def test_example_npc_says_her_line(display: Display, tmp_path: Path, repository: Path) -> None:
+    project = make_project(tmp_path / "npc", repository / "examples" / "20_talking_npc" / "godot" / "godot3")
+    visemes = [ControlSpec(name, 0.0, 1.0, 0.0, "visemes") for name in ("aa", "ih", "ou", "ee", "oh")]
+    producer = Producer(stream="npc", controls=[*CONTROLS, *visemes])
+    scene = project / "main.tscn"
+    usual = "tcp://127.0.0.1:5760"
+    assert usual in scene.read_text(encoding="utf-8")
+    scene.write_text(scene.read_text(encoding="utf-8").replace(usual, producer.publisher.endpoint), encoding="utf-8")
+    log = project / "npc.log"
+    process = start_godot(project, None, display, log, {})
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (producer.states and producer.states[-1].expression == "" and "aa" not in producer.state.controls):
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")[-2000:]
+            producer.step()
+    finally:
+        process.kill()
+        process.wait(PATIENCE_S)
+        producer.close()
+    assert "SCRIPT ERROR" not in log.read_text(encoding="utf-8")
+    expressions = [state.expression for state in producer.states if state.expression is not None]
+    assert list(dict.fromkeys(expressions)) == ["happy", "relaxed", "surprised", ""]
+    spoken = [state.controls for state in producer.states if "aa" in state.controls]
+    for name in ("aa", "ih", "ou", "ee", "oh"):
+        assert max(controls[name] for controls in spoken) > 0.3
+    assert all(0.0 <= controls[name] <= 1.0 for controls in spoken for name in ("aa", "ih", "ou", "ee", "oh"))
+    assert all({"gazeYaw", "gazePitch", "headYaw", "headPitch"} <= controls.keys() for controls in spoken)
 
 
 def test_sources_parse_as_godot_4_scripts(repository: Path) -> None:

@@ -113,8 +113,8 @@ def test_extension_shows_frames_sends_controls_and_leaves_nothing_behind(built: 
             said, complaints = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, complaints
     told = dict(word.split("=") for word in said.split())
-    assert (told["methods"], told["properties"], told["signals"]) == ("21", "7", "2")
-    assert (told["state"], told["refused"]) == ("1", "3")  # live; an endpoint that is none is an error
+    assert (told["methods"], told["properties"], told["signals"]) == ("23", "8", "2")
+    assert (told["state"], told["refused"]) == ("1", "6")  # live; an error for no endpoint, and for no key
     assert int(told["updates"]) + int(told["replacements"]) >= 43
     assert int(told["replacements"]) >= 2
     assert int(told["size_signals"]) == int(told["replacements"])
@@ -126,6 +126,7 @@ def test_extension_shows_frames_sends_controls_and_leaves_nothing_behind(built: 
     assert states[-1].controls == {}
     assert "Use Godot 4.2 or later" in complaints  # what an older engine is told
     assert "udp://nowhere" in complaints
+    assert "/nowhere/aki.key" in complaints
 
 
 def test_build_without_the_header_says_where_to_get_it(tmp_path: Path) -> None:

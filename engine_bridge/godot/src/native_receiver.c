@@ -27,6 +27,7 @@ typedef struct receiver {
     char endpoint[TEXT_BYTES];
     char stream[TEXT_BYTES];
     char control_endpoint[TEXT_BYTES];
+    char key_file[TEXT_BYTES]; /* "" for no encryption */
     char last_error[512];
 
     variant texture; /* ImageTexture, the same one for the node's whole life */
@@ -131,6 +132,19 @@ static void open_client(receiver *self) {
     options.stream = self->stream;
     options.control_endpoint = self->control_endpoint[0] != '\0' ? self->control_endpoint : NULL;
     options.client_name = "godot";
+    char keys[3][41]; /* the producer's public key, our public and our secret one */
+    if (self->key_file[0] != '\0') {
+        int32_t read = bunraku_read_key_file(
+            self->key_file, keys[0], keys[1], keys[2], self->last_error, sizeof self->last_error);
+        if (read != BUNRAKU_OK) {
+            report_error(self->last_error);
+            set_state(self, BUNRAKU_ERROR);
+            return;
+        }
+        options.curve_server_key = keys[0];
+        options.curve_public_key = keys[1];
+        options.curve_secret_key = keys[2];
+    }
     if (bunraku_open(&options, &self->client, self->last_error, sizeof self->last_error) != BUNRAKU_OK) {
         self->client = NULL;
         report_error(self->last_error);
@@ -286,6 +300,17 @@ static void get_control_endpoint(receiver *self, const value *arguments, value *
     set_text(returned->text, self->control_endpoint);
 }
 
+static void set_key_file(receiver *self, const value *arguments, value *returned) {
+    (void)returned;
+    set_text(self->key_file, arguments[0].text);
+    open_client(self);
+}
+
+static void get_key_file(receiver *self, const value *arguments, value *returned) {
+    (void)arguments;
+    set_text(returned->text, self->key_file);
+}
+
 static void get_state(receiver *self, const value *arguments, value *returned) {
     (void)arguments;
     returned->integer = self->state;
@@ -407,6 +432,8 @@ static method methods[] = {
     {"get_stream", get_stream, TEXT, 0, {NOTHING}, {NULL}},
     {"set_control_endpoint", set_control_endpoint, NOTHING, 1, {TEXT}, {"endpoint"}},
     {"get_control_endpoint", get_control_endpoint, TEXT, 0, {NOTHING}, {NULL}},
+    {"set_key_file", set_key_file, NOTHING, 1, {TEXT}, {"path"}},
+    {"get_key_file", get_key_file, TEXT, 0, {NOTHING}, {NULL}},
     {"get_texture", NULL, OBJECT, 0, {NOTHING}, {NULL}}, /* answered by the callers below: it is no plain value */
     {"get_state", get_state, INTEGER, 0, {NOTHING}, {NULL}},
     {"get_state_name", get_state_name, TEXT, 0, {NOTHING}, {NULL}},
@@ -672,6 +699,7 @@ void native_receiver_register(GDExtensionClassLibraryPtr library) {
     register_property(library, &name, TEXT, "endpoint", "set_endpoint", "get_endpoint");
     register_property(library, &name, TEXT, "stream", "set_stream", "get_stream");
     register_property(library, &name, TEXT, "control_endpoint", "set_control_endpoint", "get_control_endpoint");
+    register_property(library, &name, TEXT, "key_file", "set_key_file", "get_key_file");
     register_property(library, &name, OBJECT, "texture", "", "get_texture");
     register_property(library, &name, INTEGER, "state", "", "get_state");
     register_property(library, &name, INTEGER, "frame_id", "", "get_frame_id");

@@ -330,7 +330,8 @@ static bool texture_take(object *texture, const host_variant *argument, bool sam
 }
 
 static bool object_call(
-    object *self, const char *method, const GDExtensionConstVariantPtr *arguments, int64_t count, host_variant *result) {
+    object *self, const char *method, const GDExtensionConstVariantPtr *arguments, int64_t count,
+    host_variant *result) {
     if (self == &engine && strcmp(method, "is_editor_hint") == 0) {
         GDExtensionBool answer = false;
         from_bool(result, &answer);
@@ -467,7 +468,8 @@ static void unregister_class(void *library, const void *name) {
     registry.name[0] = '\0';
 }
 
-static void print_error(const char *text, const char *function, const char *file, int32_t line, GDExtensionBool notify) {
+static void print_error(
+    const char *text, const char *function, const char *file, int32_t line, GDExtensionBool notify) {
     (void)notify;
     fprintf(stderr, "%s:%d: %s: %s\n", file, line, function, text);
 }
@@ -613,7 +615,8 @@ int main(int count, char **words) {
     if (library == NULL) {
         fail("%s", dlerror());
     }
-    GDExtensionBool (*enter)(GDExtensionInterfaceGetProcAddress, GDExtensionClassLibraryPtr, GDExtensionInitialization *);
+    GDExtensionBool (*enter)(
+        GDExtensionInterfaceGetProcAddress, GDExtensionClassLibraryPtr, GDExtensionInitialization *);
     *(void **)&enter = dlsym(library, "bunraku_extension_init");
     GDExtensionInitialization initialization;
     withheld = "classdb_register_extension_class2"; /* as Godot 4.1 lacks it: refused, not crashed */
@@ -649,6 +652,9 @@ int main(int count, char **words) {
     host_variant nonsense = text_variant("udp://nowhere");
     call(node, "set_endpoint", 1, &nonsense);
     int64_t refused = integer_of(node, "get_state");
+    host_variant missing = text_variant("/nowhere/aki.key");
+    call(node, "set_key_file", 1, &missing);
+    refused += integer_of(node, "get_state");
     int updates = texture.as.object->updates, replacements = texture.as.object->replacements;
     run_virtual(node, "_exit_tree", 0);
     int state_signals = node->state_signals, size_signals = node->size_signals;

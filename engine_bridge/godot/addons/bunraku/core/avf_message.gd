@@ -238,8 +238,8 @@ func _check_size(message, plane, part) -> bool:
 	var stride = row if message["st"] == null else message["st"]
 	var size = stride * message["h"]
 	var arrived = part.size()
-	var agree = typeof(plane["n"]) == TYPE_INT and typeof(plane["z"]) == TYPE_INT
-	if stride < row or stride > MAX_PLANE_BYTES or not agree or size != plane["n"] or size != plane["z"] or size != arrived:
+	var announced = typeof(plane["n"]) == TYPE_INT and size == plane["n"] and typeof(plane["z"]) == TYPE_INT
+	if stride < row or stride > MAX_PLANE_BYTES or not announced or size != plane["z"] or size != arrived:
 		return _refuse(
 			"size",
 			"%dx%d %s needs %d bytes, %d arrived" % [message["w"], message["h"], plane["r"], size, arrived]

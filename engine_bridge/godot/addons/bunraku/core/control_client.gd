@@ -62,14 +62,14 @@ func tick(now_ns: int) -> void:
 	_send_pending()
 
 
-# Sends a state as soon as possible, instead of any that still waits. `state` holds keys of a `set` (docs/protocol.md):
+# Sends a state as soon as possible, instead of any that still waits. `wanted` holds keys of a `set` (docs/protocol.md):
 # ex, who, mix, psi, emo, cal. Returns its number, or 0 if it holds a number that is not finite.
-func send(state, now_ns: int) -> int:
-	if not _is_finite(state):
+func send(wanted, now_ns: int) -> int:
+	if not _is_finite(wanted):
 		return 0
 	var waiting = _pending.get("set")
 	_last_id += 1
-	_last_state = state.duplicate(true)
+	_last_state = wanted.duplicate(true)
 	_last_state["k"] = "set"
 	_last_state["cid"] = _last_id
 	_last_state["ts"] = now_ns

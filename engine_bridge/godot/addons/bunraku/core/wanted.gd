@@ -53,17 +53,17 @@ func stop_looking() -> void:
 
 # Fades to a named expression; the empty text fades to none, null leaves it alone.
 func express(name) -> void:
-	_put("emo", name)
+	_put("emo", null if name == null else str(name))
 
 
 # Becomes somebody else: a name, or a seed where the stream has a mapping network; null leaves it alone.
 func become(who) -> void:
-	_put("who", who)
+	_put("who", _identity(who))
 
 
 # Mixes a second identity in, 0 to 1; null for `who` ends it.
 func mix(who, amount: float) -> void:
-	_put("mix", null if who == null else {"who": who, "amount": amount})
+	_put("mix", null if who == null else {"who": _identity(who), "amount": amount})
 
 
 # Draws more ordinary people with less of it, 0 to 1; null leaves it alone.
@@ -85,10 +85,16 @@ func as_set():
 	return state
 
 
+# A seed or null as it is, any kind of text as a String.
+func _identity(who):
+	return who if who == null or typeof(who) == TYPE_INT else str(who)
+
+
 func _put(key: String, value) -> void:
 	if value == null:
 		if _others.erase(key):
 			has_changed = true
-	elif not _others.has(key) or typeof(_others[key]) != typeof(value) or _others[key] != value:
+	elif not _others.has(key) or typeof(_others[key]) != typeof(value) or str(_others[key]) != str(value):
+		# Compared as texts because Godot 3 compares maps by identity.
 		_others[key] = value
 		has_changed = true

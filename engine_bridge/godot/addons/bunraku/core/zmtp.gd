@@ -4,6 +4,8 @@
 # The owner reads as many bytes as wanted() says, or fewer, and hands them to feed(); so nothing is ever cut out of a
 # buffer again, and no length is believed before it was checked.
 
+enum { GREETING, FLAGS, LONG_SIZE, BODY, CLOSED }
+
 const Bytes = preload("bytes.gd")
 
 const GREETING_BYTES = 64
@@ -11,8 +13,6 @@ const MAX_COMMAND_BYTES = 4096
 const MORE = 1
 const LONG = 2
 const COMMAND = 4
-
-enum { GREETING, FLAGS, LONG_SIZE, BODY, CLOSED }
 
 var failure = ""  # why this connection cannot go on; empty while it can
 var is_ready = false  # both sides have greeted each other; messages may be sent
@@ -36,15 +36,13 @@ func _init(socket_type, peer_types, max_bytes, max_parts):
 	_peer_types = peer_types
 	_max_bytes = max_bytes
 	_max_parts = max_parts
+	# The signature and the version. The rest follows when the other side's greeting is known: libzmq hangs up on a
+	# mechanism that it does not want before it has named its own.
 	outgoing.append(0xFF)
 	for _i in range(8):
 		outgoing.append(0)
 	outgoing.append(0x7F)
 	outgoing.append(3)
-	outgoing.append(0)
-	outgoing.append_array(Bytes.utf8("NULL"))
-	while outgoing.size() < GREETING_BYTES:
-		outgoing.append(0)
 
 
 # How many bytes feed() can take now; 0 after a failure and while a message waits to be taken.
@@ -110,10 +108,10 @@ func _read_greeting(bytes) -> void:
 	if name != "NULL":
 		_fail("the producer wants %s; this client has no keys, use the native one" % name)
 		return
-	var properties = _property("Socket-Type", Bytes.utf8(_socket_type))
-	if _socket_type == "DEALER":
-		properties.append_array(_property("Identity", Bytes.empty()))
-	_put_command("READY", properties)
+	outgoing.append(0)  # minor version
+	outgoing.append_array(Bytes.utf8("NULL"))
+	for _i in range(12 + 4, GREETING_BYTES):
+		outgoing.append(0)
 	_expect(FLAGS, 2)
 
 
@@ -186,6 +184,11 @@ func _read_ready(bytes) -> void:
 			if not _peer_types.has(peer):
 				_fail("a %s socket answers where one of %s belongs; wrong port?" % [peer, _peer_types])
 				return
+	# Answered only now, for the same reason as the greeting: libzmq hangs up on a socket that does not go with its own.
+	var properties = _property("Socket-Type", Bytes.utf8(_socket_type))
+	if _socket_type == "DEALER":
+		properties.append_array(_property("Identity", Bytes.empty()))
+	_put_command("READY", properties)
 	is_ready = true
 
 

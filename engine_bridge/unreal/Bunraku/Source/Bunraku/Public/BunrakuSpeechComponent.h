@@ -46,7 +46,7 @@ public:
     UFUNCTION(BlueprintPure, Category = "Bunraku")
     bool IsSpeaking() const { return bSpeaking; }
 
-    /** How long the line lasts, in seconds; 0 before the first one. */
+    /** How long the line said last takes, in seconds. */
     UFUNCTION(BlueprintPure, Category = "Bunraku")
     float GetDuration() const;
 
