@@ -49,6 +49,7 @@ def unpack(data: bytes | memoryview, *, max_keys: int = MAX_MAP) -> dict[str, An
             max_array_len=MAX_ARRAY,
             max_map_len=MAX_MAP,
             max_ext_len=0,
+            ext_hook=_refuse_extension,
         )
     except (ValueError, msgpack.UnpackException) as error:
         raise MessageRejected("msgpack", f"not one well-formed, bounded msgpack value: {error}") from error
@@ -70,6 +71,11 @@ def to_record(message: dict[str, Any], kind: type[Record], *, code: str = "heade
         return msgspec.convert(message, type=kind, strict=True)
     except msgspec.ValidationError as error:
         raise MessageRejected(code, f"{kind.__name__}: {error}") from error
+
+
+def _refuse_extension(kind: int, data: bytes) -> None:
+    """An extension of no bytes is within the limit of 0."""
+    raise ValueError(f"an extension type {kind} with {len(data)} bytes")
 
 
 def _check_nesting(value: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ def decode_planes(
     for plane in planes:
         if plane.r not in _ENCODINGS_OF_ROLE:
             raise MessageRejected("planes", f"unknown role of a plane: {plane.r[:32]!r}")
-        if plane.e not in _ENCODINGS_OF_ROLE[plane.r]:
+        if plane.e not in _ENCODINGS_OF_ROLE[plane.r] or (plane.e == "shm" and len(planes) > 1):
             raise MessageRejected("encoding", f"{plane.e[:32]!r} is no encoding of a plane {plane.r}")
     roles = [plane.r for plane in planes]
     whole = roles == [_WHOLE_ROLES[picture.pixel_format]]

@@ -89,7 +89,7 @@ class FrameHeader(_Common, frozen=True, kw_only=True):
     eng: str = ""
     key: bool = True
     roi: list[Unsigned] | None = None
-    crc: Unsigned | None = None
+    crc: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] | None = None
 
 
 class HeartbeatHeader(_Common, frozen=True, kw_only=True):

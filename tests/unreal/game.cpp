@@ -28,7 +28,7 @@
 #include "BunrakuReceiverComponent.h"
 #include "BunrakuSpeechComponent.h"
 #include "Components/StaticMeshComponent.h"
-#include "Core/NativeClient.h"
+#include "bunraku/client.h"
 #include "Engine/Texture2D.h"
 #include "GameFramework/Actor.h"
 #include "Kismet/GameplayStatics.h"

@@ -3,7 +3,7 @@
 set(promised "")
 foreach(header IN LISTS HEADERS)
     file(READ "${header}" text)
-    string(REGEX MATCHALL "BUNRAKU_API [^;(]*[ *](bunraku_[a-z0-9_]+)\\(" found "${text}")
+    string(REGEX MATCHALL "BUNRAKU_CLIENT_API [^;(]*[ *](bunraku_[a-z0-9_]+)\\(" found "${text}")
     foreach(declaration IN LISTS found)
         string(REGEX REPLACE ".*[ *](bunraku_[a-z0-9_]+)\\($" "\\1" name "${declaration}")
         list(APPEND promised ${name})

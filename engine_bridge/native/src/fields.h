@@ -85,10 +85,10 @@ public:
         }
     }
     // As above, where nil stands for "not told".
-    void may_or_nil(const char *key, std::uint64_t &out, bool &told) {
+    void may_or_nil(const char *key, std::uint64_t &out, bool &told, std::uint64_t most = MAX_U64) {
         Value value;
         if (find_told(key, value)) {
-            take_unsigned(key, value, out, 0, MAX_U64);
+            take_unsigned(key, value, out, 0, most);
             told = true;
         }
     }

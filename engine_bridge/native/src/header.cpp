@@ -105,7 +105,7 @@ bool read_frame_keys(const Map &map, AnnouncedFrame &announced, Header &header, 
     fields.may("ct", header.control_timestamp_ns);
     fields.may("eng", header.provider);
     fields.may("key", keyframe);
-    fields.may_or_nil("crc", header.checksum, header.has_checksum);
+    fields.may_or_nil("crc", header.checksum, header.has_checksum, UINT32_MAX);
     Value roi;
     if (fields.array_or_nil("roi", roi)) {
         Array numbers(roi, map.end());

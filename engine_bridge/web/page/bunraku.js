@@ -222,6 +222,7 @@ const flag = (value) => (typeof value === "boolean" ? value : WRONG);
 const byte = (value) => (within(value, 0, 255) ? value : WRONG);
 const side = (value) => (within(value, 1, MAX_SIDE_PX) ? value : WRONG);
 const word = (value) => (within(value, 0, MAX_WORD) ? BigInt(value) : WRONG);
+const half = (value) => (within(value, 0, 0xffffffff) ? Number(value) : WRONG);
 const signed = (value) => (within(value, -(1n << 63n), (1n << 63n) - 1n) ? BigInt(value) : WRONG);
 const size = (value) => (within(value, 0, MAX_WORD) ? Number(value) : WRONG); // inexact above 2^53, far over all limits
 const float = (value) => (value instanceof Float ? value.value : isInteger(value) ? Number(value) : WRONG);
@@ -271,7 +272,7 @@ const FRAME = {
   cs: optional(text, "srgb"), am: optional(text, "straight"), org: optional(text, "top"),
   tc: optional(signed, 0n), tr: optional(signed, 0n), tp: optional(signed, 0n), ca: optional(word, 0n),
   ct: optional(signed, 0n), eng: optional(text, ""), key: optional(flag, true), roi: optional(orNil(list(size))),
-  crc: optional(orNil(size)),
+  crc: optional(orNil(half)),
 };
 const HEARTBEAT = {
   ...COMMON,

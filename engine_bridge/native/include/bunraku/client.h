@@ -18,15 +18,15 @@
 #include <stdint.h>
 
 #if defined(BUNRAKU_STATIC)
-#define BUNRAKU_API
+#define BUNRAKU_CLIENT_API
 #elif defined(_WIN32)
 #if defined(BUNRAKU_BUILDING)
-#define BUNRAKU_API __declspec(dllexport)
+#define BUNRAKU_CLIENT_API __declspec(dllexport)
 #else
-#define BUNRAKU_API __declspec(dllimport)
+#define BUNRAKU_CLIENT_API __declspec(dllimport)
 #endif
 #else
-#define BUNRAKU_API __attribute__((visibility("default")))
+#define BUNRAKU_CLIENT_API __attribute__((visibility("default")))
 #endif
 
 #ifdef __cplusplus
@@ -200,63 +200,63 @@ typedef struct bunraku_control_state {
 } bunraku_control_state;
 
 /* The ABI of the loaded library; a host compiled against another major one must not go on. */
-BUNRAKU_API uint32_t bunraku_abi_version(void);
+BUNRAKU_CLIENT_API uint32_t bunraku_abi_version(void);
 
 /* "0.1.0 (libzmq 4.3.5; lz4 jpeg shm curve)": version and what this build can. Owned by the library. */
-BUNRAKU_API const char *bunraku_version(void);
+BUNRAKU_CLIENT_API const char *bunraku_version(void);
 
 /* A short English sentence for a bunraku_result. Owned by the library. */
-BUNRAKU_API const char *bunraku_result_text(int32_t result);
+BUNRAKU_CLIENT_API const char *bunraku_result_text(int32_t result);
 
 /* Nanoseconds of the monotonic clock that all processes of this host share. */
-BUNRAKU_API int64_t bunraku_now_ns(void);
+BUNRAKU_CLIENT_API int64_t bunraku_now_ns(void);
 
 /* Bits of bunraku_encoding that this build can receive. */
-BUNRAKU_API uint32_t bunraku_encodings(void);
+BUNRAKU_CLIENT_API uint32_t bunraku_encodings(void);
 
 /*
  * Start receiving. Returns at once, whether or not there is a producer; it may come, go and come back at any time.
  * why: NULL, or room for a sentence that says what is wrong and how to mend it (512 bytes are always enough).
  */
-BUNRAKU_API int32_t bunraku_open(const bunraku_options *options, bunraku_client **client, char *why, size_t why_bytes);
+BUNRAKU_CLIENT_API int32_t bunraku_open(const bunraku_options *options, bunraku_client **client, char *why, size_t why_bytes);
 
 /* Stop and free everything, leased frames included; NULL is allowed. At most a few milliseconds. */
-BUNRAKU_API void bunraku_close(bunraku_client *client);
+BUNRAKU_CLIENT_API void bunraku_close(bunraku_client *client);
 
 /*
  * Take the newest frame. Never waits, copies nothing.
  * Returns BUNRAKU_NEW_FRAME and a lease that must be given back, BUNRAKU_OK if there is nothing newer than what was
  * taken before, or an error below 0.
  */
-BUNRAKU_API int32_t bunraku_acquire(bunraku_client *client, bunraku_frame *frame);
+BUNRAKU_CLIENT_API int32_t bunraku_acquire(bunraku_client *client, bunraku_frame *frame);
 
 /* Give a frame back. Releasing twice, or after the producer changed, is harmless. */
-BUNRAKU_API int32_t bunraku_release(bunraku_client *client, uint32_t lease);
+BUNRAKU_CLIENT_API int32_t bunraku_release(bunraku_client *client, uint32_t lease);
 
-BUNRAKU_API int32_t bunraku_get_status(bunraku_client *client, bunraku_status *status);
+BUNRAKU_CLIENT_API int32_t bunraku_get_status(bunraku_client *client, bunraku_status *status);
 
 /* BUNRAKU_NOT_FOUND until the producer has welcomed this client on its control channel. */
-BUNRAKU_API int32_t bunraku_get_info(bunraku_client *client, bunraku_info *info);
-BUNRAKU_API int32_t bunraku_get_control(bunraku_client *client, uint32_t index, bunraku_control_spec *spec);
+BUNRAKU_CLIENT_API int32_t bunraku_get_info(bunraku_client *client, bunraku_info *info);
+BUNRAKU_CLIENT_API int32_t bunraku_get_control(bunraku_client *client, uint32_t index, bunraku_control_spec *spec);
 /* Writes a zero-terminated name, cut off if need be. */
-BUNRAKU_API int32_t bunraku_get_identity(bunraku_client *client, uint32_t index, char *name, size_t name_bytes);
-BUNRAKU_API int32_t bunraku_get_expression(bunraku_client *client, uint32_t index, char *name, size_t name_bytes);
+BUNRAKU_CLIENT_API int32_t bunraku_get_identity(bunraku_client *client, uint32_t index, char *name, size_t name_bytes);
+BUNRAKU_CLIENT_API int32_t bunraku_get_expression(bunraku_client *client, uint32_t index, char *name, size_t name_bytes);
 
 /*
  * Replace the state that is sent to the producer; it is repeated when a producer comes back. Copies what it is given,
  * never waits. control_id: NULL, or where the number of this state goes, which comes back in bunraku_frame.control_id.
  */
-BUNRAKU_API int32_t bunraku_send_control(
+BUNRAKU_CLIENT_API int32_t bunraku_send_control(
     bunraku_client *client, const bunraku_control_state *state, uint64_t *control_id);
 
 /* Ask for the last frame to be sent again, for example after a texture was lost. */
-BUNRAKU_API int32_t bunraku_request_last(bunraku_client *client);
+BUNRAKU_CLIENT_API int32_t bunraku_request_last(bunraku_client *client);
 
 /*
  * Read a client's key file (written by "bunraku keys add") into three buffers of 41 bytes each.
  * BUNRAKU_NOT_FOUND if it cannot be read, BUNRAKU_BAD_KEY if it is none; why as in bunraku_open.
  */
-BUNRAKU_API int32_t bunraku_read_key_file(
+BUNRAKU_CLIENT_API int32_t bunraku_read_key_file(
     const char *path, char *server_key, char *public_key, char *secret_key, char *why, size_t why_bytes);
 
 #ifdef __cplusplus

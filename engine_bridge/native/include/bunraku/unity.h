@@ -31,19 +31,19 @@ typedef void(BUNRAKU_UNITY_CALL *bunraku_unity_callback)(int event, void *data);
 enum { BUNRAKU_UNITY_MAX_HANDLES = 64 };
 
 /* The function for IssuePluginCustomTextureUpdateV2; the same for all clients, valid as long as the library is loaded. */
-BUNRAKU_API bunraku_unity_callback bunraku_unity_texture_callback(void);
+BUNRAKU_CLIENT_API bunraku_unity_callback bunraku_unity_texture_callback(void);
 
 /*
  * Let the callback serve this client's frames. Returns the handle to pass as userData, 0 if client is null or
  * BUNRAKU_UNITY_MAX_HANDLES clients are registered already.
  */
-BUNRAKU_API uint32_t bunraku_unity_register(bunraku_client *client);
+BUNRAKU_CLIENT_API uint32_t bunraku_unity_register(bunraku_client *client);
 
 /*
  * Call it before bunraku_close. Waits for an update that is running, at most a second; even one that never ends keeps
  * its pixels. BUNRAKU_NOT_FOUND if there is no such handle (any more).
  */
-BUNRAKU_API int32_t bunraku_unity_unregister(uint32_t handle);
+BUNRAKU_CLIENT_API int32_t bunraku_unity_unregister(uint32_t handle);
 
 #ifdef __cplusplus
 }

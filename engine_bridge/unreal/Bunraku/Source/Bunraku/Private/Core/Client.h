@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "NativeClient.h"
+#include "bunraku/client.h"
 
 namespace bunraku::core {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "NativeClient.h"
+#include "bunraku/client.h"
 
 namespace bunraku::core {
 
