@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import random
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import numpy as np
+import psutil
 import pytest
 import zmq
 
@@ -134,3 +137,54 @@ def check_outcome(subscriber: Subscriber, expected: Expected, before: Any) -> No
     elif expected.result == "ignored":
         time.sleep(0.05)
         assert subscriber.statistics == before
+
+
+def mutated(parts: list[bytes], rng: random.Random) -> list[bytes]:
+    """A message with bytes changed, parts cut, doubled, swapped or dropped."""
+    changed = [bytearray(part) for part in parts]
+    for _ in range(rng.randint(1, 4)):
+        part = rng.choice(changed)
+        kind = rng.random()
+        if kind < 0.7 and part:
+            part[rng.randrange(len(part))] = rng.randrange(256)
+        elif kind < 0.8:
+            del part[rng.randint(0, len(part)) :]
+        elif kind < 0.9:
+            part += bytes(rng.randint(1, 9))
+        elif len(changed) > 1:
+            changed.remove(part)
+    return [bytes(part) for part in changed]
+
+
+@pytest.mark.slow
+def test_hundred_thousand_mutated_messages_do_no_harm(producer: Callable[[], tuple[Any, str]]) -> None:
+    rng = random.Random(4)
+    seeds = [expected.parts for case in ALL for expected in case.messages if expected.result == "frame"]
+    seeds += [case.messages[0].parts for case in ALL if case.name.endswith(("_heartbeat", "_with_everything"))]
+    process = psutil.Process()
+    socket, endpoint = producer()
+    socket.sndhwm = 0
+    good = next(case for case in ALL if case.name.endswith("only_what_is_needed")).messages[0].parts
+    resident = 0
+    with Subscriber(endpoint, stream="good") as subscriber:
+        assert socket.poll(PATIENCE_S * 1000)
+        for round_number in range(1, 101):
+            session = 1000 + round_number
+            for _ in range(1000):
+                topic, *rest = mutated(rng.choice(seeds), rng)
+                socket.send_multipart([b"avf1/good" if rng.random() < 0.9 else topic, *rest])
+            header = msgpack.packb(msgpack.unpackb(good[1]) | {"ses": session})
+            wanted = [b"avf1/good", header, *good[2:]]
+
+            def shown(session: int = session, wanted: list[bytes] = wanted) -> bool:
+                # Again and again: the client may be pausing before it connects anew.
+                socket.send_multipart(wanted)
+                time.sleep(0.002)
+                return subscriber.session == session
+
+            eventually(shown)
+            if round_number == 20:
+                resident = process.memory_info().rss
+        assert process.memory_info().rss - resident < 20_000_000
+        assert sum(subscriber.statistics.bad.values()) > 50_000
+        assert subscriber.latest() is not None
