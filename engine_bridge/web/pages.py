@@ -12,7 +12,30 @@ _TYPES: Final = {
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_FILES: Final = ("index.html", "bunraku.js", "view.js", "panel.js", "style.css", "icon.svg")
+_FILES: Final = (
+    "index.html",
+    "bunraku.js",
+    "bunraku/client.js",
+    "bunraku/control.js",
+    "bunraku/crc32.js",
+    "bunraku/jpeg.js",
+    "bunraku/liveness.js",
+    "bunraku/lz4.js",
+    "bunraku/message.js",
+    "bunraku/msgpack.js",
+    "bunraku/parts.js",
+    "bunraku/pixels.js",
+    "bunraku/planes.js",
+    "bunraku/protocol.js",
+    "bunraku/reader.js",
+    "bunraku/recent.js",
+    "bunraku/records.js",
+    "bunraku/rejected.js",
+    "view.js",
+    "panel.js",
+    "style.css",
+    "icon.svg",
+)
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"

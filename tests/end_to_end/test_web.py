@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.resources import files
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -228,6 +231,7 @@ def test_the_page_has_types_and_a_policy(relay: WebRelay) -> None:
         "/": "text/html; charset=utf-8",
         "/index.html": "text/html; charset=utf-8",
         "/bunraku.js": "text/javascript; charset=utf-8",
+        "/bunraku/client.js": "text/javascript; charset=utf-8",
         "/view.js": "text/javascript; charset=utf-8",
         "/panel.js": "text/javascript; charset=utf-8",
         "/style.css": "text/css; charset=utf-8",
@@ -247,6 +251,28 @@ def test_the_page_has_types_and_a_policy(relay: WebRelay) -> None:
         assert "unsafe" not in policy
 
 
+def modules(address: str, *, origin: str | None = None) -> dict[str, http.client.HTTPResponse]:
+    """What a browser is answered that loads the page's script, and all that this imports; paths to answers."""
+    answers: dict[str, http.client.HTTPResponse] = {}
+    waiting = ["/panel.js"]
+    while waiting:
+        path = waiting.pop()
+        if path not in answers:
+            answers[path] = get(address, path, **({} if origin is None else {"Origin": origin}))
+            imported = re.findall(r'^.* from "(\..+?)";$', answers[path].read().decode(), re.MULTILINE)
+            waiting += [urljoin(path, name) for name in imported]
+    return answers
+
+
+def test_whatever_a_script_imports_is_served(relay: WebRelay) -> None:
+    answers = modules(relay.address)
+    folder = files("engine_bridge.web") / "page" / "bunraku"
+    assert {f"/bunraku/{module.name}" for module in folder.iterdir()} < set(answers)
+    for path, answer in answers.items():
+        assert (path, answer.status) == (path, 200)
+        assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -257,6 +283,12 @@ def test_the_page_has_types_and_a_policy(relay: WebRelay) -> None:
         "//etc/passwd",
         "/page/",
         "/page",
+        "/bunraku",
+        "/bunraku/",
+        "/bunraku/../relay.py",
+        "/bunraku/../bunraku.js",
+        "/bunraku%2fclient.js",
+        "/client.js",
         "/package.json",
         "/index.html/",
         "/INDEX.HTML",
@@ -322,11 +354,13 @@ def test_a_named_origin_may_watch_and_load_the_scripts(producer: Producer) -> No
         with Browser(relay.address, origin="http://studio:8000") as browser:
             browser.ask()
             browser.frame()
-        named = get(relay.address, "/bunraku.js", Origin="http://studio:8000")
-        assert (named.status, named.headers["Access-Control-Allow-Origin"]) == (200, "http://studio:8000")
-        assert "frame-ancestors 'self' http://studio:8000" in named.headers["Content-Security-Policy"]
-        other = get(relay.address, "/bunraku.js", Origin="http://studio:8001")
-        assert (other.status, other.headers["Access-Control-Allow-Origin"]) == (403, None)
+        scripts = modules(relay.address, origin="http://studio:8000")
+        assert "/bunraku/client.js" in scripts
+        for path, named in scripts.items():
+            assert (named.status, named.headers["Access-Control-Allow-Origin"]) == (200, "http://studio:8000")
+            assert "frame-ancestors 'self' http://studio:8000" in named.headers["Content-Security-Policy"]
+            other = get(relay.address, path, Origin="http://studio:8001")
+            assert (other.status, other.headers["Access-Control-Allow-Origin"]) == (403, None)
         assert get(relay.address, "/", Host="studio:8000").status == 200
         assert get(relay.address, "/", Host="studio:8001").status == 403
 
