@@ -46,7 +46,7 @@ _library_logger = logging.getLogger(f"{__name__}.websockets")
 _library_logger.setLevel(logging.CRITICAL)  # a port scan is no event
 
 MAX_PAGES: Final = 16
-MAX_CONNECTIONS: Final = 64  # those that only load files, or say nothing, included
+MAX_CONNECTIONS: Final = 128  # those that only load files, or say nothing, included
 MAX_MESSAGE_BYTES: Final = MAX_BYTES + 5  # of what a browser sends: one control message with its frame
 MESSAGES_PER_SECOND: Final = 1000  # of one browser; more are read more slowly
 IDLE_S: Final = 5.0  # without being asked for so long, nobody watches
