@@ -300,7 +300,7 @@ def view(
     variant: Annotated[
         Variant | None,
         typer.Option(
-            help="How pixels travel; jpeg on a network.  [default: shared memory on this machine, otherwise raw]",
+            help="How pixels travel.  [default: shared memory on this machine, jpeg from another]",
             show_default=False,
         ),
     ] = None,
@@ -313,6 +313,7 @@ def view(
 
     Example: `bunraku view tcp://192.168.0.7:5760 --key laptop.client.toml`
     """
+    from engine_bridge.endpoints import is_for_this_machine
     from engine_bridge.errors import SinkError
     from engine_bridge.keys import read_client_keys
     from engine_bridge.viewer.window import run_window
@@ -325,10 +326,12 @@ def view(
         raise SinkError(f"No window can be opened: {reason}. Run this where there is a screen.")
     client_keys = None if key is None else read_client_keys(key)
     endpoint, found = cli_streams.place_to_watch(where, stream, client_keys)
+    if variant is None and not is_for_this_machine(endpoint):
+        variant = Variant.jpeg  # raw frames fill a cable
     with WireSource(
         endpoint, control=control, stream=stream or found, variant=variant and variant.value, keys=client_keys
     ) as source:
-        typer.echo(f"watching {endpoint}")
+        typer.echo(f"watching {endpoint}" + (f" as {variant.value}" if variant else ""))
         sys.stdout.flush()
         run_window(source, title=f"{found or endpoint} - Bunraku", background=background, seconds=seconds)
 
