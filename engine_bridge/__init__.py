@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import WireError as WireError
     from .frame import Frame as Frame
     from .frame import Pixels as Pixels
+    from .frame_socket import FrameSocket as FrameSocket
     from .keys import ClientKeys as ClientKeys
     from .keys import ServerKeys as ServerKeys
     from .keys import read_client_keys as read_client_keys
@@ -53,6 +54,7 @@ _HOME: Final = {
     "DEFAULT_FRAMES_ENDPOINT": "endpoints",
     "ExpressionSpec": "messages",
     "Frame": "frame",
+    "FrameSocket": "frame_socket",
     "IdentityMix": "messages",
     "LinkState": "messages",
     "LiveStats": "messages",
