@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import msgspec
@@ -161,6 +161,42 @@ def _ports() -> Finding:
     return Finding("ports", GOOD, f"{DEFAULT_FRAMES_ENDPOINT} and {DEFAULT_CONTROL_ENDPOINT} are free")
 
 
+def _wire() -> Finding:
+    import zmq
+
+    found = f"libzmq {zmq.zmq_version()}"
+    if not zmq.has("curve"):
+        return Finding("wire", LIMITED, f"{found} without CURVE", "No keys for other machines; pip install pyzmq")
+    return Finding("wire", GOOD, f"{found}, CURVE for other machines")
+
+
+def _shared_memory() -> Finding:
+    from engine_bridge.shared_memory import SharedMemory
+
+    try:
+        with SharedMemory.create(4096) as memory:
+            SharedMemory.open(memory.name).close()
+    except OSError as error:
+        said = f"cannot be used: {error.strerror or error}"
+        return Finding("shared memory", LIMITED, said, "Pixels go over the socket; in a container give /dev/shm room.")
+    return Finding("shared memory", GOOD, "clients on this machine take pixels through it")
+
+
+def _streams() -> Finding:
+    from engine_bridge.discovery import find_streams
+
+    playing = ", ".join(f"{place.stream} at {place.frames}" for place in find_streams())
+    return Finding("streams", GOOD, playing or "none is played now")
+
+
+def _camera() -> Finding:
+    try:
+        found = f"pyvirtualcam {version('pyvirtualcam')}"
+    except PackageNotFoundError:
+        return Finding("camera", LIMITED, "not installed", 'For live --camera: pip install "bunraku[camera]"')
+    return Finding("camera", GOOD, f"{found}; live --camera auto says whether there is a device")
+
+
 def _characters() -> Finding:
     files = sorted(shipped_folder().glob("*.bunraku"))
     if not files:
@@ -185,5 +221,9 @@ _CHECKS: Final[tuple[tuple[str, Callable[[], Finding]], ...]] = (
     ("window", _window),
     ("films", _ffmpeg),
     ("ports", _ports),
+    ("wire", _wire),
+    ("shared memory", _shared_memory),
+    ("streams", _streams),
+    ("camera", _camera),
     ("characters", _characters),
 )

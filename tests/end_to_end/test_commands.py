@@ -68,6 +68,10 @@ def test_doctor_finds_what_is_here(run_program: RunProgram, tmp_path: Path) -> N
     assert findings["tensorrt"]["state"] in ("ok", "limited")
     assert findings["engine"]["found"].startswith("auto uses ")
     assert findings["films"]["state"] in ("ok", "limited")
+    assert findings["wire"]["found"].startswith("libzmq ")
+    assert findings["shared memory"]["state"] == "ok"
+    assert findings["streams"]["found"] == "none is played now"
+    assert findings["camera"]["state"] in ("ok", "limited")
 
 
 def test_bench_measures_everything(run_program: RunProgram, tiny: Path) -> None:
