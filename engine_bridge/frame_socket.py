@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -18,6 +19,7 @@ from .sockets import FRAME_QUEUE, open_socket
 GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
 MAX_SUBSCRIPTION_BYTES: Final = 1024
 MAX_EVENTS_PER_POLL: Final = 1000
+SETTLE_S: Final = 0.01
 
 MessagePart: TypeAlias = "bytes | memoryview | zmq.Frame"
 
@@ -102,6 +104,17 @@ class FrameSocket:
         for part in parts[:-1]:
             self._socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
         self._socket.send(parts[-1], zmq.NOBLOCK, copy=False)
+
+    def settle(self) -> None:
+        """Let queues that are full be emptied, before a message that nothing follows, such as a bye.
+
+        A subscriber whose queue was full once is left out until libzmq looks at its news again, which `poll` makes it
+        do. One that reads at all has emptied its queue of two long before this returns; no other is waited for.
+        """
+        until = time.monotonic() + SETTLE_S
+        while time.monotonic() < until:
+            time.sleep(0.001)
+            self.poll()
 
     def close(self) -> None:
         """Free the socket within a tenth of a second; a second call does nothing."""

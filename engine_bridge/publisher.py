@@ -168,6 +168,7 @@ class Publisher:
             return
         self._closed = True
         if not self.socket.closed:
+            self.socket.settle()
             for variant in self._audible():
                 self.socket.send(encode_bye(Bye(self.stream, self.session, self._last.frame_id), variant))
         self.socket.forget(self._note_subscription)

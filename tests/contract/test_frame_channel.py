@@ -18,7 +18,7 @@ import zmq
 
 from engine_bridge import ClientStats, Frame, LinkState, LiveStats, Provenance, Publisher, Subscriber, WireError
 from engine_bridge.clock import now_ns
-from engine_bridge.wire import FrameMessage, Heartbeat, decode, encode_frame
+from engine_bridge.wire import Bye, FrameMessage, Heartbeat, decode, encode_frame
 
 FREE_PORT = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0
@@ -418,3 +418,17 @@ def test_file_of_a_killed_producer_is_replaced(tmp_path: Path) -> None:
     with Publisher(f"ipc://{path}", stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
         eventually(lambda: publisher.has_subscribers)
         deliver(publisher, subscriber, frame(1))
+
+
+def test_bye_arrives_although_the_queue_was_full_and_waits_for_nobody_who_is_stuck(tcp_endpoint: str) -> None:
+    for _ in range(20):
+        publisher = Publisher(tcp_endpoint, stream="aki", shared_memory=False)
+        with raw_socket(zmq.SUB, connect=tcp_endpoint) as watcher, raw_socket(zmq.SUB, connect=tcp_endpoint, hwm=1):
+            eventually(lambda publisher=publisher: publisher.subscriber_count == 2)
+            for frame_id in range(1, 8):  # faster than anybody's queue of two is emptied
+                publisher.publish(frame(frame_id, side=64))
+            publisher.close()
+            came: Any = None
+            while not isinstance(came, Bye):
+                assert watcher.poll(PATIENCE_S * 1000), "no bye came"
+                came = decode(watcher.recv_multipart())
