@@ -19,6 +19,7 @@ from .frame_socket import FrameSocket
 from .keys import ServerKeys
 from .last_frame import LastFrame
 from .messages import LiveStats, Provenance
+from .plain_text import LINE_CHARS, plain
 from .planes import RAW
 from .wire import TOPIC_FAMILY, Bye, Heartbeat, encode_bye, encode_heartbeat, new_session, topic_of, topic_prefix
 
@@ -81,7 +82,7 @@ class Publisher:
         self.sent = 0
         self._last = LastFrame(stream=stream, session=self.session, shared_memory=shared_memory)
         self._topics = {variant: topic_of(stream, variant) for variant in self._last.variants}
-        self._provenance = Provenance() if provenance is None else provenance
+        self._provenance = _in_short(Provenance() if provenance is None else provenance)
         self.control_endpoint = control_endpoint
         self._clock = clock
         self._stats: LiveStats | None = None
@@ -231,3 +232,11 @@ class Publisher:
         if self._last.exists:
             for variant in variants:
                 self.socket.send(self._last.message(variant))
+
+
+def _in_short(provenance: Provenance) -> Provenance:
+    """The same in texts that fit a heartbeat and can be shown anywhere; a licence may be a book."""
+    model, generator, source = (
+        plain(text, LINE_CHARS) for text in (provenance.model, provenance.generator, provenance.source)
+    )
+    return Provenance(ai=provenance.ai, model=model, generator=generator, source=source)

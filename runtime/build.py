@@ -15,6 +15,7 @@ from typing import Final, SupportsInt
 import tensorrt as trt
 
 from engine_bridge.errors import EngineBuildError, SinkError
+from engine_bridge.plain_text import LINE_CHARS, plain
 
 from . import atomic
 from .engines.tensorrt_log import tensorrt_log
@@ -93,7 +94,7 @@ def plan_from_onnx(
 
 def _refusal(error: trt.ParserError) -> str:
     """What the parser minds; of an operator that it does not know, its description says only `false`."""
-    return f"node {error.node_name()} ({error.node_operator()}): {error.desc()}"
+    return plain(f"node {error.node_name()} ({error.node_operator()}): {error.desc()}", LINE_CHARS)
 
 
 def _go_on(_phase: str, _done: int, _total: int) -> bool:

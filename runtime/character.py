@@ -6,52 +6,41 @@ Knows members, hashes and limits; trusts none of them. Knows no inference librar
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import math
-import struct
+import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
 from engine_bridge.errors import CharacterError, ControlError
+from engine_bridge.plain_text import LINE_CHARS, NAME_CHARS, is_plain, plain
 
 from . import atomic
+from .character_zip import EXPORT_AGAIN, FETCH_AGAIN, MEBI, MEMBER_LIMITS, members_of
 from .controls import VOCABULARY, Control, check_names
 from .expressions import Expression, default_expressions
 from .idle import IdleSettings
 from .latents import Floats, Latents, OnnxMapping
-from .onnx_graph import GraphSummary, TensorInfo, summarise
+from .onnx_cost import cost_of
+from .onnx_graph import Graph, GraphSummary, TensorInfo, read_graph
+from .webp import webp_size
 
 FORMAT: Final = 1
 SHIPPED: Final = "aki"  # the character that plays when nobody chooses one; see `find_character`
-MEBI: Final = 1 << 20
-MAX_FILE: Final = 256 * MEBI
 MAX_SIDE_PX: Final = 4096
 MAX_LATENT: Final = 8192
-
-# Every member a file may have, with the most bytes it may take.
-MEMBER_LIMITS: Final[Mapping[str, int]] = {
-    "character.json": 1 * MEBI,
-    "generator.onnx": 200 * MEBI,
-    "generator.fp16.onnx": 100 * MEBI,
-    "generator.int8.onnx": 100 * MEBI,
-    "mapping.onnx": 64 * MEBI,
-    "encoder.onnx": 128 * MEBI,
-    "latents.safetensors": 64 * MEBI,
-    "expressions.json": 1 * MEBI,
-    "idle.json": 1 * MEBI,
-    "report.json": 4 * MEBI,
-    "preview.webp": 8 * MEBI,
-}
-REQUIRED_MEMBERS: Final = ("character.json", "generator.onnx", "latents.safetensors")
+MAX_PEOPLE: Final = 512  # named identities; their names travel in one message
+MAX_EXPRESSIONS: Final = 64
+MAX_NAMES_BYTES: Final = 16 * 1024  # of all names of people together, and of all expressions; a message has 64 KiB
+MAX_CONTROL: Final = 10_000.0  # largest end of a control's range
+MAX_TABLE_HEADER: Final = 1 * MEBI  # of latents.safetensors
+MAX_NESTING: Final = 32  # of what is free-form
 
 _FLOAT32, _UINT8 = 1, 2
 _T = TypeVar("_T")
@@ -119,32 +108,46 @@ class _ExpressionsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Character:
     """An open character file; use it as a context manager.
 
-    Members are read where they lie in the file; nothing is unpacked to disk. Opening checks names, sizes, hashes,
-    the manifest and the interfaces of the graphs, so whatever is read later is what the manifest promised.
+    The file is read once and closed; nothing is unpacked to disk. Opening checks names, sizes, hashes, the manifest
+    and the graphs, so whatever is read later is what the manifest promised, also if the file changes meanwhile.
 
     Attributes:
         path: where the file is.
         manifest: its `character.json`.
         controls: what the generator takes, in order, with the character's own ranges.
+        digest: SHA-256 of the manifest, in hexadecimal; as it holds the hashes of all members, of the whole character.
+        z_dim: how many numbers the mapping network takes; 0 if there is none.
     """
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, file: IO[bytes]) -> None:
+    def __init__(self, path: Path, members: Mapping[str, bytes]) -> None:
+        """Check the members against each other; `open` reads them.
+
+        Args:
+            path: where they come from.
+            members: name to bytes.
+
+        Raises:
+            CharacterError: they are not a character.
+        """
         self.path = path
-        self._archive = archive
-        self._file = file
-        self._names = set(archive.namelist())
+        self._members = dict(members)
+        self._graphs: dict[str, Graph] = {}
         self.manifest = self._read_manifest()
+        self.digest = hashlib.sha256(self._members["character.json"]).hexdigest()
         self._check_digests()
         self.controls = self._check_controls()
-        self.generator = self._check_graph("generator.onnx")
+        for name in self.members:
+            if name.endswith(".onnx"):
+                self._graphs[name] = self._read_graph(name)
+        self.generator = self.graph("generator.onnx")
         self._check_generator()
         self.latents_file = self._check_latents()
-        self._z_dim = self._check_mapping() if "mapping.onnx" in self._names else 0
+        self.z_dim = self._check_mapping() if "mapping.onnx" in self else 0
         for name in ("generator.fp16.onnx", "generator.int8.onnx"):
-            if name in self._names:
+            if name in self:
                 self._check_variant(name)
-        if "encoder.onnx" in self._names:
-            self._check_graph("encoder.onnx")
+        if "preview.webp" in self:
+            self._check_preview()
 
     @classmethod
     def open(cls, path: str | Path) -> Character:
@@ -156,31 +159,20 @@ class Character:
         """
         path = Path(path)
         try:
-            file = path.open("rb")
+            # Opening a pipe would wait for somebody to write to it.
+            if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+                raise CharacterError(f"{path} is not a file. Choose a .bunraku file.")
+            with path.open("rb") as file:
+                return cls(path, members_of(path, file))
         except FileNotFoundError:
             raise CharacterError(f'There is no character file "{path}". Check the path.') from None
         except OSError as error:
             raise CharacterError(f"Could not open {path}: {error.strerror or error}.") from error
-        with contextlib.ExitStack() as unless_it_opens:
-            unless_it_opens.callback(file.close)
-            try:
-                size = _check_directory(path, file)
-                archive = zipfile.ZipFile(file)
-                _check_members(path, archive, size)
-                character = cls(path, archive, file)
-            except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, struct.error) as error:
-                raise CharacterError(f"{path.name} is damaged: {error}. {_FETCH_AGAIN}") from error
-            except (ValueError, OverflowError, EOFError, KeyError, IndexError) as error:
-                raise CharacterError(f"{path.name} is damaged: {error!r}. {_FETCH_AGAIN}") from error
-            except OSError as error:
-                raise CharacterError(f"Could not read {path}: {error.strerror or error}. {_FETCH_AGAIN}") from error
-            unless_it_opens.pop_all()
-            return character
 
     def close(self) -> None:
-        """Close the file; what was read from it stays valid."""
-        self._archive.close()
-        self._file.close()
+        """Let go of the members; what was read stays valid."""
+        self._members.clear()
+        self._graphs.clear()
 
     def __enter__(self) -> Character:
         return self
@@ -191,39 +183,42 @@ class Character:
         self.close()
 
     def __contains__(self, member: str) -> bool:
-        return member in self._names
+        return member in self._members
 
     @property
     def members(self) -> tuple[str, ...]:
         """The names of the members that are there, in the order of `MEMBER_LIMITS`."""
-        return tuple(name for name in MEMBER_LIMITS if name in self._names)
+        return tuple(name for name in MEMBER_LIMITS if name in self._members)
 
     def read(self, member: str) -> bytes:
-        """The bytes of one member.
+        """The bytes of one member; of a graph, the bytes that `runtime.onnx_graph` writes of what it understood.
+
+        Nothing else may be handed to an inference library: its parser could read the file's own bytes in another way.
 
         Raises:
-            CharacterError: there is no such member, or it cannot be read.
+            CharacterError: there is no such member.
         """
-        if member not in self._names:
+        if member in self._graphs:
+            return self._graphs[member].to_bytes()
+        if member not in self._members:
             raise CharacterError(f"{self.path.name} has no {member}.")
-        try:
-            return self._archive.read(member)
-        except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-            raise CharacterError(f"{member} in {self.path.name} cannot be read: {error}. {_FETCH_AGAIN}") from error
+        return self._members[member]
 
     def graph(self, member: str) -> GraphSummary:
         """What the ONNX graph in this member says about itself."""
-        return self._check_graph(member)
+        return self._graphs[member].summary()
 
     def role(self) -> Role:
         """Everything that playing needs besides the engine; stays valid after `close`."""
-        mapping = OnnxMapping(self.read("mapping.onnx"), z_dim=self._z_dim) if "mapping.onnx" in self else None
         identities, directions = self.latents_file
+        mapping = None
+        if "mapping.onnx" in self:
+            mapping = OnnxMapping(self.read("mapping.onnx"), z_dim=self.z_dim, w_dim=self.w_dim)
         latents = Latents(self.manifest.identities, identities, directions, mapping=mapping)
         return Role(
-            name=self.manifest.name,
+            name=plain(self.manifest.name, NAME_CHARS),
             digest=self.manifest.files["generator.onnx"].sha256,
-            licence=self.manifest.licence,
+            licence=plain(self.manifest.licence, LINE_CHARS),
             width=self.manifest.frame.width,
             height=self.manifest.frame.height,
             controls=self.controls,
@@ -237,11 +232,14 @@ class Character:
         if "expressions.json" not in self:
             return default_expressions(self.controls)
         listed = self._decode("expressions.json", _ExpressionsFile).expressions
+        self._check_names("expressions.json", "expression", [each.name for each in listed], most=MAX_EXPRESSIONS)
+        keys = [each.hotkey for each in listed if each.hotkey]
+        self._check_names("expressions.json", "hotkey", keys, most=MAX_EXPRESSIONS)
         try:
             for expression in listed:
                 expression.check()
         except ControlError as error:
-            raise CharacterError(f"expressions.json in {self.path.name}: {error}") from error
+            raise CharacterError(f"expressions.json in {self.path.name}: {plain(str(error), LINE_CHARS)}") from error
         return tuple(listed)
 
     def idle(self) -> IdleSettings:
@@ -261,9 +259,21 @@ class Character:
 
     def _decode(self, member: str, kind: type[_T]) -> _T:
         try:
-            return msgspec.json.decode(self.read(member), type=kind)
+            decoded = msgspec.json.decode(self.read(member), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise CharacterError(f"{member} in {self.path.name} is wrong: {error}. {_EXPORT_AGAIN}") from error
+            raise CharacterError(
+                f"{member} in {self.path.name} is wrong: {plain(str(error), LINE_CHARS)}. {EXPORT_AGAIN}"
+            ) from error
+        free_form = decoded.provenance if isinstance(decoded, Manifest) else decoded
+        if isinstance(free_form, dict) and not _is_shallow(free_form):
+            raise CharacterError(
+                f"{member} in {self.path.name} is nested deeper than {MAX_NESTING} levels. {EXPORT_AGAIN}"
+            )
+        return decoded
+
+    def _check_names(self, member: str, what: str, names: list[str], *, most: int) -> None:
+        if reason := unfit_names(names, most=most):
+            raise CharacterError(f"{member} in {self.path.name}: {what} {reason}. {EXPORT_AGAIN}")
 
     def _read_manifest(self) -> Manifest:
         found = self._decode("character.json", _FormatOnly).format
@@ -273,7 +283,7 @@ class Character:
                 "Update Bunraku: pip install --upgrade bunraku"
             )
         if found < 1:
-            raise CharacterError(f"{self.path.name} claims format {found}, which never existed. {_EXPORT_AGAIN}")
+            raise CharacterError(f"{self.path.name} claims format {found}, which never existed. {EXPORT_AGAIN}")
         manifest = self._decode("character.json", Manifest)
         where = f"character.json in {self.path.name}"
         if not manifest.ai_generated:
@@ -282,33 +292,30 @@ class Character:
             if not 1 <= side <= MAX_SIDE_PX:
                 raise CharacterError(f"{where}: a frame side of {side} pixels is outside 1..{MAX_SIDE_PX}.")
         if not manifest.identities:
-            raise CharacterError(f"{where} names no identity. {_EXPORT_AGAIN}")
+            raise CharacterError(f"{where} names no identity. {EXPORT_AGAIN}")
+        self._check_names("character.json", "identity", list(manifest.identities), most=MAX_PEOPLE)
         return manifest
 
     def _check_digests(self) -> None:
         listed = set(self.manifest.files)
-        present = self._names - {"character.json"}
+        present = set(self._members) - {"character.json"}
         if listed != present:
             missing, extra = sorted(listed - present), sorted(present - listed)
             said = "; ".join(
                 text
                 for text in (
-                    f"listed but missing: {', '.join(missing)}" if missing else "",
+                    f"listed but missing: {plain(', '.join(missing))}" if missing else "",
                     f"not listed: {', '.join(extra)}" if extra else "",
                 )
                 if text
             )
-            raise CharacterError(f"{self.path.name} does not match its own list of members ({said}). {_FETCH_AGAIN}")
+            raise CharacterError(f"{self.path.name} does not match its own list of members ({said}). {FETCH_AGAIN}")
         for member, digest in self.manifest.files.items():
-            info = self._archive.getinfo(member)
-            sha256 = hashlib.sha256()
-            with self._archive.open(member) as stream:
-                while chunk := stream.read(MEBI):
-                    sha256.update(chunk)
-            if info.file_size != digest.size or sha256.hexdigest() != digest.sha256:
+            data = self._members[member]
+            if len(data) != digest.size or hashlib.sha256(data).hexdigest() != digest.sha256:
                 raise CharacterError(
                     f"{member} in {self.path.name} is not what the manifest says (SHA-256 differs): the file was "
-                    f"changed or damaged. {_FETCH_AGAIN}"
+                    f"changed or damaged. {FETCH_AGAIN}"
                 )
 
     def _check_controls(self) -> tuple[Control, ...]:
@@ -316,35 +323,36 @@ class Character:
         try:
             check_names(entry.name for entry in self.manifest.controls)
         except ControlError as error:
-            raise CharacterError(f"character.json in {self.path.name}: {error}") from error
+            raise CharacterError(f"character.json in {self.path.name}: {plain(str(error), LINE_CHARS)}") from error
         for entry in self.manifest.controls:
-            numbers = (entry.minimum, entry.rest, entry.maximum)
-            if not all(map(math.isfinite, numbers)) or not entry.minimum <= entry.rest <= entry.maximum:
+            if not -MAX_CONTROL <= entry.minimum <= entry.rest <= entry.maximum <= MAX_CONTROL:
                 raise CharacterError(
                     f'character.json in {self.path.name}: control "{entry.name}" has the range {entry.minimum} to '
-                    f"{entry.maximum} with rest {entry.rest}. {_EXPORT_AGAIN}"
+                    f"{entry.maximum} with rest {entry.rest}. {EXPORT_AGAIN}"
                 )
             group = VOCABULARY[entry.name].group
             controls.append(Control(entry.name, entry.minimum, entry.maximum, entry.rest, group))
         if not controls or len({control.name for control in controls}) != len(controls):
-            raise CharacterError(f"character.json in {self.path.name} lists no control, or one twice. {_EXPORT_AGAIN}")
+            raise CharacterError(f"character.json in {self.path.name} lists no control, or one twice. {EXPORT_AGAIN}")
         return tuple(controls)
 
-    def _check_graph(self, member: str) -> GraphSummary:
+    def _read_graph(self, member: str) -> Graph:
         try:
-            return summarise(self.read(member))
+            graph = read_graph(self._members[member])
+            cost_of(graph)
+            return graph
         except CharacterError as error:
-            raise CharacterError(f"{member} in {self.path.name} is refused: {error}. {_EXPORT_AGAIN}") from error
+            raise CharacterError(f"{member} in {self.path.name} is refused: {error}. {EXPORT_AGAIN}") from error
 
     def _check_variant(self, member: str) -> None:
         """A generator of another precision takes and gives the same."""
-        graph = self._check_graph(member)
+        graph = self.graph(member)
         if sorted(graph.inputs, key=_by_name) != sorted(self.generator.inputs, key=_by_name) or (
             graph.outputs != self.generator.outputs
         ):
             raise CharacterError(
                 f"{member} in {self.path.name} takes or gives something else than generator.onnx does: "
-                f"{graph.inputs} and {graph.outputs}. {_EXPORT_AGAIN}"
+                f"{_told(graph)}. {EXPORT_AGAIN}"
             )
 
     def _check_generator(self) -> None:
@@ -362,11 +370,11 @@ class Character:
             raise CharacterError(
                 f"generator.onnx in {self.path.name} must take w float32 [N, w_dim] and controls float32 "
                 f"[N, {len(self.controls)}] and give rgba uint8 [N, {frame.height}, {frame.width}, 4], but it has "
-                f"{self.generator.inputs} and {self.generator.outputs}. {_EXPORT_AGAIN}"
+                f"{_told(self.generator)}. {EXPORT_AGAIN}"
             )
 
     def _check_mapping(self) -> int:
-        graph = self._check_graph("mapping.onnx")
+        graph = self.graph("mapping.onnx")
         inputs, outputs = graph.inputs, graph.outputs
         if (
             len(inputs) == len(outputs) == 1
@@ -380,8 +388,17 @@ class Character:
             return inputs[0].shape[1]
         raise CharacterError(
             f"mapping.onnx in {self.path.name} must take z float32 [N, z_dim] and give w float32 [N, {self.w_dim}], "
-            f"but it has {inputs} and {outputs}. {_EXPORT_AGAIN}"
+            f"but it has {_told(graph)}. {EXPORT_AGAIN}"
         )
+
+    def _check_preview(self) -> None:
+        """A still WebP of a size that a frame may have; decoding it is left to who needs it."""
+        where = f"preview.webp in {self.path.name}"
+        size = webp_size(self._members["preview.webp"])
+        if size is None:
+            raise CharacterError(f"{where} is not a WebP picture, or an animated one. {EXPORT_AGAIN}")
+        if max(size) > MAX_SIDE_PX:
+            raise CharacterError(f"{where} has {size[0]}x{size[1]} pixels; {MAX_SIDE_PX} are the most on a side.")
 
     @property
     def layout(self) -> str:
@@ -401,30 +418,36 @@ class Character:
         from safetensors.numpy import load
 
         where = f"latents.safetensors in {self.path.name}"
+        data = self.read("latents.safetensors")
+        if int.from_bytes(data[:8], "little") > MAX_TABLE_HEADER:
+            raise CharacterError(f"{where} has a header of more than {MAX_TABLE_HEADER // MEBI} MiB. {EXPORT_AGAIN}")
         try:
-            tensors = load(self.read("latents.safetensors"))
+            tensors = load(data)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CharacterError(f"{where} cannot be read: {error}. {_EXPORT_AGAIN}") from error
+            raise CharacterError(f"{where} cannot be read: {plain(str(error), LINE_CHARS)}. {EXPORT_AGAIN}") from error
         if "identities" not in tensors:
-            raise CharacterError(f"{where} lacks identities. {_EXPORT_AGAIN}")
+            raise CharacterError(f"{where} lacks identities. {EXPORT_AGAIN}")
         identities = tensors.pop("identities")
         declared = next(info.shape[1] for info in self.generator.inputs if info.name == "w")
         w_dim = identities.shape[-1] if identities.ndim else -1
         directions: dict[str, Floats] = {}
         for name, tensor in tensors.items():
             if not name.startswith("direction."):
-                raise CharacterError(f'{where} holds the unknown tensor "{name[:80]}". {_EXPORT_AGAIN}')
+                raise CharacterError(f'{where} holds the unknown tensor "{plain(name)}". {EXPORT_AGAIN}')
             directions[name.removeprefix("direction.")] = tensor
+        self._check_names("latents.safetensors", "direction", list(directions), most=MAX_PEOPLE)
         for tensor in (identities, *directions.values()):
             if tensor.dtype != np.float32 or tensor.shape[-1:] != (w_dim,) or not np.isfinite(tensor).all():
-                raise CharacterError(f"{where}: every tensor must be finite float32 [..., {w_dim}]. {_EXPORT_AGAIN}")
+                raise CharacterError(f"{where}: every tensor must be finite float32 [..., {w_dim}]. {EXPORT_AGAIN}")
         if identities.ndim != 2 or any(tensor.ndim != 1 for tensor in directions.values()):
-            raise CharacterError(f"{where}: identities must be [k, w_dim] and directions [w_dim]. {_EXPORT_AGAIN}")
+            raise CharacterError(f"{where}: identities must be [k, w_dim] and directions [w_dim]. {EXPORT_AGAIN}")
+        if not 1 <= w_dim <= MAX_LATENT:
+            raise CharacterError(f"{where} has w_dim {w_dim}, which is outside 1..{MAX_LATENT}. {EXPORT_AGAIN}")
         if declared not in (None, w_dim):
-            raise CharacterError(f"{where} has w_dim {w_dim}, generator.onnx takes {declared}. {_EXPORT_AGAIN}")
+            raise CharacterError(f"{where} has w_dim {w_dim}, generator.onnx takes {declared}. {EXPORT_AGAIN}")
         for name, row in self.manifest.identities.items():
             if not 0 <= row < len(identities):
-                raise CharacterError(f'{where} has no row {row} for the identity "{name[:80]}". {_EXPORT_AGAIN}')
+                raise CharacterError(f'{where} has no row {row} for the identity "{name[:80]}". {EXPORT_AGAIN}')
         return identities, directions
 
 
@@ -455,13 +478,35 @@ class Role:
     idle: IdleSettings
 
 
+def unfit_names(names: Sequence[str], *, most: int = MAX_PEOPLE) -> str:
+    """Why a character cannot have these names; empty if it can.
+
+    People and clients choose by them; they are shown everywhere, and all of them travel in one message.
+
+    Args:
+        names: of identities, expressions, hotkeys or directions.
+        most: how many there may be.
+    """
+    for name in names:
+        if not name or not is_plain(name):
+            return (
+                f'"{plain(name)}" is not a name: it must have 1 to {NAME_CHARS} characters, all of them visible, '
+                "without spaces at its ends and without two in a row"
+            )
+    size = sum(len(name.encode()) for name in names)
+    if len(names) > most or size > MAX_NAMES_BYTES:
+        return f"has {len(names)} names of {size} bytes together; {most} and {MAX_NAMES_BYTES // 1024} KiB are the most"
+    return ""
+
+
 def write_character(path: str | Path, manifest: Manifest, members: Mapping[str, bytes | Path]) -> Manifest:
     """Write a character file; it appears whole and checked, or not at all.
 
     Args:
         path: the file to write; its folder must exist.
         manifest: everything but `files`, which is filled in here.
-        members: name to bytes, or to a file that holds them; `character.json` is not among them.
+        members: name to bytes, or to a file that holds them; `character.json` is not among them. Graphs are written
+            as they are understood, so that an inference library gets the very bytes whose hash is in the manifest.
 
     Returns:
         The manifest as written.
@@ -477,6 +522,7 @@ def write_character(path: str | Path, manifest: Manifest, members: Mapping[str, 
         raise CharacterError(
             f"A character file has no member {', '.join(unknown)}; it may have {', '.join(MEMBER_LIMITS)}."
         )
+    payloads |= {name: _as_understood(name, graph) for name, graph in payloads.items() if name.endswith(".onnx")}
     digests = {
         name: MemberDigest(hashlib.sha256(payloads[name]).hexdigest(), len(payloads[name]))
         for name in MEMBER_LIMITS
@@ -490,6 +536,13 @@ def write_character(path: str | Path, manifest: Manifest, members: Mapping[str, 
                 archive.writestr(_entry(name), payloads[name])
         Character.open(part).close()
     return manifest
+
+
+def _as_understood(name: str, graph: bytes) -> bytes:
+    try:
+        return read_graph(graph).to_bytes()
+    except CharacterError as error:
+        raise CharacterError(f"{name} is refused: {error}. {EXPORT_AGAIN}") from error
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -524,67 +577,23 @@ def shipped_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "assets" / "characters"
 
 
-_FETCH_AGAIN: Final = "Fetch the file again from where it came."
-_EXPORT_AGAIN: Final = "Export it again: bunraku-train export"
-_END_OF_DIRECTORY: Final = struct.Struct("<4s4H2LH")
+def _told(graph: GraphSummary) -> str:
+    """The ends of a graph, for an error."""
+    ends = [f"{info.name} {list(info.shape)}" for info in (*graph.inputs, *graph.outputs)]
+    return plain(", ".join(ends), LINE_CHARS)
 
 
-def _check_directory(path: Path, file: IO[bytes]) -> int:
-    """Look at the end of the zip before `zipfile` does: it would read any number of entries."""
-    size = file.seek(0, io.SEEK_END)
-    if size > MAX_FILE:
-        raise CharacterError(f"{path.name} has {size / MEBI:.0f} MiB; a character may have {MAX_FILE // MEBI} MiB.")
-    tail_size = min(size, _END_OF_DIRECTORY.size + 20)
-    file.seek(size - tail_size)
-    tail = file.read(tail_size)
-    file.seek(0)
-    if tail_size < _END_OF_DIRECTORY.size or tail[-22:-18] != b"PK\x05\x06":
-        if size >= 4 and file.read(4) == b"PK\x03\x04":
-            raise CharacterError(f"{path.name} is cut short or has bytes behind its end. {_FETCH_AGAIN}")
-        raise CharacterError(f"{path.name} is not a character file (it is not a zip). Choose a .bunraku file.")
-    if tail[:4] == b"PK\x06\x07" and tail_size > _END_OF_DIRECTORY.size:
-        raise CharacterError(f"{path.name} is a zip64 file; a character file never needs that. {_EXPORT_AGAIN}")
-    _, disk, start_disk, here, total, directory_size, offset, _ = _END_OF_DIRECTORY.unpack(tail[-22:])
-    if disk or start_disk or here != total or total > len(MEMBER_LIMITS) or directory_size > 64 * 1024:
-        raise CharacterError(f"{path.name} has {total} members; a character has at most {len(MEMBER_LIMITS)}.")
-    if offset + directory_size + _END_OF_DIRECTORY.size != size:
-        raise CharacterError(f"{path.name} is cut short or has bytes before its start. {_FETCH_AGAIN}")
-    return size
-
-
-def _check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
-    """Refuse names, sizes and tricks that a character file never has."""
-    seen: set[str] = set()
-    total = 0
-    for info in archive.infolist():
-        name = info.filename
-        shown = name[:80]
-        if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
-            raise CharacterError(
-                f'{path.name} has a member with the path "{shown}", which could escape. Do not use it.'
-            )
-        if name not in MEMBER_LIMITS:
-            raise CharacterError(f'{path.name} has the member "{shown}", which no character has. {_EXPORT_AGAIN}')
-        if name in seen:
-            raise CharacterError(f"{path.name} has {name} twice. {_EXPORT_AGAIN}")
-        seen.add(name)
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            raise CharacterError(
-                f"{name} in {path.name} is compressed; members are stored as they are. {_EXPORT_AGAIN}"
-            )
-        if info.flag_bits & 0x1:
-            raise CharacterError(f"{name} in {path.name} is encrypted. {_EXPORT_AGAIN}")
-        if info.file_size > MEMBER_LIMITS[name]:
-            raise CharacterError(
-                f"{name} in {path.name} has {info.file_size / MEBI:.1f} MiB; "
-                f"{MEMBER_LIMITS[name] // MEBI} MiB is the most. {_EXPORT_AGAIN}"
-            )
-        total += info.file_size
-    if total > size:
-        raise CharacterError(f"The members of {path.name} overlap or are larger than the file. {_EXPORT_AGAIN}")
-    for name in REQUIRED_MEMBERS:
-        if name not in seen:
-            raise CharacterError(f"{path.name} has no {name}. {_EXPORT_AGAIN}")
+def _is_shallow(value: Any) -> bool:
+    """Whether maps and lists are nested at most `MAX_NESTING` deep; what prints them calls itself for each level."""
+    level: list[Any] = [value]
+    for _ in range(MAX_NESTING):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+    return not level
 
 
 def _by_name(info: TensorInfo) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from . import cli_keys, cli_streams, cli_web
-from .cli_parts import JsonOption, log_to_stderr, reporting, table
+from .cli_parts import JsonOption, free_form_rows, log_to_stderr, reporting, table
 from .cli_web import WebOption, WebOriginOption, WebTokenOption
 
 if TYPE_CHECKING:
@@ -409,6 +409,8 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
     """
     import msgspec
 
+    from engine_bridge.plain_text import LINE_CHARS, plain
+
     from .character import Character, find_character
 
     path = find_character(character or _SHIPPED)
@@ -422,9 +424,9 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
     size = f"{manifest.frame.width}x{manifest.frame.height}"
     rows = [
         ("file", f"{path}, {path.stat().st_size / 2**20:.1f} MiB, format {manifest.format}"),
-        ("name", manifest.name),
-        ("author", manifest.author),
-        ("licence", manifest.licence),
+        ("name", plain(manifest.name)),
+        ("author", plain(manifest.author, LINE_CHARS)),
+        ("licence", plain(manifest.licence, LINE_CHARS)),
         ("AI-generated", "yes" if manifest.ai_generated else "no"),
         ("frame", f"{size} RGBA"),
         ("controls", f"{len(manifest.controls)}: {', '.join(control.name for control in manifest.controls)}"),
@@ -437,8 +439,8 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
         operators = ", ".join(f"{operator} {count}" for operator, count in sorted(graph.operators.items()))
         rows.append((name, f"opset {graph.opset}, {graph.parameters / 1e6:.2f} M parameters: {operators}"))
     rows += [(f"sha256 {name}", digest.sha256) for name, digest in manifest.files.items()]
-    rows += [(f"provenance {key}", json.dumps(value)) for key, value in manifest.provenance.items()]
-    rows += [(f"report {key}", json.dumps(value)) for key, value in report.items()]
+    rows += free_form_rows("provenance", manifest.provenance)
+    rows += free_form_rows("report", report)
     table(["", ""], rows)
     if as_json:
         shown = {
@@ -608,7 +610,13 @@ def _open(
         return open_engine(engine.value, None)
     with Character.open(path) as opened, _BuildBar() as bar:
         return open_engine(
-            engine.value, opened, precision=precision.value, settings=settings, quick=quick, progress=progress or bar
+            engine.value,
+            opened,
+            precision=precision.value,
+            settings=settings,
+            quick=quick,
+            progress=progress or bar,
+            tell=_tell,
         )
 
 
@@ -643,9 +651,18 @@ class _BuildBar:
 def _candidates(path: Path, engine: EngineName, precision: Precision) -> Sequence[Candidate]:
     from .character import Character
     from .engines import candidates
+    from .first_load import ensure_tried
 
     with Character.open(path) as opened:
+        ensure_tried(opened, tell=_tell)
         return candidates(engine.value, opened, precision.value)[0]
+
+
+def _tell(text: str) -> None:
+    """Say something beside what the command prints."""
+    from engine_bridge.plain_text import LINE_CHARS, plain
+
+    typer.echo(plain(text, LINE_CHARS), err=True)
 
 
 def _endpoint(given: str | None, default: str) -> str | None:

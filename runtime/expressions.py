@@ -13,6 +13,7 @@ from engine_bridge.errors import ControlError
 from .controls import Control, Values, check_controls, derive
 
 MAX_FADE_S: Final = 10.0
+MAX_OFFSET: Final = 10_000.0  # far beyond every control's range, and finite
 
 
 class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +38,9 @@ class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ControlError: says which.
         """
         check_controls(self.controls)
+        for name, value in self.controls.items():
+            if not -MAX_OFFSET <= value <= MAX_OFFSET:
+                raise ControlError(f'"{self.name[:40]}" adds {value} to {name}; {MAX_OFFSET:g} is the most.')
         if not 0.0 <= self.fade_s <= MAX_FADE_S:
             raise ControlError(
                 f'fade_s of "{self.name[:40]}" is {self.fade_s}; it must lie in 0..{MAX_FADE_S:g} seconds.'

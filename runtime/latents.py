@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import CharacterError
+from engine_bridge.plain_text import LINE_CHARS, plain
 
 Floats = npt.NDArray[np.float32]
 
@@ -135,8 +136,16 @@ class Latents:
 class OnnxMapping:
     """`mapping.onnx` on ONNX Runtime, one thread, loaded when the first seed is asked for."""
 
-    def __init__(self, model: bytes, *, z_dim: int) -> None:
+    def __init__(self, model: bytes, *, z_dim: int, w_dim: int) -> None:
+        """Prepare; nothing is loaded yet.
+
+        Args:
+            model: `mapping.onnx`, as `Character.read` gives it.
+            z_dim: how many numbers it takes.
+            w_dim: how many it must give.
+        """
         self._model: bytes | None = model
+        self._w_dim = w_dim
         self._session: Any = None
         self._lock = threading.Lock()
         self._z_dim = z_dim
@@ -160,11 +169,12 @@ class OnnxMapping:
             w: Floats = self._session.run(None, {"z": z})[0]
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise CharacterError(
-                f"mapping.onnx cannot be run: {error}. Export it again: bunraku-train export"
+                f"mapping.onnx cannot be run: {plain(str(error), LINE_CHARS)}. Export it again: bunraku-train export"
             ) from error
-        if w.dtype != np.float32 or w.ndim != 2 or not np.isfinite(w).all():
+        if w.dtype != np.float32 or w.shape != (len(z), self._w_dim) or not np.isfinite(w).all():
             raise CharacterError(
-                "mapping.onnx gives no finite float32 [N, w_dim]. Export it again: bunraku-train export"
+                f"mapping.onnx must give finite float32 [{len(z)}, {self._w_dim}], but gives {w.dtype} "
+                f"{list(w.shape)}. Export it again: bunraku-train export"
             )
         return w
 

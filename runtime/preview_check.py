@@ -12,9 +12,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import EngineMismatch
+from engine_bridge.errors import CharacterError, EngineMismatch
+from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.character import Character
-from runtime.engine import Engine
+from runtime.character_zip import EXPORT_AGAIN
+from runtime.engine import Engine, Pixels
+from runtime.webp import webp_size
 
 # Half precision and another order of sums stay above 45 dB, a wrong layer far below this.
 LEAST_PSNR_DB: Final = 32.0
@@ -32,16 +35,12 @@ def check_against_preview(engine: Engine, character: Character) -> float | None:
         frame size.
 
     Raises:
+        CharacterError: the preview is damaged.
         EngineMismatch: the picture is another one.
     """
-    if "preview.webp" not in character:
-        return None
-    from PIL import Image
-
+    wanted = preview_of(character)
     about = engine.description
-    with Image.open(io.BytesIO(character.read("preview.webp"))) as image:
-        wanted = np.asarray(image.convert("RGBA"))
-    if wanted.shape != (about.height, about.width, 4):
+    if wanted is None or wanted.shape != (about.height, about.width, 4):
         return None
     row = next(iter(character.manifest.identities.values()))
     w = np.ascontiguousarray(character.latents_file[0][row : row + 1])
@@ -56,6 +55,39 @@ def check_against_preview(engine: Engine, character: Character) -> float | None:
             f"{LEAST_PSNR_DB:.0f}). Update the driver or the library, or choose another engine."
         )
     return psnr_db
+
+
+def preview_of(character: Character) -> Pixels | None:
+    """The picture that travels with the character, decoded.
+
+    Args:
+        character: an open character.
+
+    Returns:
+        uint8 [H, W, 4], straight alpha; None if it brings no picture, or one of another size than its frames, which
+        is then not decoded.
+
+    Raises:
+        CharacterError: it is damaged.
+    """
+    if "preview.webp" not in character:
+        return None
+    from PIL import Image
+
+    where = f"preview.webp in {character.path.name}"
+    data = character.read("preview.webp")
+    frame = character.manifest.frame
+    size = webp_size(data)  # `Character.open` has seen that it is a WebP
+    if size != (frame.width, frame.height):
+        return None
+    try:
+        # Only this decoder: some of Pillow's start programs on what they are given.
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+            if image.size != size:
+                raise CharacterError(f"{where} has two sizes. {EXPORT_AGAIN}")
+            return np.asarray(image.convert("RGBA"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise CharacterError(f"{where} cannot be decoded: {plain(str(error), LINE_CHARS)}. {EXPORT_AGAIN}") from error
 
 
 def _premultiplied(straight: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -31,6 +31,12 @@ if sys.platform != "win32":
     atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
 
 
+# What a test plays is new to this run, and this user's own list stays as it is. Workers share the first one's folder.
+if "BUNRAKU_CHECKED_FILES" not in os.environ:
+    os.environ["BUNRAKU_CHECKED_FILES"] = str(Path(tempfile.mkdtemp(prefix="bunraku-checked-")))
+    atexit.register(shutil.rmtree, os.environ["BUNRAKU_CHECKED_FILES"], ignore_errors=True)
+
+
 class RunProgram(Protocol):
     """Starts a program and waits for its end; see the fixture `run_program`."""
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine_bridge.errors import DatasetError
+from runtime.character import unfit_names
 
 REGIONS = ("eyeLeft", "eyeRight", "mouth")
 
@@ -163,6 +164,8 @@ def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[F
         raise DatasetError(f"{folder} has no pictures: frames.jsonl is empty. Make the data set again.")
     if [row.identity for row in identities] != list(range(len(identities))):
         raise DatasetError(f"{folder / 'identities.jsonl'} must number its lines 0, 1, 2 …")
+    if reason := unfit_names([row.name for row in identities if row.name]):  # a character could not be written
+        raise DatasetError(f"{folder / 'identities.jsonl'}: {reason}. Change the names there.")
     seen: set[tuple[str, str]] = set()
     shards = set(manifest.shards)
     for number, row in enumerate(rows, 1):

@@ -17,6 +17,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from runtime.onnx_graph import read_graph
 from training.networks import Encoder, Generator
 from training.people import Mapping
 
@@ -148,14 +149,11 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
         sizes = module(*example).shape[1:]
     for dimension, size in zip(model.graph.output[0].type.tensor_type.shape.dim[1:], sizes, strict=True):
         dimension.dim_value = size
-    for node in model.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
     halve_weights(model)
     model.producer_name, model.producer_version = "bunraku", ""
     onnx.checker.check_model(model, full_check=True)
-    data: bytes = model.SerializeToString()
-    return data
+    # As the runtime will hand it on, without descriptions of nodes: what is compared here is what plays there.
+    return read_graph(model.SerializeToString()).to_bytes()
 
 
 def halve_weights(model: onnx.ModelProto) -> None:

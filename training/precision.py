@@ -23,6 +23,7 @@ from runtime.engine import Engine, Pixels
 from runtime.engines import unavailable
 from runtime.engines.onnxruntime import OnnxRuntimeEngine
 from runtime.engines.openvino import OpenVinoEngine, has_bf16
+from runtime.first_load import ensure_tried
 from runtime.machine import profile_threads
 from training import gate, metrics
 from training.dataset import Dataset, Split, split_frames
@@ -259,6 +260,7 @@ def add_precisions(
         CharacterError, DatasetError, SinkError: as their modules say.
     """
     with Character.open(character) as opened:
+        ensure_tried(opened, tell=note)
         role, graph, manifest = opened.role(), opened.read("generator.onnx"), opened.manifest
         left_out = ("character.json", "generator.int8.onnx")
         members: dict[str, bytes | Path] = {name: opened.read(name) for name in opened.members if name not in left_out}

@@ -10,6 +10,7 @@ from typing import Final, TypedDict
 from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
 from runtime.character import Character, Role
 from runtime.engine import Engine
+from runtime.first_load import ensure_tried
 from runtime.machine import ThreadProfile, instructions, profile_threads
 from runtime.preview_check import check_against_preview
 
@@ -262,6 +263,7 @@ def open_engine(
     settings: EngineSettings = EngineSettings(),
     quick: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Choice:
     """Load the engine that plays a character.
 
@@ -275,12 +277,15 @@ def open_engine(
         settings: how to make it.
         quick: begin at once on the processor, and leave what takes long to start to `Choice.better`; only for `auto`.
         progress: told how a build proceeds.
+        tell: told in a sentence that a character is tried, because it is played for the first time.
 
     Raises:
         EngineUnavailable: the engine or the precision cannot be used here.
         EngineError: the named engine could not be built or loaded, or draws something else.
-        CharacterError: the character lacks what was asked for.
+        CharacterError: the character lacks what was asked for, or takes too much memory or time.
     """
+    if character is not None:
+        ensure_tried(character, tell=tell)
     if name == "synthetic":
         role = character.role() if character is not None else synthetic_role()
         card = SyntheticEngine(role.controls, width=role.width, height=role.height, w_dim=role.latents.w_dim)
@@ -313,14 +318,16 @@ def load_engine(
     """Make an engine, activate it, and see that it draws this character.
 
     Raises:
+        CharacterError: it is played for the first time, and takes too much memory or time.
         EngineError: it cannot be built or loaded, or draws something else.
     """
+    ensure_tried(character)
     engine = make_engine(candidate, character, settings, progress)
     engine.activate()
     if candidate.backend in ON_GPU:
         try:
             check_against_preview(engine, character)
-        except EngineError:
+        except (CharacterError, EngineError):
             engine.deactivate()
             raise
     return engine

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from engine_bridge.errors import EngineError, EngineUnavailable
+from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.machine import ThreadProfile
 
@@ -135,8 +136,9 @@ class OnnxRuntimeEngine(Engine):
             )
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise EngineError(
-                f"ONNX Runtime {about.version} refuses the generator on {about.provider}: {error}. "
-                "Look at it with `bunraku inspect`, or export it again: bunraku-train export"
+                f"ONNX Runtime {about.version} refuses the generator on {about.provider}: "
+                f"{plain(str(error), LINE_CHARS)}. Look at it with "
+                "`bunraku inspect`, or export it again: bunraku-train export"
             ) from error
         if not about.on_cpu:
             self._check_where_it_runs(session)
@@ -170,7 +172,7 @@ class OnnxRuntimeEngine(Engine):
         try:
             self._bound.run(w, controls, out)
         except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise EngineError(f"ONNX Runtime failed while drawing: {error}") from error
+            raise EngineError(f"ONNX Runtime failed while drawing: {plain(str(error), LINE_CHARS)}") from error
 
     def _unload(self) -> None:
         self._bound = None

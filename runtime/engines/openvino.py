@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from engine_bridge.errors import EngineError, EngineUnavailable
+from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.machine import ThreadProfile
 
@@ -93,7 +94,7 @@ class OpenVinoEngine(Engine):
             self._request = core.compile_model(model, _DEVICE, settings).create_infer_request()
         except Exception as error:  # OpenVINO raises plain RuntimeError and more
             raise EngineError(
-                f"OpenVINO {self._description.version} refuses the generator: {error}. "
+                f"OpenVINO {self._description.version} refuses the generator: {plain(str(error), LINE_CHARS)}. "
                 "Choose `--engine onnxruntime`, or export it again: bunraku-train export"
             ) from error
 
@@ -105,7 +106,7 @@ class OpenVinoEngine(Engine):
             self._request.set_tensor("rgba", tensor(out, shared_memory=True))
             self._request.infer()
         except Exception as error:  # OpenVINO raises plain RuntimeError and more
-            raise EngineError(f"OpenVINO failed while drawing: {error}") from error
+            raise EngineError(f"OpenVINO failed while drawing: {plain(str(error), LINE_CHARS)}") from error
 
     def _unload(self) -> None:
         self._request = None

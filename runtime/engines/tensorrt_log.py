@@ -8,6 +8,8 @@ from typing import Final
 
 import tensorrt as trt
 
+from engine_bridge.plain_text import LINE_CHARS, plain
+
 logger = logging.getLogger(__name__)
 
 _KEPT: Final = 3
@@ -38,7 +40,7 @@ class TensorRtLog(trt.ILogger):  # type: ignore[misc]
         if level is None:  # verbose: thousands of lines per build
             return
         if level == logging.ERROR:
-            self._errors.append(msg)
+            self._errors.append(plain(msg, LINE_CHARS))  # it quotes names of the graph
             del self._errors[:-_KEPT]
         logger.log(level, "TensorRT: %s", msg)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine_bridge.errors import EngineError, EngineUnavailable
+from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.engine_cache import CacheKey, EngineCache
 
@@ -144,7 +145,8 @@ class TensorRtRtxEngine(Engine):
             self._bound = BoundSession(self._library.InferenceSession(self._model, options))
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise EngineError(
-                f"TensorRT-RTX {about.version} on {about.provider} refuses the generator: {error}. "
+                f"TensorRT-RTX {about.version} on {about.provider} refuses the generator: "
+                f"{plain(str(error), LINE_CHARS)}. "
                 "Look at it with `bunraku inspect`, or choose --engine onnxruntime."
             ) from error
 
@@ -153,7 +155,9 @@ class TensorRtRtxEngine(Engine):
             for piece in pieces(out.shape[0], self._batches):
                 self._bound.run(w[piece.rows], controls[piece.rows], out[piece.rows])
         except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise EngineError(f"TensorRT-RTX failed while drawing: {error}. Start the program again.") from error
+            raise EngineError(
+                f"TensorRT-RTX failed while drawing: {plain(str(error), LINE_CHARS)}. Start the program again."
+            ) from error
 
     def _unload(self) -> None:
         self._bound = None

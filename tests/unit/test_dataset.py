@@ -109,6 +109,13 @@ def test_broken_labels_are_refused_with_their_line(copy: Path) -> None:
         read_labels(copy)
 
 
+@pytest.mark.parametrize("name", ["a\x1b[2J", "x" * 81, "a\u202eb", " "])
+def test_a_name_that_no_character_can_have_is_refused_before_training(copy: Path, name: str) -> None:
+    _edit_line(copy / "identities.jsonl", 0, {"name": name})
+    with pytest.raises(DatasetError, match=r"identities\.jsonl.*1 to 80 characters"):
+        read_labels(copy)
+
+
 def test_other_formats_and_empty_folders_are_refused(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"no dataset\.json"):

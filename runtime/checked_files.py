@@ -1,0 +1,73 @@
+"""Which characters this user has played before, or that come with Bunraku. Knows digests, not what was checked.
+
+One empty file per character in a folder that only this user may enter: whoever could write there could make a file
+count as checked that is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from engine_bridge.errors import PrivateFileError
+from engine_bridge.private_files import make_private_folder
+
+logger = logging.getLogger(__name__)
+
+# `Character.digest` of the characters in assets/characters, so that the first start after the installation is as fast
+# as the others.
+SHIPPED: Final = frozenset(["e1f0018ceb496b814f7882d61a59138becf650686221f4debc9cc2192c4b93e6"])
+MOST: Final = 1000  # the oldest are forgotten, and checked again
+_NAME: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def is_checked(digest: str) -> bool:
+    """Whether this character need not be tried again.
+
+    Args:
+        digest: `Character.digest`.
+    """
+    if digest in SHIPPED:
+        return True
+    try:
+        folder = default_folder()
+        make_private_folder(folder)
+        return _NAME.fullmatch(digest) is not None and (folder / digest).is_file()
+    except (PrivateFileError, OSError) as error:
+        logger.warning("which characters were played before is not known: %s", error)
+        return False
+
+
+def remember(digest: str) -> None:
+    """Note that a character was tried and is fine; where that cannot be kept, it is tried again the next time.
+
+    Args:
+        digest: `Character.digest`.
+    """
+    try:
+        folder = default_folder()
+        make_private_folder(folder)
+        (folder / digest).touch(mode=0o600)
+        noted = sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=_age)
+        for path in noted[:-MOST]:
+            path.unlink(missing_ok=True)
+    except (PrivateFileError, OSError) as error:
+        logger.warning("that this character is fine could not be kept: %s", error)
+
+
+def default_folder() -> Path:
+    """Where this user's list is; the variable BUNRAKU_CHECKED_FILES chooses another folder."""
+    import platformdirs
+
+    chosen = os.environ.get("BUNRAKU_CHECKED_FILES")
+    return Path(chosen) if chosen else platformdirs.user_state_path("bunraku") / "checked"
+
+
+def _age(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
