@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeAlias
 
 import numpy as np
 import zmq
 
+from .clock import now_ns
 from .frame import Frame, Pixels
 from .messages import Provenance
 from .planes import (
@@ -30,18 +32,20 @@ logger = logging.getLogger(__name__)
 
 Message: TypeAlias = "list[Part | zmq.Frame]"
 _SHARED: Final = "shm"
+RING_RETRY_NS: Final = 30_000_000_000
 
 
 class LastFrame:
     """Encodes a frame once per variant, and still can after its pixels are overwritten.
 
     Attributes:
-        variants: what can be asked for; shared memory leaves it where the system has none.
         jpeg_quality: 1 to 100; may be changed at any time.
     """
 
-    def __init__(self, *, stream: str, session: int, shared_memory: bool) -> None:
-        self.variants = tuple(variant for variant in VARIANTS if shared_memory or variant != _SHARED)
+    def __init__(self, *, stream: str, session: int, shared_memory: bool, clock: Callable[[], int] = now_ns) -> None:
+        self._shared_memory = shared_memory
+        self._clock = clock
+        self._ring_due_ns: int | None = None  # when to try again after there was no room
         self.jpeg_quality = DEFAULT_JPEG_QUALITY
         self._stream = stream
         self._session = session
@@ -49,6 +53,13 @@ class LastFrame:
         self._provenance: Provenance | None = None
         self._messages: dict[str, Message] = {}
         self._ring: RingWriter | None = None
+        self._lies_in_ring = False
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """What can be asked for now; without shared memory while there is no room for it."""
+        shared = self._shared_memory and self._ring_due_ns is None
+        return tuple(variant for variant in VARIANTS if shared or variant != _SHARED)
 
     @property
     def frame_id(self) -> int:
@@ -59,6 +70,11 @@ class LastFrame:
     def exists(self) -> bool:
         """Whether there ever was a frame."""
         return self._frame is not None
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether there is a frame and its pixels can still be read."""
+        return self._frame is not None and not (self._lies_in_ring and not (self._ring and self._ring.is_whole))
 
     @property
     def ring_name(self) -> str:
@@ -78,14 +94,16 @@ class LastFrame:
         check_pixels(frame)
         self._frame = frame
         self._provenance = provenance
+        self._lies_in_ring = False
         self._messages.clear()
-        if _SHARED in self.variants and (self._ring is None or self._ring.capacity < frame.pixels.nbytes):
+        if self._shared_memory and (self._ring is None or self._ring.capacity < frame.pixels.nbytes):
             self._make_ring(frame.pixels.nbytes)
 
     def message(self, variant: str) -> Message:
         """The frame's parts; raw pixels and those in shared memory are copied by this."""
         if variant not in self._messages:
             assert self._frame is not None
+            picture = self._picture(variant, self._frame.pixels)
             message: Message = [
                 *encode_frame(
                     self._frame,
@@ -94,10 +112,10 @@ class LastFrame:
                     publish_ns=self._frame.publish_ns,
                     provenance=self._provenance,
                     variant=variant,
-                    picture=self._picture(variant, self._frame.pixels),
+                    picture=picture,
                 )
             ]
-            if variant == RAW:
+            if picture.planes[0]["e"] == RAW:
                 message[-1] = zmq.Frame(message[-1], copy=True)
             self._messages[variant] = message
         return self._messages[variant]
@@ -112,6 +130,7 @@ class LastFrame:
             kept = np.frombuffer(copied.buffer, np.uint8).reshape(pixels.shape)
         elif _SHARED in self._messages and self._ring is not None:
             kept = self._ring.last(pixels.nbytes).reshape(pixels.shape)
+            self._lies_in_ring = True
         else:
             kept = pixels.copy()
         self._frame = replace(self._frame, pixels=kept)
@@ -130,10 +149,16 @@ class LastFrame:
         if variant == "jpeg":
             return encode_jpeg(pixels, self.jpeg_quality)
         if variant == _SHARED and self._ring is not None:
-            return encode_shared(pixels, self._ring)
+            try:
+                return encode_shared(pixels, self._ring)
+            except OSError as error:
+                self._go_without_ring(error)
         return encode_raw(pixels)
 
     def _make_ring(self, capacity: int) -> None:
+        """Make a ring for pictures of so many bytes, in place of one that is too small."""
+        if self._ring_due_ns is not None and self._clock() < self._ring_due_ns:
+            return
         if self._ring is not None:
             self._ring.close()
             self._ring = None
@@ -141,5 +166,21 @@ class LastFrame:
             remove_orphans()
             self._ring = RingWriter(capacity, session=self._session)
         except OSError as error:
-            self.variants = tuple(variant for variant in self.variants if variant != _SHARED)
-            logger.warning("%s goes without shared memory, pixels travel over the socket: %s", self._stream, error)
+            self._go_without_ring(error)
+            return
+        if self._ring_due_ns is not None:
+            self._ring_due_ns = None
+            logger.warning("%s: there is room for shared memory again", self._stream)
+
+    def _go_without_ring(self, error: OSError) -> None:
+        """Send pixels over the socket, in every variant, until the next try. Said once, not at every try."""
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+        if self._ring_due_ns is None:
+            logger.warning(
+                "%s goes without shared memory, pixels travel over the socket: %s",
+                self._stream,
+                error.strerror or error,
+            )
+        self._ring_due_ns = self._clock() + RING_RETRY_NS

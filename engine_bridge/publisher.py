@@ -69,7 +69,8 @@ class Publisher:
             session: number of this start; None draws one.
             provenance: told with the first frame and every heartbeat; None says "made by a neural network" only.
             control_endpoint: of the control channel, if it is known already.
-            shared_memory: whether clients of this host and user may have their pixels through a ring of it.
+            shared_memory: whether clients of this host and user may have their pixels through a ring of it. Where there
+                is no room for one, they get them over the socket, and it is tried again after half a minute.
             keys: of a socket of its own: talk to those on their list only, encrypted; None lets everybody here in.
             insecure: of a socket of its own without keys: let other machines connect as well.
             clock: monotonic nanoseconds.
@@ -80,7 +81,7 @@ class Publisher:
         self.stream = stream
         self.session = new_session() if session is None else session
         self.sent = 0
-        self._last = LastFrame(stream=stream, session=self.session, shared_memory=shared_memory)
+        self._last = LastFrame(stream=stream, session=self.session, shared_memory=shared_memory, clock=clock)
         self._topics = {variant: topic_of(stream, variant) for variant in self._last.variants}
         self._provenance = _in_short(Provenance() if provenance is None else provenance)
         self.control_endpoint = control_endpoint
@@ -229,7 +230,7 @@ class Publisher:
             self.socket.send(encode_heartbeat(heartbeat, variant))
 
     def _resend(self, variants: Iterable[str]) -> None:
-        if self._last.exists:
+        if self._last.can_be_sent:
             for variant in variants:
                 self.socket.send(self._last.message(variant))
 

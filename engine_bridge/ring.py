@@ -1,11 +1,18 @@
 """The ring of shared memory that carries pixels between processes of one host. Knows slots, not what is in a frame.
 
 The layout is that of `docs/protocol.md`, "Shared memory". A header that travels on the socket names slot and sequence
-number; the reader copies and then looks whether the slot was written anew meanwhile (a seqlock).
+number; the reader looks at the slot's number, copies, and looks again whether the slot was written meanwhile (a
+seqlock).
+
+On Linux each of these three is a system call, and their loads stay in order: the kernel takes a reference to the page
+with a full barrier before it copies, so that no load of a call comes before those of the call before it; and the fence
+below stands between the copy and the second look, whoever did the copying. A number is eight aligned bytes, which
+processors copy whole.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import struct
 import threading
@@ -16,7 +23,7 @@ import numpy as np
 
 from .errors import FrameOvertaken, MessageRejected
 from .frame import Pixels
-from .shared_memory import SharedMemory
+from .shared_memory import SharedMemory, SharedMemoryReader
 
 MAGIC: Final = b"BNRKRNG1"
 VERSION: Final = 1
@@ -64,7 +71,12 @@ class RingWriter:
 
         Returns:
             slot and sequence number to tell readers.
+
+        Raises:
+            OSError: another program of this user has cut the ring. Close it and go on without.
         """
+        if not self._memory.is_whole:
+            raise OSError(errno.EIO, f"the ring {self.name} was cut off by another program")
         slot, self._next = self._next, (self._next + 1) % SLOTS
         number = int(self._sequences[slot])
         self._sequences[slot] = number + 1
@@ -74,13 +86,18 @@ class RingWriter:
         self._sequences[slot] = number + 2
         return slot, number + 2
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether what was written can be read; another program of this user could have cut the ring."""
+        return self._memory.is_whole
+
     def last(self, size: int) -> Pixels:
         """The bytes that were written last, for as long as nothing new is written. Uint8 [size]."""
         newest: Pixels = self._slots[self._next - 1][:size]
         return newest
 
     def close(self) -> None:
-        """Remove the ring; readers keep what they have mapped. A second call does nothing."""
+        """Remove the ring; readers keep what they have open. Safe to call twice."""
         self._slots.clear()
         self._sequences = np.zeros(0, np.uint64)
         self._memory.close()
@@ -90,15 +107,15 @@ class RingReader:
     """Reads from one ring."""
 
     def __init__(self, name: str) -> None:
-        """Map the ring.
+        """Open the ring.
 
         Raises:
-            MessageRejected: `shm`, if it cannot be opened or is none.
+            MessageRejected: `shm`, if it cannot be opened or is not a ring.
         """
         if len(name) > MAX_NAME_BYTES or "/" in name[1:]:
             raise MessageRejected("shm", f"{name[:64]!r} cannot name a ring of shared memory")
         try:
-            self._memory = SharedMemory.open(name)
+            self._memory = SharedMemoryReader(name)
         except (OSError, ValueError) as error:
             raise MessageRejected(
                 "shm", f"the ring {name} cannot be opened: {error}. Is the producer on this host, and of this user?"
@@ -110,13 +127,14 @@ class RingReader:
             raise
 
     def _read_head(self) -> None:
-        size = len(self._memory.view)
+        size = self._memory.size
         if size < PAGE:
             raise MessageRejected("shm", f"a ring of {size} bytes")
-        magic, version, self._slots, self._capacity, self._stride, self.session = _HEAD.unpack_from(self._memory.view)
+        head = self._read(0, np.empty(_HEAD.size, np.uint8))
+        magic, version, self._slots, self._capacity, self._stride, self.session = _HEAD.unpack(head.data)
         fits = self._capacity <= self._stride and self._stride % PAGE == 0 and PAGE + self._slots * self._stride <= size
         if magic != MAGIC or version != VERSION or not 4 <= self._slots <= MAX_SLOTS or not fits:
-            raise MessageRejected("shm", f"{self._memory.name} is no ring of version {VERSION}, or is cut off")
+            raise MessageRejected("shm", f"{self._memory.name} is not a ring of version {VERSION}, or is cut off")
 
     def copy(self, slot: int, sequence: int, size: int) -> Pixels:
         """Copy a picture out.
@@ -125,24 +143,31 @@ class RingReader:
             uint8 [size], the caller's own.
 
         Raises:
-            MessageRejected: `shm`, if the ring has no such slot or size.
-            FrameOvertaken: the slot was written anew.
+            MessageRejected: `shm`, if the ring has no such slot or size, or was cut off since.
+            FrameOvertaken: the slot was written again.
         """
         if slot >= self._slots or size > self._capacity:
             raise MessageRejected("shm", f"slot {slot} of {self._slots} with {size} of {self._capacity} bytes")
-        everything = np.frombuffer(self._memory.view, np.uint8)
-        sequences = _sequences(everything, self._slots)
-        if int(sequences[slot]) != sequence:
-            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written anew before it was read")
-        begin = PAGE + slot * self._stride
-        pixels: Pixels = everything[begin : begin + size].copy()
+        if self._sequence(slot) != sequence:
+            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written again before it was read")
+        pixels = self._read(PAGE + slot * self._stride, np.empty(size, np.uint8))
         _fence()
-        if int(sequences[slot]) != sequence:
-            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written anew while it was read")
+        if self._sequence(slot) != sequence:
+            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written again while it was read")
         return pixels
 
+    def _sequence(self, slot: int) -> int:
+        return int(self._read(_SEQUENCES_AT + slot * _SEQUENCE_STEP, np.empty(8, np.uint8)).view("<u8")[0])
+
+    def _read(self, offset: int, out: Pixels) -> Pixels:
+        try:
+            self._memory.read_into(out.data, offset)
+        except OSError as error:
+            raise MessageRejected("shm", f"the ring {self._memory.name} cannot be read: {error.strerror}") from error
+        return out
+
     def close(self) -> None:
-        """Unmap. A second call does nothing."""
+        """Let go of the ring. Safe to call twice."""
         self._memory.close()
 
 
@@ -166,7 +191,7 @@ class RingCache:
         return self._reader
 
     def close(self) -> None:
-        """Unmap what is mapped."""
+        """Let go of what is open."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None

@@ -1,4 +1,12 @@
-"""Named shared memory of this user on this host: made by a producer, mapped read-only by its clients. Knows bytes.
+"""Named shared memory of this user on this host: made by a producer, read by its clients. Knows bytes.
+
+Neither end may be killed by the other one, or by a full disk of memory. A page of a mapping that is not there raises
+SIGBUS, which Python cannot catch, so:
+
+- On Linux the maker reserves every page before it maps them, and is refused in time where there is no room.
+- On Linux a reader maps nothing. It copies with `preadv`, to which a segment that was shortened is a short read.
+- On macOS a segment can be sized once and `read` does not work on it; on Windows a section cannot shrink while it is
+  mapped. Neither needs this, and readers map there.
 
 The standard library's `SharedMemory` is not used on POSIX: before Python 3.13 a process that only opens a segment
 removes it when it exits (cpython#82300).
@@ -7,9 +15,11 @@ removes it when it exits (cpython#82300).
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,18 +31,17 @@ _LINUX_FOLDER: Final = Path("/dev/shm")  # where Linux shows POSIX shared memory
 
 
 class SharedMemory:
-    r"""A segment that is mapped here.
+    r"""A segment that was made here.
 
     Attributes:
         name: what to open it by; `/bunraku-<random>` on POSIX, `Local\bunraku-<random>` on Windows.
-        view: its bytes, writable by the maker only. Give up what you took of it before `close`.
+        view: its bytes, writable. Give up what you took of it before `close`.
     """
 
-    def __init__(self, name: str, mapping: mmap.mmap, *, owner_fd: int | None, owned: bool) -> None:
+    def __init__(self, name: str, mapping: mmap.mmap, descriptor: int | None) -> None:
         self.name = name
         self._mapping = mapping
-        self._owner_fd = owner_fd
-        self._owned = owned
+        self._descriptor = descriptor
         self.view = memoryview(mapping)
 
     @classmethod
@@ -45,64 +54,115 @@ class SharedMemory:
         name = PREFIX + secrets.token_hex(8)
         if sys.platform == "win32":
             name = f"Local\\{name}"
-            return cls(name, mmap.mmap(-1, size, tagname=name), owner_fd=None, owned=True)
-        import _posixshmem
-
+            return cls(name, mmap.mmap(-1, size, tagname=name), None)
         name = f"/{name}"
-        descriptor = _posixshmem.shm_open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
+        descriptor = _shm_open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
         try:
             _hold(descriptor)
-            os.ftruncate(descriptor, size)
+            _reserve(descriptor, size)
             mapping = mmap.mmap(descriptor, size)
         except BaseException:
             os.close(descriptor)
-            _posixshmem.shm_unlink(name)
+            _shm_unlink(name)
             raise
-        return cls(name, mapping, owner_fd=descriptor, owned=True)
+        return cls(name, mapping, descriptor)
 
-    @classmethod
-    def open(cls, name: str) -> SharedMemory:
-        """Map a segment that somebody else made, read-only.
+    @property
+    def is_whole(self) -> bool:
+        """Whether every page is still there. Another program of this user could have cut it; takes a microsecond."""
+        if sys.platform != "linux" or self._descriptor is None:
+            return True
+        now = os.fstat(self._descriptor)
+        return now.st_size >= len(self.view) and now.st_blocks * 512 >= len(self.view)
+
+    def close(self) -> None:
+        """Unmap and remove the name; readers keep what they have open. Safe to call twice."""
+        self.view.release()
+        self._mapping.close()
+        if self._descriptor is not None:
+            _shm_unlink(self.name)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> SharedMemory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SharedMemoryReader:
+    """A segment that somebody else made, open for reading.
+
+    Attributes:
+        name: what it was opened by.
+        size: in bytes, when it was opened; the maker may shorten it at any time.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Open the segment.
 
         Raises:
             OSError: there is none of this name, or it belongs to somebody else.
         """
+        self.name = name
+        self._descriptor: int | None = None
+        self._mapping: mmap.mmap | None = None
         if sys.platform == "win32":
             # mmap would make the segment if there were none, so the standard library's opener asks first.
             from multiprocessing.shared_memory import SharedMemory as Opener
 
             opened = Opener(name)
             try:
-                mapping = mmap.mmap(-1, opened.size, tagname=name, access=mmap.ACCESS_READ)
+                self.size = opened.size
+                self._mapping = mmap.mmap(-1, opened.size, tagname=name, access=mmap.ACCESS_READ)
             finally:
                 opened.close()
-            return cls(name, mapping, owner_fd=None, owned=False)
-        import _posixshmem
-
-        descriptor = _posixshmem.shm_open(name, os.O_RDONLY, mode=0)
+            return
+        # Whoever named the segment may have put a pipe there; opening one would wait for its other end.
+        descriptor = _shm_open(name, os.O_RDONLY | os.O_NONBLOCK, mode=0)
         try:
-            mapping = mmap.mmap(descriptor, os.fstat(descriptor).st_size, access=mmap.ACCESS_READ)
-        except ValueError as error:  # an empty segment: its maker has not come further yet
-            raise OSError(f"{name} is empty") from error
+            self.size = _size_of_own(name, descriptor)
+            if sys.platform == "linux":
+                self._descriptor = descriptor
+            else:
+                self._mapping = mmap.mmap(descriptor, self.size, access=mmap.ACCESS_READ)
         finally:
-            os.close(descriptor)
-        return cls(name, mapping, owner_fd=None, owned=False)
+            if self._descriptor is None:
+                os.close(descriptor)
+
+    def read_into(self, out: memoryview, offset: int) -> None:
+        """Copy bytes out.
+
+        Args:
+            out: of bytes, filled whole.
+            offset: of its first byte in the segment.
+
+        Raises:
+            OSError: the segment has become too short.
+        """
+        if self._mapping is not None:
+            out[:] = memoryview(self._mapping)[offset : offset + len(out)]
+            return
+        assert self._descriptor is not None
+        done = 0
+        while done < len(out):  # once, but for a signal between two pages
+            count = os.preadv(self._descriptor, [out[done:]], offset + done)
+            if count == 0:
+                raise OSError(errno.EIO, "it was cut off after it was opened", self.name)
+            done += count
 
     def close(self) -> None:
-        """Unmap; the maker removes the name too, and readers keep what they have mapped. Again does nothing."""
-        self.view.release()
-        self._mapping.close()
-        if self._owned and sys.platform != "win32":
-            import _posixshmem
+        """Let go of the segment. Safe to call twice."""
+        if self._mapping is not None:
+            self._mapping.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
-            with contextlib.suppress(FileNotFoundError):
-                _posixshmem.shm_unlink(self.name)
-        self._owned = False
-        if self._owner_fd is not None:
-            os.close(self._owner_fd)
-            self._owner_fd = None
-
-    def __enter__(self) -> SharedMemory:
+    def __enter__(self) -> SharedMemoryReader:
         return self
 
     def __exit__(
@@ -148,3 +208,49 @@ def _hold(descriptor: int) -> None:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _shm_open(name: str, flags: int, mode: int) -> int:
+    try:
+        import _posixshmem
+    except ImportError as error:
+        raise OSError(errno.ENOSYS, "this Python was built without shared memory") from error
+    descriptor: int = _posixshmem.shm_open(name, flags, mode=mode)
+    return descriptor
+
+
+def _shm_unlink(name: str) -> None:
+    import _posixshmem
+
+    with contextlib.suppress(FileNotFoundError):
+        _posixshmem.shm_unlink(name)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Give a new segment its size, and on Linux its pages, so that no write can fail later.
+
+    Raises:
+        OSError: ENOSPC where there is no room, EFBIG above the limit of this process.
+    """
+    if sys.platform != "linux":
+        os.ftruncate(descriptor, size)
+        return
+    # Asked before, since being refused by the kernel means filling all the room there is and emptying it again.
+    there = os.fstatvfs(descriptor)
+    free = there.f_bavail * there.f_frsize
+    if there.f_blocks > 0 and free < size:  # 0 blocks: no limit was set
+        raise OSError(
+            errno.ENOSPC, f"{size / 2**20:.1f} MiB are needed in {_LINUX_FOLDER}, {free / 2**20:.1f} MiB are free"
+        )
+    os.posix_fallocate(descriptor, 0, size)
+
+
+def _size_of_own(name: str, descriptor: int) -> int:
+    about = os.fstat(descriptor)
+    if sys.platform == "linux" and not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "it is not a segment of shared memory", name)
+    if about.st_uid != os.geteuid():
+        raise OSError(errno.EPERM, "it belongs to another user", name)
+    if about.st_size == 0:  # its maker has not come further yet
+        raise OSError(errno.EINVAL, "it is empty", name)
+    return about.st_size

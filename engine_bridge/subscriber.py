@@ -440,7 +440,9 @@ class Subscriber:
             return message
 
     def _consider(self, heartbeat: Heartbeat) -> None:
-        """Change over to shared memory if it is offered and can be opened."""
+        """Change over to shared memory if it is offered and can be opened, and back when it no longer is."""
+        if self._may_change and self._variant == "shm" and "shm" not in heartbeat.variants:
+            self._variant = RAW
         offered = self._may_change and "shm" in heartbeat.variants and heartbeat.ring not in ("", self._refused_ring)
         if offered and self._variant == RAW:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,22 @@ import psutil
 from engine_bridge.errors import SinkError
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; no for one that may not be looked at, or a name that no disk can have."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_free_for_folder(path: Path) -> bool:
+    """Whether nothing is there, or an empty folder. Yes where that cannot be looked at: making it will say why."""
+    try:
+        return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    except OSError:
+        return True
+
+
 def part_path(path: Path) -> Path:
     """The name under which this process writes `path` until it is complete: hidden, same folder, same suffix."""
     return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
@@ -20,7 +37,7 @@ def part_path(path: Path) -> Path:
 
 def remove_stale_parts(path: Path) -> None:
     """Delete what killed processes left half-written for `path`."""
-    for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
         pid = part.name.removeprefix(f".{path.stem}.").split(".", 1)[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             with contextlib.suppress(OSError):
@@ -48,9 +65,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         SinkError: the folder does not exist, or the disk is full or refuses.
     """
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
-    if path.is_dir():
+    if is_folder(path):
         raise SinkError(f'"{path}" is a folder. Choose the name of a file.')
     remove_stale_parts(path)
     part = part_path(path)
@@ -72,9 +89,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         SinkError: something is there already, or the disk is full or refuses.
     """
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    if not is_free_for_folder(path):
         raise SinkError(f'"{path}" exists and is not an empty folder. Choose another name, or delete it.')
     remove_stale_parts(path)
     part = part_path(path)

@@ -181,7 +181,11 @@ def live(
     """Play a character: show a window, publish frames, take controls.
 
     Without a window and without a subscriber nothing is drawn, unless `--record`, `--camera`, `--spout` or `--seconds`
-    asks for it. Ctrl-C or closing the window ends the play in good order, with exit code 0.
+    asks for it. Ctrl-C, SIGTERM, SIGHUP or closing the window ends the play in good order, with exit code 0; 1 if a
+    recording could not be completed.
+
+    While it is written, the recording `take.mp4` is called `take.unfinished-PROCESS.mp4`. That one plays too, and stays
+    if anything goes wrong. A `take.mp4` that is already there is replaced when the new one is complete.
 
     `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
     takes over between two frames.
@@ -267,8 +271,9 @@ def live(
         f"{report.frames} frames in {report.seconds:.1f} s: {report.fps:.1f} fps, "
         f"engine {report.engine_ms_p50:.1f} ms, other {report.other_ms_p50:.2f} ms, {report.dropped} dropped"
     )
-    if record is not None:
-        typer.echo(f"wrote {record}")
+    if report.recordings:
+        left_out = f", {report.recording_missed} frames left out" if report.recording_missed else ""
+        typer.echo(f"wrote {', '.join(report.recordings)}{left_out}")
     if as_json:
         import msgspec
 
@@ -367,12 +372,13 @@ def render(
 ) -> None:
     """Render a recording of controls to a film or pictures: offline, and the same every time.
 
-    Ctrl-C ends it with exit code 130 and leaves nothing half-written.
+    Ctrl-C, SIGTERM or SIGHUP end it with exit code 130 and leave nothing half-written.
 
     Example: `bunraku render aki --controls take.csv --out take.mp4`
     """
     from .render import RenderSettings
     from .render import render as run
+    from .signals import interrupt_on_signals
 
     if controls is None or out is None:
         raise typer.BadParameter("--controls FILE and --out FILE are both needed")
@@ -391,7 +397,8 @@ def render(
     )
     with _open(_find(character, engine), engine, precision, _settings(threads, Profile.exclusive)) as choice:
         typer.echo(f"{choice.role.name} on {choice.sentence()}")
-        frames, warnings = run(choice.role, choice.engine, settings, progress=_progress(out.name))
+        with interrupt_on_signals():
+            frames, warnings = run(choice.role, choice.engine, settings, progress=_progress(out.name))
     for warning in warnings:
         typer.echo(f"Note: {warning}.", err=True)
     typer.echo(f"wrote {out}: {frames} frames, {frames / fps:.2f} s at {fps:g} fps")

@@ -24,6 +24,8 @@ GOOD: Final = "ok"
 LIMITED: Final = "limited"
 MISSING: Final = "missing"
 
+_SHIPPED_PICTURE_BYTES: Final = 512 * 512 * 4
+
 
 class Finding(msgspec.Struct, frozen=True):
     """One thing that was looked at.
@@ -171,14 +173,19 @@ def _wire() -> Finding:
 
 
 def _shared_memory() -> Finding:
-    from engine_bridge.shared_memory import SharedMemory
+    """Whether a producer of the shipped character's size would get its ring, by making one."""
+    from engine_bridge.ring import RingReader, RingWriter
 
     try:
-        with SharedMemory.create(4096) as memory:
-            SharedMemory.open(memory.name).close()
+        ring = RingWriter(_SHIPPED_PICTURE_BYTES, session=1)
     except OSError as error:
         said = f"cannot be used: {error.strerror or error}"
-        return Finding("shared memory", LIMITED, said, "Pixels go over the socket; in a container give /dev/shm room.")
+        advice = "Pixels go over the socket; in a container give /dev/shm room (docker run --shm-size=256m)."
+        return Finding("shared memory", LIMITED, said, advice)
+    try:
+        RingReader(ring.name).close()
+    finally:
+        ring.close()
     return Finding("shared memory", GOOD, "clients on this machine take pixels through it")
 
 

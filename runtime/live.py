@@ -23,7 +23,7 @@ import msgspec
 from engine_bridge.clock import now_ns
 from engine_bridge.control_server import ControlServer
 from engine_bridge.endpoints import another_endpoint, as_reached
-from engine_bridge.errors import BunrakuError
+from engine_bridge.errors import BunrakuError, SinkError
 from engine_bridge.frame import Frame
 from engine_bridge.frame_socket import FrameSocket
 from engine_bridge.keys import ClientKeys, ServerKeys, make_guest_keys
@@ -37,6 +37,7 @@ from .newest_worker import NewestWorker, SinkReport
 from .pacing import FramePacer
 from .performer import Performer, Timings
 from .recorder import Recorder
+from .signals import ending_signals, not_ended_twice
 from .sinks import Film, parse_colour
 from .spout import open_spout
 from .stage import Stage
@@ -118,6 +119,8 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
         rss_mb: resident memory at the end, mebibytes.
         seconds: how long frames were delivered.
         recorded: frames written to the recording.
+        recording_missed: frames that the recording left out because encoder or disk did not keep up.
+        recordings: the files that were completed.
         sinks: what became of the frames at the camera and at Spout.
         bad_controls: control states that were refused.
         streams: what became of every person.
@@ -148,6 +151,8 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     rss_mb: float
     seconds: float
     recorded: int
+    recording_missed: int
+    recordings: list[str]
     sinks: list[SinkReport]
     bad_controls: int
     streams: list[StreamReport]
@@ -208,6 +213,8 @@ class LiveLoop:
         self._recorder: Recorder | None = None
         self._finished: list[Recorder] = []
         self._recorded = 0
+        self._missed = 0
+        self._recordings: list[str] = []
         self._record_lock = threading.Lock()
         self._workers: list[NewestWorker] = []
         self._socket: FrameSocket | None = None
@@ -247,18 +254,34 @@ class LiveLoop:
     def close(self) -> None:
         """Say bye, free the sockets and devices, complete recordings. The loop must have ended.
 
+        A recording whose encoder or disk hangs is given up after five seconds.
+
         Raises:
-            SinkError: a recording could not be written.
+            SinkError: a recording could not be written; of several, the first one. The log has told of each.
         """
-        self._close_sockets()
-        self._close_workers()
-        if self._recorder is not None:
-            self._finished.append(self._recorder)
-            self._recorder = None
+        with not_ended_twice():
+            self._close_sockets()
+            self._close_workers()
+            if self._recorder is not None:
+                self._finished.append(self._recorder)
+                self._recorder = None
+            self._complete_recordings()
+
+    def _complete_recordings(self) -> None:
+        for recorder in self._finished:
+            recorder.finish()
+        errors: list[SinkError] = []
         while self._finished:
-            recorder = self._finished.pop()
-            recorder.close()
+            recorder = self._finished.pop(0)
+            try:
+                recorder.close()
+                self._recordings.append(str(recorder.path))
+            except SinkError as error:
+                errors.append(error)
             self._recorded += recorder.written
+            self._missed += recorder.missed
+        if errors:
+            raise errors[0]
 
     def stop(self) -> None:
         """End the loop after the present round; may be called from any thread or signal handler."""
@@ -357,6 +380,8 @@ class LiveLoop:
             rss_mb=round(psutil.Process().memory_info().rss / 2**20, 1),
             seconds=round(seconds, 3),
             recorded=self._recorded,
+            recording_missed=self._missed,
+            recordings=self._recordings,
             sinks=[worker.report for worker in self._workers],
             bad_controls=sum(stream.bad_controls for stream in self.streams),
             streams=[stream.report for stream in self.streams],
@@ -417,8 +442,7 @@ class LiveLoop:
             if self._recorder is not None:
                 self._recorder.offer(frame, self._performer.pose)
                 if self._recorder.failed:
-                    # The show goes on; `close` says what was wrong, and the command ends with code 1.
-                    logger.warning("recording to %s has failed", self._recorder.path)
+                    # It has said so in the log. The show goes on, and the command ends with code 1.
                     self._finished.append(self._recorder)
                     self._recorder = None
 
@@ -528,13 +552,12 @@ def _open_web(
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C and a polite kill end the loop after the present round, so that recordings and byes are complete."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    """Let the signals that ask for an end stop the loop after the present round: recordings and byes are complete."""
 
     def handler(_number: int, _frame: Any) -> None:
         stop()
 
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.signal(number, handler) for number in ending_signals()}
     try:
         yield
     finally:
@@ -565,20 +588,18 @@ def play_in_window(loop: LiveLoop, *, title: str, background: str) -> None:
     # The window's Python must not keep the loop waiting for the interpreter longer than this.
     sys.setswitchinterval(0.0005)
     thread = threading.Thread(target=loop.run, name="bunraku-live", daemon=True)
-    try:
-        with (
-            Window(loop.source, title=title, background=background, on_record=loop.record) as window,
-            stop_on_signals(loop.stop),
-        ):
-            thread.start()
-            while not window.closed and not loop.ended:
-                window.step()
-                window.rest()
-    finally:
-        loop.stop()
-        loop.source.close()
-        if thread.is_alive():
-            thread.join(timeout=10.0)
+    with stop_on_signals(loop.stop):  # until the thread has ended
+        try:
+            with Window(loop.source, title=title, background=background, on_record=loop.record) as window:
+                thread.start()
+                while not window.closed and not loop.ended:
+                    window.step()
+                    window.rest()
+        finally:
+            loop.stop()
+            loop.source.close()
+            if thread.is_alive():
+                thread.join(timeout=10.0)
     _raise(loop)
 
 

@@ -2,8 +2,8 @@
 
 Who takes no alpha is given RGB in one of two layouts: laid over a colour, or with alpha beside the colour.
 
-Every sink takes an iterator of pictures and writes a file that appears whole or not at all. What is written says that
-it was made by a neural network.
+Every sink takes an iterator of pictures. `write_film` writes a file that appears whole or not at all; `record_film`
+writes one that plays as far as it goes, whatever ends it. What is written says that it was made by a neural network.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,7 @@ from . import atomic
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 Layout = Literal["flat", "side-by-side"]
+Started = Callable[["subprocess.Popen[bytes]"], None]
 
 SUFFIXES: Final = (".mp4", ".webp")
 DEFAULT_BACKGROUND: Final = "#202428"
@@ -83,7 +85,7 @@ def check_film_path(path: Path, layout: Layout = "flat") -> None:
         raise SinkError(
             f'Cannot write "{path.name}". Choose a name that ends in .mp4 or .webp, or a folder for pictures.'
         )
-    if not path.parent.is_dir():
+    if not atomic.is_folder(path.parent):
         raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
 
 
@@ -102,7 +104,6 @@ def write_film(path: Path, frames: Iterable[Pixels], film: Film) -> int:
         SinkError: the place cannot be written to, or the encoder failed. Nothing half-written is left.
     """
     check_film_path(path, film.layout)
-    writer = {".mp4": _write_mp4, ".webp": _write_webp}.get(path.suffix.lower(), _write_pictures)
     count = 0
 
     def counted() -> Iterator[Pixels]:
@@ -111,8 +112,43 @@ def write_film(path: Path, frames: Iterable[Pixels], film: Film) -> int:
             count += 1
             yield pixels
 
-    writer(path, counted(), film)
+    kind = path.suffix.lower()
+    with atomic.replacing(path) if kind else atomic.replacing_folder(path) as part:
+        if kind == ".mp4":
+            _write_mp4(part, path.name, counted(), film, "+faststart")
+        elif kind == ".webp":
+            _write_webp(part, path.name, counted(), film)
+        else:
+            _write_pictures(part, counted(), film)
     return count
+
+
+def record_film(part: Path, name: str, frames: Iterator[Pixels], film: Film, *, started: Started) -> None:
+    """Write frames as they come, so that what was written before an accident can be played.
+
+    An `.mp4` consists of fragments of a second each, and of pictures of a folder each stands alone. An animated `.webp`
+    is complete only at the end: it survives the end of this process, but not that of the encoder.
+
+    Args:
+        part: an empty file or folder.
+        name: what people call it.
+        frames: uint8 [H, W, 4], RGBA, straight alpha; each is done with before the next is asked for.
+        film: what they have in common.
+        started: told the encoder's process, which may be killed at any time.
+
+    Raises:
+        SinkError: the encoder failed.
+        OSError: the place cannot be written to any longer.
+    """
+    kind = part.suffix.lower()
+    if kind == ".mp4":
+        # Keyframes every two seconds, fragments every second, and none kept back in the encoder's own buffer.
+        often = ["-g", str(max(1, round(2 * film.fps))), "-frag_duration", "1000000", "-flush_packets", "1"]
+        _write_mp4(part, name, frames, film, _fragments(), *often, started=started)
+    elif kind == ".webp":
+        _write_webp(part, name, frames, film, started=started)
+    else:
+        _write_pictures(part, frames, film)
 
 
 def flatten(pixels: Pixels, background: Colour, out: Pixels, scratch: npt.NDArray[np.uint16]) -> Pixels:
@@ -167,26 +203,30 @@ class RgbLayout:
         return side_by_side.pack(pixels, self._out)
 
 
-def _write_mp4(path: Path, frames: Iterator[Pixels], film: Film) -> None:
+def _ignore(_process: subprocess.Popen[bytes]) -> None:
+    """Nobody needs to know the encoder's process."""
+
+
+def _write_mp4(
+    part: Path, name: str, frames: Iterator[Pixels], film: Film, flags: str, *more: str, started: Started = _ignore
+) -> None:
     rgb = RgbLayout(film.width, film.height, film.layout, film.background)
     note = film.note if film.layout == "flat" else f"{film.note}; left half colour, right half alpha"
     even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
     options = ["-vf", f"{even},scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", *_film_encoder()]
     options += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-threads", "2"]
-    options += ["-movflags", "+faststart", "-metadata", f"comment={note}"]
-    with atomic.replacing(path) as part:
-        _encode(
-            part, path.name, map(rgb, frames), film, size=(rgb.width, rgb.height), pixel_format="rgb24", options=options
-        )
+    options += ["-movflags", flags, *more, "-metadata", f"comment={note}"]
+    size = (rgb.width, rgb.height)
+    _encode(part, name, map(rgb, frames), film, size=size, pixel_format="rgb24", options=options, started=started)
 
 
-def _write_webp(path: Path, frames: Iterator[Pixels], film: Film) -> None:
+def _write_webp(part: Path, name: str, frames: Iterator[Pixels], film: Film, *, started: Started = _ignore) -> None:
     if " libwebp_anim " not in _encoders():
         raise SinkError(f"This ffmpeg writes no animated WebP ({ffmpeg_path()}). Write .mp4 or a folder of pictures.")
     options = ["-c:v", "libwebp_anim", "-pix_fmt", "bgra", "-quality", "90", "-compression_level", "3", "-loop", "0"]
-    with atomic.replacing(path) as part:
-        _encode(part, path.name, frames, film, size=(film.width, film.height), pixel_format="rgba", options=options)
-        _add_note(part, film.note)
+    size = (film.width, film.height)
+    _encode(part, name, frames, film, size=size, pixel_format="rgba", options=options, started=started)
+    _add_note(part, film.note)
 
 
 def _encode(
@@ -198,11 +238,16 @@ def _encode(
     size: tuple[int, int],
     pixel_format: str,
     options: list[str],
+    started: Started,
 ) -> None:
-    """Feed pictures of a size, width and height, to ffmpeg, one by one, and wait for its file."""
+    """Feed pictures of a size, width and height, to ffmpeg, one by one, and wait for its file.
+
+    If this process is killed, the encoder finds the end of its input and completes the file.
+    """
     command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-f", "rawvideo"]
     command += ["-pix_fmt", pixel_format, "-s", f"{size[0]}x{size[1]}", "-r", f"{film.fps:g}", "-i", "pipe:0"]
-    command += ["-an", *options, str(part)]
+    # With the protocol and the whole path, a name may begin with a dash or hold a colon.
+    command += ["-an", *options, f"file:{part.absolute()}"]
     with tempfile.TemporaryFile() as said:
         # Its own process group: a Ctrl-C in the terminal is ours to handle, not the encoder's.
         process = subprocess.Popen(
@@ -213,29 +258,34 @@ def _encode(
             start_new_session=sys.platform != "win32",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+        started(process)
         pipe = process.stdin
         assert pipe is not None
+        gave_up = False
         try:
-            with contextlib.suppress(BrokenPipeError):  # the encoder gave up; its own words say why
+            try:
                 for pixels in pictures:
                     pipe.write(pixels.data)
                 pipe.close()
+            except BrokenPipeError:  # its own words say why
+                gave_up = True
             code = process.wait(timeout=120)
         except subprocess.TimeoutExpired:
             raise SinkError(f"The encoder did not finish {name} within two minutes. Try a shorter film.") from None
         finally:
             if process.poll() is None:
                 process.kill()
-                process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a dead disk ends when it can
+                    process.wait(timeout=5)
             with contextlib.suppress(OSError):
                 pipe.close()
-        if code != 0:
+        if code != 0 or gave_up:
             said.seek(0)
             words = said.read(4000).decode("utf-8", "replace").strip().splitlines()
             last = words[-1] if words else f"it ended with code {code}"
             raise SinkError(
                 f"The encoder could not write {name}: {last}. If the disk is full, free some room or write "
-                "somewhere else; nothing half-written is left."
+                "somewhere else."
             )
 
 
@@ -248,12 +298,15 @@ def ffmpeg_path() -> str:
     import imageio_ffmpeg
 
     try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        path = str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise SinkError(
             f"No ffmpeg was found ({error}). Install one with `pip install --force-reinstall imageio-ffmpeg`, "
-            "or write .webp or a folder of pictures."
+            "or write a folder of pictures."
         ) from error
+    if shutil.which(path) is None:
+        raise SinkError(f"The ffmpeg at {path} is not a program. Set IMAGEIO_FFMPEG_EXE to another one, or unset it.")
+    return path
 
 
 @lru_cache(maxsize=1)
@@ -265,6 +318,15 @@ def _encoders() -> str:
 def film_encoder_name() -> str:
     """The best film encoder that this ffmpeg has."""
     return next((name for name in ("libx264", "libopenh264") if f" {name} " in _encoders()), "mpeg4")
+
+
+@lru_cache(maxsize=1)
+def _fragments() -> str:
+    """How to write an MP4 that plays as far as it goes; from ffmpeg 7.1 on it becomes an ordinary one at the end."""
+    command = [ffmpeg_path(), "-hide_banner", "-h", "muxer=mp4"]
+    listed = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    hybrid = b"hybrid_fragmented" in listed.stdout
+    return "+hybrid_fragmented+frag_keyframe" if hybrid else "+frag_keyframe+empty_moov+default_base_moof"
 
 
 def _film_encoder() -> list[str]:
@@ -305,12 +367,16 @@ def _xmp(note: str) -> bytes:
     ).encode()
 
 
-def _write_pictures(path: Path, frames: Iterator[Pixels], film: Film) -> None:
+def _write_pictures(part: Path, frames: Iterator[Pixels], film: Film) -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     about = PngInfo()
     about.add_itxt("Description", film.note)
-    with atomic.replacing_folder(path) as part:
-        for index, pixels in enumerate(frames):
-            Image.fromarray(pixels).save(part / f"{index:06d}.png", compress_level=4, pnginfo=about)
+    for index, pixels in enumerate(frames):
+        picture = part / f"{index:06d}.png"
+        try:
+            Image.fromarray(pixels).save(picture, compress_level=4, pnginfo=about)
+        except OSError:
+            picture.unlink(missing_ok=True)  # a torn one
+            raise

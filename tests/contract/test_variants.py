@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +14,18 @@ import numpy as np
 import pytest
 
 from engine_bridge import Frame, LinkState, Publisher, Subscriber, WireError
-from engine_bridge.last_frame import LastFrame
-from engine_bridge.shared_memory import SharedMemory
+from engine_bridge.last_frame import RING_RETRY_NS, LastFrame
+from engine_bridge.shared_memory import SharedMemory, SharedMemoryReader
 from engine_bridge.wire import Heartbeat, encode_frame, encode_heartbeat
+from tests.conftest import REPOSITORY, RunProgram
 
 FREE_PORT = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0
+SMALL_MEMORY = (
+    sys.platform == "linux"
+    and os.geteuid() == 0
+    and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+)
 
 
 def eventually(condition: Callable[[], Any]) -> None:
@@ -95,19 +104,19 @@ def test_larger_frames_get_a_larger_ring() -> None:
 def test_client_goes_back_to_raw_when_the_ring_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when producer and client share a network but not their memory, for example in two containers."""
     with Publisher(FREE_PORT, stream="aki") as publisher:
-        real_open = SharedMemory.open
+        real_open = SharedMemoryReader.__init__
 
-        def refuse(name: str) -> SharedMemory:
+        def refuse(self: SharedMemoryReader, name: str) -> None:
             raise PermissionError(f"{name} is somebody else's")
 
-        monkeypatch.setattr(SharedMemory, "open", refuse)
+        monkeypatch.setattr(SharedMemoryReader, "__init__", refuse)
         with Subscriber(publisher.endpoint) as subscriber:
             eventually(lambda: publisher.has_subscribers)
             play_until(publisher, lambda: subscriber.statistics.received >= 80)
             assert subscriber.variant == "raw"
             assert subscriber.statistics.bad == {}
             assert subscriber.state is LinkState.LIVE
-        monkeypatch.setattr(SharedMemory, "open", real_open)
+        monkeypatch.setattr(SharedMemoryReader, "__init__", real_open)
 
 
 def test_client_follows_from_one_producer_to_the_next_with_or_without_shared_memory(tcp_endpoint: str) -> None:
@@ -176,10 +185,10 @@ def test_ring_is_removed_with_its_producer() -> None:
     publisher = Publisher(FREE_PORT, stream="aki")
     publisher.publish(frame(1))
     ring = publisher._last.ring_name
-    SharedMemory.open(ring).close()
+    SharedMemoryReader(ring).close()
     publisher.close()
     with pytest.raises(OSError, match="bunraku"):
-        SharedMemory.open(ring)
+        SharedMemoryReader(ring)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").exists(), reason="only Linux shows shared memory as files")
@@ -193,6 +202,106 @@ def test_system_without_shared_memory_goes_on_raw(monkeypatch: pytest.MonkeyPatc
         play_until(publisher, lambda: subscriber.statistics.received >= 5)
         assert "shm" not in publisher._last.variants
         assert subscriber.variant == "raw"
+
+
+class Clock:
+    """Time that a test moves on."""
+
+    def __init__(self) -> None:
+        self.ns = 1
+
+    def __call__(self) -> int:
+        """Monotonic nanoseconds."""
+        return self.ns
+
+
+def test_shared_memory_that_ran_out_is_said_once_and_taken_again_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ring that must grow finds no room; the client that read from it goes on over the socket, and comes back."""
+    real_create = SharedMemory.create
+    full = False
+
+    def create(size: int) -> SharedMemory:
+        if full:
+            raise OSError(28, "No space left on device")
+        return real_create(size)
+
+    monkeypatch.setattr(SharedMemory, "create", create)
+    clock = Clock()
+    with Publisher(FREE_PORT, stream="aki", clock=clock) as publisher, Subscriber(publisher.endpoint) as subscriber:
+
+        def sees(side: int, variant: str) -> bool:
+            clock.ns += 20_000_000
+            came = subscriber.latest()
+            return subscriber.variant == variant and came is not None and came.pixels.shape == (side, side, 4)
+
+        eventually(lambda: publisher.has_subscribers)
+        number = play_until(publisher, lambda: sees(32, "shm"))
+        full = True
+        number = play_until(publisher, lambda: sees(200, "raw"), start=number, side=200)
+        assert "shm" not in publisher._last.variants
+        clock.ns += 2 * RING_RETRY_NS
+        number = play_until(publisher, lambda: sees(201, "raw"), start=number, side=201)
+        full = False
+        clock.ns += 2 * RING_RETRY_NS
+        play_until(publisher, lambda: sees(202, "shm"), start=number, side=202)
+        assert subscriber.statistics.bad == {}
+    said = [record.getMessage() for record in caplog.records if "shared memory" in record.getMessage()]
+    assert len(said) == 2, said
+    assert "travel over the socket: No space left" in said[0]
+    assert "room for shared memory again" in said[1]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").exists(), reason="only Linux shows shared memory as files")
+def test_ring_cut_by_another_program_ends_neither_producer_nor_client() -> None:
+    with Publisher(FREE_PORT, stream="aki") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        eventually(lambda: publisher.has_subscribers)
+        number = play_until(publisher, lambda: subscriber.variant == "shm")
+        os.truncate(f"/dev/shm{publisher._last.ring_name}", 4096)
+        publisher.resend_last()
+        with Subscriber(publisher.endpoint, variant="lz4") as late:
+            number = play_until(publisher, lambda: late.statistics.received >= 2, start=number)
+        number = play_until(publisher, lambda: subscriber.variant == "raw", start=number)
+        before = subscriber.statistics.received
+        play_until(publisher, lambda: subscriber.statistics.received >= before + 10, start=number)
+        assert subscriber.state is LinkState.LIVE
+
+
+@pytest.mark.skipif(not SMALL_MEMORY, reason="making /dev/shm small needs Linux, `unshare` and root")
+def test_producer_and_client_live_in_a_container_with_too_little_shared_memory(run_program: RunProgram) -> None:
+    code = (
+        "import time; from tests.contract.test_variants import FREE_PORT, Publisher, Subscriber, frame\n"
+        "with Publisher(FREE_PORT, stream='aki') as publisher, Subscriber(publisher.endpoint) as subscriber:\n"
+        "    for number in range(1, 2000):\n"
+        "        publisher.publish(frame(number, 256)); time.sleep(0.005)\n"
+        "        if subscriber.statistics.received > 50: break\n"
+        "    print(subscriber.variant, subscriber.state.name, subscriber.statistics.bad)"
+    )
+    inside = 'mount -t tmpfs -o size=512k tmpfs /dev/shm && exec "$0" -c "$1"'
+    ended = run_program(["unshare", "-m", "sh", "-c", inside, sys.executable, code], cwd=REPOSITORY)
+    assert ended.returncode == 0, (ended.returncode, ended.stderr)
+    assert ended.stdout.split() == ["raw", "LIVE", "{}"]
+    assert ended.stderr.count("shared memory") == 1
+    assert "0.5 MiB are free" in ended.stderr
+
+
+@pytest.mark.skipif(not SMALL_MEMORY, reason="filling /dev/shm needs Linux, `unshare` and root")
+def test_a_ring_stays_whole_when_somebody_fills_the_rest_of_shared_memory(run_program: RunProgram) -> None:
+    code = (
+        "import errno; from engine_bridge.ring import RingReader, RingWriter\n"
+        "ring = RingWriter(1 << 18, session=1); pixels = memoryview(bytes([7]) * (1 << 18))\n"
+        "try:\n"
+        "    with open('/dev/shm/filler', 'wb', buffering=0) as filler:\n"
+        "        while filler.write(bytes(4096)) == 4096: pass\n"
+        "except OSError as error: assert error.errno == errno.ENOSPC\n"
+        "reader = RingReader(ring.name)\n"
+        "for _ in range(8): assert (reader.copy(*ring.write(pixels), 1 << 18) == 7).all()\n"
+        "ring.close(); print('lives')"
+    )
+    inside = 'mount -t tmpfs -o size=2m tmpfs /dev/shm && exec "$0" -c "$1"'
+    ended = run_program(["unshare", "-m", "sh", "-c", inside, sys.executable, code], cwd=REPOSITORY)
+    assert ended.stdout == "lives\n", (ended.returncode, ended.stderr)
 
 
 def test_frames_and_heartbeats_of_unknown_variants_are_ignored(tcp_endpoint: str) -> None:

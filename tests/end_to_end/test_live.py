@@ -85,7 +85,7 @@ def test_a_subscriber_sees_and_moves_a_live_character(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)])
 def test_a_signal_ends_the_play_and_completes_the_recording(tmp_path: Path, number: signal.Signals) -> None:
     with playing(*CARD, *NOWHERE, "--record", "take.jsonl", "--json", cwd=tmp_path) as (process, _, _):
         time.sleep(1.5)

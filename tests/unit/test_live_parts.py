@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import tracemalloc
 from pathlib import Path
@@ -23,6 +24,7 @@ from runtime.engines.synthetic import SyntheticEngine, synthetic_role
 from runtime.live import LiveLoop, LiveSettings
 from runtime.performer import Performer
 from runtime.recorder import Recorder
+from runtime.signals import ending_signals
 from runtime.sinks import Film, check_film_path, flatten, parse_colour, write_film
 from runtime.stage import Stage
 from runtime.window_source import WindowSource
@@ -146,16 +148,35 @@ def test_controls_are_recorded_as_lines(tmp_path: Path) -> None:
     assert lines[2] == {"t_s": 0.1, "controls": {"jawOpen": 0.25, "headYaw": 2.0}}
 
 
-def test_a_recorder_that_cannot_write_says_so_at_the_end_and_never_blocks(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match=r"\.mp4 or \.webp"):
-        Recorder(tmp_path / "take.avi", film(), ())
+def test_a_place_that_cannot_be_recorded_to_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "here").touch()
-    recorder = Recorder(tmp_path / "taken", film(), ())
-    for number in range(100):
-        recorder.offer(frame(number, at_ns=number * 1_000_000), np.zeros(0, np.float32))
-    with pytest.raises(SinkError, match="not an empty folder"):
-        recorder.close()
+    (tmp_path / "folder.mp4").mkdir()
+    wrong = {
+        "take.avi": r"\.mp4 or \.webp",
+        "taken": "not an empty folder",
+        "folder.mp4": "is a folder",
+        "nowhere/take.mp4": "does not exist",
+        "nowhere/take.jsonl": "does not exist",
+        "taken/here/take.mp4": "does not exist",
+        f"{'long' * 100}.mp4": "too long",
+        f"{'long' * 100}": "too long",
+    }
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for name, words in wrong.items():
+        with pytest.raises(SinkError, match=words):
+            Recorder(tmp_path / name, film(), ())
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no terminals that hang up")
+def test_a_closed_terminal_ends_the_play_unless_nohup_has_that_ignored() -> None:
+    assert signal.SIGHUP in ending_signals()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in ending_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_picture_is_laid_over_a_colour() -> None:

@@ -19,6 +19,7 @@ import pytest
 from engine_bridge.errors import FrameOvertaken, MessageRejected
 from engine_bridge.ring import PAGE, SLOTS, RingReader, RingWriter
 from engine_bridge.shared_memory import SharedMemory, remove_orphans
+from tests.conftest import RunProgram
 
 SIZE = 100_000
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the names of shared memory")
@@ -96,8 +97,11 @@ def test_nobody_ever_reads_half_a_picture(ring: RingWriter, reader: RingReader) 
 
 
 def test_reader_cannot_write(ring: RingWriter, reader: RingReader) -> None:
-    assert reader._memory.view.readonly
     assert not ring._memory.view.readonly
+    if sys.platform == "linux":
+        assert reader._memory._descriptor is not None
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.pwrite(reader._memory._descriptor, b"x", PAGE)
 
 
 @pytest.mark.parametrize(("slot", "size"), [(SLOTS, 1), (65535, 1), (0, SIZE + 1), (0, 2**40)])
@@ -132,6 +136,69 @@ def test_memory_that_is_no_ring(head: tuple[bytes, int, int, int, int]) -> None:
         with pytest.raises(MessageRejected) as caught:
             RingReader(memory.name)
     assert caught.value.code == "shm"
+
+
+@linux_only
+@pytest.mark.parametrize("left", [PAGE + SIZE // 2, PAGE, 0])
+def test_reader_of_a_ring_that_was_cut_is_told_and_lives(run_program: RunProgram, left: int) -> None:
+    """In a program of its own: a reader that can be killed would end the test run."""
+    code = (
+        "import os; from engine_bridge.ring import RingReader, RingWriter\n"
+        "from engine_bridge.errors import MessageRejected\n"
+        f"ring = RingWriter({SIZE}, session=1); reader = RingReader(ring.name)\n"
+        f"pixels = memoryview(bytes({SIZE})); where = ring.write(pixels)\n"
+        f"assert reader.copy(*where, {SIZE}).size == {SIZE}\n"
+        f"os.truncate('/dev/shm' + ring.name, {left})\n"
+        f"try: reader.copy(*where, {SIZE})\n"
+        "except MessageRejected as error: print(error.code, error)\n"
+        "try: ring.write(pixels)\n"
+        "except OSError as error: print('writer', error)\n"
+        "ring.close()"
+    )
+    ended = run_program([sys.executable, "-c", code], timeout_s=60)
+    assert ended.returncode == 0, (ended.returncode, ended.stderr)
+    assert ended.stdout.splitlines()[0].startswith("shm ")
+    assert "cut off" in ended.stdout.splitlines()[0]
+    assert "cut off by another program" in ended.stdout.splitlines()[1]
+
+
+@linux_only
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_is_not_memory_is_refused_without_waiting_for_it(tmp_path: Path, kind: str) -> None:
+    place = Path("/dev/shm") / f"bunraku-{os.getpid()}"
+    (tmp_path / "ring").write_bytes(bytes(5 * PAGE))
+    if kind == "link":
+        place.symlink_to(tmp_path / "ring")
+    else:
+        (os.mkfifo if kind == "pipe" else os.mkdir)(place)
+    try:
+        with pytest.raises(MessageRejected) as caught:
+            RingReader(f"/{place.name}")
+        assert caught.value.code == "shm"
+    finally:
+        place.rmdir() if kind == "folder" else place.unlink()
+
+
+@linux_only
+def test_memory_is_reserved_when_a_ring_is_made(ring: RingWriter) -> None:
+    about = (Path("/dev/shm") / ring.name[1:]).stat()
+    assert about.st_blocks * 512 >= about.st_size >= PAGE + SLOTS * SIZE
+
+
+@linux_only
+def test_ring_that_does_not_fit_is_refused_and_leaves_nothing(run_program: RunProgram) -> None:
+    """By the limit on the size of a file, which needs no root as a small /dev/shm does."""
+    code = (
+        "import os, resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "from engine_bridge.ring import RingWriter; before = set(os.listdir('/dev/shm'))\n"
+        "try: RingWriter(1 << 20, session=1)\n"
+        "except OSError as error: print(error)\n"
+        "print([name for name in set(os.listdir('/dev/shm')) - before if name.startswith('bunraku-')])"
+    )
+    ended = run_program([sys.executable, "-c", code], timeout_s=60)
+    assert ended.returncode == 0, ended.stderr
+    assert "too large" in ended.stdout.splitlines()[0]
+    assert ended.stdout.splitlines()[1] == "[]"
 
 
 def test_too_small_to_be_a_ring() -> None:

@@ -33,8 +33,8 @@ constexpr Tables TABLES = make_tables();
 
 } // namespace
 
-std::uint32_t crc32(const std::uint8_t *data, std::size_t size) {
-    std::uint32_t value = 0xffffffff;
+std::uint32_t crc32(const std::uint8_t *data, std::size_t size, std::uint32_t so_far) {
+    std::uint32_t value = ~so_far;
     for (; size >= SLICES; data += SLICES, size -= SLICES) {
         std::uint32_t next = 0;
         for (std::size_t i = 0; i < SLICES; ++i) {

@@ -6,6 +6,7 @@
 
 namespace bunraku {
 
-std::uint32_t crc32(const std::uint8_t *data, std::size_t size);
+// so_far: of the bytes before these, if they come in pieces.
+std::uint32_t crc32(const std::uint8_t *data, std::size_t size, std::uint32_t so_far = 0);
 
 } // namespace bunraku

@@ -1,5 +1,6 @@
 #include "planes.h"
 
+#include <algorithm>
 #include <climits>
 
 #include "bunraku/client.h"
@@ -14,6 +15,8 @@
 
 namespace bunraku {
 namespace {
+
+constexpr std::size_t PIECE_BYTES = 64 * 1024;
 
 static_assert(MAX_FRAME_BYTES < INT_MAX, "decoders count in int");
 
@@ -82,13 +85,17 @@ Picture picture_of(const Header &header, const std::uint8_t *rows, const std::ui
     return {rows, header.stride, alpha, header.width, header.height, header.layout};
 }
 
+bool wrong_checksum(const Header &header, Rejection &why) {
+    return why.because("crc", "frame %llu: the pixels do not match their checksum",
+                       static_cast<unsigned long long>(header.id));
+}
+
 bool check_checksum(const Header &header, const std::uint8_t *plane, Rejection &why) {
     if (!header.has_checksum || header.planes[0].encoding == BUNRAKU_JPEG) {
         return true;
     }
     return crc32(plane, static_cast<std::size_t>(header.planes[0].decoded_bytes)) == header.checksum ||
-           why.because("crc", "frame %llu: the pixels do not match their checksum",
-                       static_cast<unsigned long long>(header.id));
+           wrong_checksum(header, why);
 }
 
 } // namespace
@@ -128,16 +135,54 @@ Decoded PlaneDecoder::decode_from_ring(const Header &header, const WantedLayout 
         !ring_.check(plane.slot, plane.decoded_bytes, why)) {
         return Decoded::rejected;
     }
-    const std::uint8_t *const pixels = ring_.pixels(plane.slot, plane.sequence);
-    if (pixels == nullptr) {
+    std::uint64_t before = 0;
+    std::uint64_t after = 0;
+    std::uint32_t checksum = 0;
+    if (!ring_.sequence_of(plane.slot, before, why)) {
+        return Decoded::rejected;
+    }
+    if (before != plane.sequence || before % 2 != 0) {
         return Decoded::overtaken;
     }
-    const bool matches = check_checksum(header, pixels, why);
-    convert(picture_of(header, pixels, nullptr), wanted, out);
-    if (!ring_.is_still(plane.slot, plane.sequence)) {
+    if (!copy_from_ring(header, wanted, out, checksum, why) || !ring_.sequence_of(plane.slot, after, why)) {
+        return Decoded::rejected;
+    }
+    if (after != before) {
         return Decoded::overtaken;
     }
+    const bool matches = !header.has_checksum || checksum == header.checksum || wrong_checksum(header, why);
     return matches ? Decoded::good : Decoded::rejected;
+}
+
+// Reads straight into `out` where no conversion is needed, otherwise rows at a time, which stay in the cache until they
+// are converted.
+bool PlaneDecoder::copy_from_ring(const Header &header, const WantedLayout &wanted, std::uint8_t *out,
+                                  std::uint32_t &checksum, Rejection &why) {
+    const Plane &plane = header.planes[0];
+    const bool as_it_is = is_wanted(picture_of(header, nullptr, nullptr), wanted);
+    const std::size_t stride = header.stride;
+    const auto rows_at_once = static_cast<std::uint32_t>(
+        as_it_is ? header.height : std::clamp<std::size_t>(PIECE_BYTES / stride, 1, header.height));
+    if (!as_it_is && !decoded_[0].reserve(rows_at_once * stride)) {
+        return why.because("decode", "no memory for %zu bytes", rows_at_once * stride);
+    }
+    const bool flips = header.layout.bottom_up != wanted.bottom_up;
+    for (std::uint32_t row = 0; row < header.height; row += rows_at_once) {
+        const std::uint32_t rows = std::min(rows_at_once, header.height - row);
+        std::uint8_t *const piece = as_it_is ? out : decoded_[0].data();
+        if (!ring_.read(plane.slot, row * stride, piece, rows * stride, why)) {
+            return false;
+        }
+        if (header.has_checksum) {
+            checksum = crc32(piece, rows * stride, checksum);
+        }
+        if (!as_it_is) {
+            const std::uint32_t to = flips ? header.height - row - rows : row;
+            convert({piece, stride, nullptr, header.width, rows, header.layout}, wanted,
+                    out + std::size_t{4} * header.width * to);
+        }
+    }
+    return true;
 }
 
 bool PlaneDecoder::decode_plane(const Header &header, std::size_t index, [[maybe_unused]] Bytes part, Bytes &decoded,

@@ -11,7 +11,7 @@ namespace bunraku {
 
 enum class Decoded {
     good,
-    overtaken, // its slot of shared memory was written anew
+    overtaken, // its slot of shared memory was written again
     rejected,  // `decode`, `crc` or `shm`
 };
 
@@ -27,11 +27,13 @@ public:
     Decoded decode(const Header &header, const Bytes *payload, const WantedLayout &wanted, std::uint8_t *out,
                    Rejection &why);
 
-    // The ring of shared memory in use; opened anew when a frame names another one.
+    // The ring of shared memory in use; opened again when a frame names another one.
     Ring &ring() { return ring_; }
 
 private:
     Decoded decode_from_ring(const Header &header, const WantedLayout &wanted, std::uint8_t *out, Rejection &why);
+    bool copy_from_ring(const Header &header, const WantedLayout &wanted, std::uint8_t *out, std::uint32_t &checksum,
+                        Rejection &why);
     bool decode_plane(const Header &header, std::size_t index, Bytes part, Bytes &decoded, Rejection &why);
 
     Buffer decoded_[2];

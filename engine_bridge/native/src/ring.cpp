@@ -27,6 +27,7 @@ constexpr std::size_t PIXELS_AT = 4096;
 constexpr std::size_t PAGE = 4096;
 constexpr std::uint64_t MAX_STRIDE = std::uint64_t{64} * 1024 * 1024 + PAGE;
 constexpr std::size_t MAX_NAME_BYTES = 31;
+constexpr std::size_t HEAD_BYTES = 40;
 
 #if defined(_WIN32)
 constexpr std::string_view NAME_BEGINS = "Local\\bunraku-";
@@ -50,9 +51,38 @@ template <typename Number> Number read_number(const std::uint8_t *at) {
     return number;
 }
 
+#if !defined(_WIN32)
+// A descriptor of the segment and its size, if it is a segment of this user; otherwise -1 and why.
+int open_own(const std::string &name, std::uint64_t &bytes, Rejection &why) {
+    // Whoever named the segment may have put a pipe there; opening one would wait for its other end.
+    const int file = shm_open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    if (file < 0) {
+        why.because("shm", "%s cannot be opened: %s", name.c_str(), std::strerror(errno));
+        return -1;
+    }
+    struct stat status{};
+    const bool known = fstat(file, &status) == 0;
+    bytes = static_cast<std::uint64_t>(status.st_size);
+    if (!known || status.st_uid != geteuid()) {
+        why.because("shm", "%s belongs to another user", name.c_str());
+    } else if (status.st_size <= 0) {
+        why.because("shm", "%s is empty", name.c_str());
+#if defined(__linux__)
+    } else if (!S_ISREG(status.st_mode)) {
+        why.because("shm", "%s is not a segment of shared memory", name.c_str());
+#endif
+    } else {
+        return file;
+    }
+    ::close(file);
+    return -1;
+}
+#endif
+
+#if !defined(__linux__)
 struct Mapping {
     const std::uint8_t *base = nullptr;
-    std::size_t bytes = 0;
+    std::uint64_t bytes = 0;
 };
 
 #if defined(_WIN32)
@@ -72,36 +102,28 @@ bool map(const std::string &name, Mapping &mapping, Rejection &why) {
     return true;
 }
 
-void unmap(const std::uint8_t *base, std::size_t) { UnmapViewOfFile(base); }
+void unmap(const std::uint8_t *base, std::uint64_t) { UnmapViewOfFile(base); }
 #else
 bool map(const std::string &name, Mapping &mapping, Rejection &why) {
-    const int file = shm_open(name.c_str(), O_RDONLY | O_CLOEXEC, 0);
+    std::uint64_t bytes = 0;
+    const int file = open_own(name, bytes, why);
     if (file < 0) {
-        return why.because("shm", "%s cannot be opened: %s", name.c_str(), std::strerror(errno));
+        return false;
     }
-    struct stat status{};
-    void *base = MAP_FAILED;
-    bool own = false;
-    std::size_t bytes = 0;
-    if (fstat(file, &status) == 0) {
-        own = status.st_uid == geteuid();
-        bytes = static_cast<std::size_t>(status.st_size);
-        if (own && bytes > 0) {
-            base = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
-        }
-    }
+    void *const base = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ, MAP_SHARED, file, 0);
     ::close(file);
-    if (!own) {
-        return why.because("shm", "%s belongs to another user", name.c_str());
-    }
     if (base == MAP_FAILED) {
-        return why.because("shm", "%s of %zu bytes cannot be mapped", name.c_str(), bytes);
+        return why.because("shm", "%s of %llu bytes cannot be mapped", name.c_str(),
+                           static_cast<unsigned long long>(bytes));
     }
     mapping = {static_cast<const std::uint8_t *>(base), bytes};
     return true;
 }
 
-void unmap(const std::uint8_t *base, std::size_t bytes) { munmap(const_cast<std::uint8_t *>(base), bytes); }
+void unmap(const std::uint8_t *base, std::uint64_t bytes) {
+    munmap(const_cast<std::uint8_t *>(base), static_cast<std::size_t>(bytes));
+}
+#endif
 #endif
 
 } // namespace
@@ -109,32 +131,41 @@ void unmap(const std::uint8_t *base, std::size_t bytes) { munmap(const_cast<std:
 bool Ring::open(std::string_view name, std::uint64_t session, Rejection &why) {
     close();
     if (!is_ring_name(name)) {
-        return why.because("shm", "'%.*s' is no name of a ring",
+        return why.because("shm", "'%.*s' cannot name a ring",
                            static_cast<int>(std::min<std::size_t>(name.size(), 32)), name.data());
     }
     name_ = name;
+#if defined(__linux__)
+    file_ = open_own(name_, bytes_, why);
+    if (file_ < 0) {
+        return false;
+    }
+#else
     Mapping mapping;
     if (!map(name_, mapping, why)) {
         return false;
     }
     base_ = mapping.base;
-    mapped_bytes_ = mapping.bytes;
+    bytes_ = mapping.bytes;
+#endif
+    is_open_ = true;
     const auto reject = [&](const char *what) {
         close();
         return why.because("shm", "%s: %s", name_.c_str(), what);
     };
-    if (mapped_bytes_ < PIXELS_AT || std::memcmp(base_, MAGIC, 8) != 0) {
-        return reject("no ring of frames");
+    std::uint8_t head[HEAD_BYTES];
+    if (bytes_ < PIXELS_AT || !copy(0, head, sizeof head, why) || std::memcmp(head, MAGIC, 8) != 0) {
+        return reject("not a ring of frames");
     }
-    if (read_number<std::uint32_t>(base_ + 8) != VERSION) {
+    if (read_number<std::uint32_t>(head + 8) != VERSION) {
         return reject("a ring of another version");
     }
-    slots_ = read_number<std::uint32_t>(base_ + 12);
-    capacity_ = read_number<std::uint64_t>(base_ + 16);
-    stride_ = read_number<std::uint64_t>(base_ + 24);
-    session_ = read_number<std::uint64_t>(base_ + 32);
+    slots_ = read_number<std::uint32_t>(head + 12);
+    capacity_ = read_number<std::uint64_t>(head + 16);
+    stride_ = read_number<std::uint64_t>(head + 24);
+    session_ = read_number<std::uint64_t>(head + 32);
     if (slots_ < MIN_SLOTS || slots_ > MAX_SLOTS || stride_ > MAX_STRIDE || stride_ % PAGE != 0 ||
-        capacity_ > stride_ || PIXELS_AT + stride_ * slots_ > mapped_bytes_) {
+        capacity_ > stride_ || PIXELS_AT + stride_ * slots_ > bytes_) {
         return reject("slots that do not fit into its memory");
     }
     if (session_ != session) {
@@ -144,10 +175,17 @@ bool Ring::open(std::string_view name, std::uint64_t session, Rejection &why) {
 }
 
 void Ring::close() {
-    if (base_ != nullptr) {
-        unmap(base_, mapped_bytes_);
-        base_ = nullptr;
+    if (!is_open_) {
+        return;
     }
+    is_open_ = false;
+#if defined(__linux__)
+    ::close(file_);
+    file_ = -1;
+#else
+    unmap(base_, bytes_);
+    base_ = nullptr;
+#endif
 }
 
 bool Ring::check(std::uint64_t slot, std::uint64_t bytes, Rejection &why) const {
@@ -158,21 +196,51 @@ bool Ring::check(std::uint64_t slot, std::uint64_t bytes, Rejection &why) const 
                        static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(capacity_));
 }
 
-const std::uint8_t *Ring::pixels(std::uint64_t slot, std::uint64_t sequence) const {
-    return sequence % 2 == 0 && sequence_of(slot) == sequence ? base_ + PIXELS_AT + slot * stride_ : nullptr;
-}
-
-bool Ring::is_still(std::uint64_t slot, std::uint64_t sequence) const {
+bool Ring::sequence_of(std::uint64_t slot, std::uint64_t &number, Rejection &why) const {
+    // For the second look: this fence stands between what was read and what follows. Whether this program or the kernel
+    // did the copying, it was this thread's processor, and a fence orders all that it loads.
     std::atomic_thread_fence(std::memory_order_acquire);
-    return sequence_of(slot) == sequence;
-}
-
-std::uint64_t Ring::sequence_of(std::uint64_t slot) const {
+    const std::uint64_t offset = SEQUENCES_AT + SEQUENCE_STEP * slot;
+#if defined(__linux__)
+    // For the first look: the kernel takes a reference to the page with a full barrier before it copies, so that what
+    // the next call reads comes after this. It copies eight aligned bytes whole.
+    return copy(offset, &number, sizeof number, why);
+#else
     // The producer is another process, in another language; all that both know is the address.
     static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
-    const auto *const sequence =
-        reinterpret_cast<const std::atomic<std::uint64_t> *>(base_ + SEQUENCES_AT + SEQUENCE_STEP * slot);
-    return sequence->load(std::memory_order_acquire);
+    number = reinterpret_cast<const std::atomic<std::uint64_t> *>(base_ + offset)->load(std::memory_order_acquire);
+    static_cast<void>(why);
+    return true;
+#endif
+}
+
+bool Ring::read(std::uint64_t slot, std::uint64_t offset, std::uint8_t *out, std::size_t bytes, Rejection &why) const {
+    return copy(PIXELS_AT + stride_ * slot + offset, out, bytes, why);
+}
+
+// A mapping of a ring that its producer shortens ends a program with SIGBUS when it is read. Linux reads shared memory as
+// a file, which is then merely short. macOS can do neither: a segment is sized once, and not a file to read. On Windows a
+// section cannot shrink while it is mapped.
+bool Ring::copy(std::uint64_t offset, void *out, std::size_t bytes, Rejection &why) const {
+#if defined(__linux__)
+    auto *at = static_cast<std::uint8_t *>(out);
+    while (bytes > 0) {
+        const ssize_t count = pread(file_, at, bytes, static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) {
+            return why.because("shm", "%s was cut off after it was opened", name_.c_str());
+        }
+        at += count;
+        offset += static_cast<std::uint64_t>(count);
+        bytes -= static_cast<std::size_t>(count);
+    }
+#else
+    static_cast<void>(why);
+    std::memcpy(out, base_ + offset, bytes);
+#endif
+    return true;
 }
 
 } // namespace bunraku

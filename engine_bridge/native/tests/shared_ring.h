@@ -70,6 +70,11 @@ public:
         return number + 1;
     }
 
+#if defined(__linux__)
+    // Leaves so many bytes of it; this end must not touch the rest afterwards.
+    void cut(std::size_t bytes) const { static_cast<void>(truncate(("/dev/shm" + name).c_str(), static_cast<off_t>(bytes))); }
+#endif
+
     std::string name;
     std::uint8_t *base = nullptr;
 

@@ -8,6 +8,9 @@
 #include "planes.h"
 #include "shared_ring.h"
 
+#if defined(__linux__)
+#include <sys/stat.h>
+#endif
 #if defined(BUNRAKU_WITH_LZ4)
 #include <lz4.h>
 #endif
@@ -182,6 +185,60 @@ TEST("planes", "a ring that cannot be used is shm") {
     CHECK_EQUAL(verdict(ring_frame(cut, 0, 0, 64)), "shm");
 #endif
 }
+
+TEST("planes", "a picture that is read in pieces is converted whole, also with gaps, flipped and with a checksum") {
+    constexpr std::uint32_t WIDTH = 300;
+    constexpr std::uint32_t HEIGHT = 131; // of 64 KiB pieces, two whole ones and a rest
+    constexpr std::size_t STRIDE = 4 * WIDTH + 24;
+    SharedRing ring(7, 4, STRIDE * HEIGHT);
+    PlaneDecoder decoder;
+    const std::vector<std::uint8_t> rows = noise(STRIDE * HEIGHT);
+    Frame frame = raw_frame(1, WIDTH, HEIGHT);
+    frame.planes = {SentPlane{"shm", "rgba", rows.size(), 0, ring.name, 1, ring.write(1, rows)}};
+    frame.payload = {Part{}};
+    frame.stride = STRIDE;
+    frame.tells_crc = true;
+    frame.crc = crc32(rows.data(), rows.size());
+    const Result flipped = decoded(decoder, frame, {true, false, true});
+    CHECK_EQUAL(flipped.verdict, "good");
+    bool all_there = true;
+    for (std::size_t y = 0; y < HEIGHT; ++y) {
+        for (std::size_t x = 0; x < WIDTH; ++x) {
+            const std::uint8_t *const from = rows.data() + STRIDE * (HEIGHT - 1 - y) + 4 * x;
+            const std::uint8_t *const to = flipped.pixels.data() + 4 * (WIDTH * y + x);
+            all_there = all_there && to[0] == from[2] && to[1] == from[1] && to[2] == from[0] && to[3] == from[3];
+        }
+    }
+    CHECK(all_there);
+    frame.crc ^= 1;
+    CHECK_EQUAL(decoded(decoder, frame).verdict, "crc");
+}
+
+#if defined(__linux__)
+TEST("planes", "a ring that its producer cuts off is shm, and kills nobody") {
+    SharedRing ring(7, 4, 32 * 1024);
+    PlaneDecoder decoder;
+    const std::uint64_t sequence = ring.write(3, noise(32 * 1024));
+    const Frame frame = ring_frame(ring, 3, sequence, 32 * 1024);
+    CHECK_EQUAL(decoded(decoder, frame).verdict, "good");
+    for (const std::size_t left : {4096 + 3 * 32768 + 8, 4096, 0}) {
+        ring.cut(left);
+        CHECK_EQUAL(decoded(decoder, frame).verdict, "shm");
+        CHECK_EQUAL(decoded(decoder, frame, {true, false, true}).verdict, "shm");
+    }
+}
+
+TEST("planes", "a pipe under the name of a ring is shm, and keeps nobody waiting") {
+    const std::string name = "/bunraku-pipe" + std::to_string(getpid());
+    CHECK(mkfifo(("/dev/shm" + name).c_str(), 0600) == 0);
+    SharedRing ring(7, 4, 64);
+    Frame frame = ring_frame(ring, 0, ring.write(0, noise(64)), 64);
+    frame.planes[0].ring = name;
+    PlaneDecoder decoder;
+    CHECK_EQUAL(decoded(decoder, frame).verdict, "shm");
+    shm_unlink(name.c_str());
+}
+#endif
 
 #if defined(BUNRAKU_WITH_LZ4)
 TEST("planes", "LZ4 gives back what was packed") {
