@@ -97,9 +97,11 @@ def data_folder(
     from training.folder import import_folder, read_mapping
 
     progress = _counter("pictures copied")
-    manifest = import_folder(source, read_mapping(mapping), out, opaque=opaque, progress=progress)
+    mapped = read_mapping(mapping)
+    manifest = import_folder(source, mapped, out, opaque=opaque, progress=progress, note=_note)
     console.print(f"{out}: {manifest.frames} pictures of {manifest.identities} identities, {manifest.size_px} px")
-    _finish(as_json, {"data": str(out), "frames": manifest.frames, "identities": manifest.identities})
+    told = {"frames": manifest.frames, "identities": manifest.identities, "notes": manifest.notes}
+    _finish(as_json, {"data": str(out), **told})
 
 
 @app.command()
@@ -281,6 +283,8 @@ def _add_precisions(
     from training.precision import add_precisions
 
     recording = None if performance is None else read_recording(performance)
+    for warning in recording.warnings if recording else ():
+        _note(warning)
     worst = out.with_suffix(".int8.png")
     reports = add_precisions(source, out, dataset=dataset, recording=recording, split=split, note=_note, worst=worst)
     judged = [figures for report in reports for figures in report.figures]

@@ -24,6 +24,7 @@ from PIL import Image
 
 from engine_bridge.errors import DatasetError
 from runtime.character import unfit_names
+from training.control_ranges import ControlRange, check_ranges
 
 REGIONS = ("eyeLeft", "eyeRight", "mouth")
 
@@ -31,16 +32,7 @@ Uint8 = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
 
-class ControlRange(msgspec.Struct, frozen=True):
-    """One control as `dataset.json` lists it."""
-
-    name: str
-    minimum: float
-    maximum: float
-    rest: float
-
-
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """`dataset.json`. Keys that we do not know are left alone."""
 
     format: int
@@ -53,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True):
     identities: int
     frames: int
     shards: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what an import changed or found odd, for people
 
 
 class IdentityRow(msgspec.Struct, frozen=True):
@@ -154,14 +147,23 @@ def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[F
         raise DatasetError(f"{folder} is no data set: it has no dataset.json. Make one with bunraku-train data.")
     try:
         manifest = msgspec.json.decode((folder / "dataset.json").read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(f"{folder / 'dataset.json'}: {error}. Make the data set again.") from error
     if manifest.format != 1:
         raise DatasetError(f"{folder} has data format {manifest.format}; this version reads format 1. Update Bunraku.")
+    check_ranges(manifest.controls, str(folder / "dataset.json"))
     identities = tuple(_read_lines(folder / "identities.jsonl", IdentityRow))
     rows = _read_lines(folder / "frames.jsonl", FrameRow)
     if not rows:
         raise DatasetError(f"{folder} has no pictures: frames.jsonl is empty. Make the data set again.")
+    for file, found, listed in (
+        ("identities.jsonl", len(identities), manifest.identities),
+        ("frames.jsonl", len(rows), manifest.frames),
+    ):
+        if found != listed:
+            raise DatasetError(
+                f"{folder / file} has {found} lines, but dataset.json says {listed}. Copy or make the data set again."
+            )
     if [row.identity for row in identities] != list(range(len(identities))):
         raise DatasetError(f"{folder / 'identities.jsonl'} must number its lines 0, 1, 2 …")
     if reason := unfit_names([row.name for row in identities if row.name]):  # a character could not be written
@@ -179,10 +181,26 @@ def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[F
             raise DatasetError(f"{where}: identity {row.identity} is not in identities.jsonl.")
         if len(row.controls) != len(manifest.controls) or not np.isfinite(row.controls).all():
             raise DatasetError(f"{where}: needs {len(manifest.controls)} finite control values.")
+    _check_values(folder, manifest, rows)
     digest = hashlib.sha256()
     for name in ("dataset.json", "identities.jsonl", "frames.jsonl"):
         digest.update((folder / name).read_bytes())
     return manifest, identities, rows, digest.hexdigest()
+
+
+def _check_values(folder: Path, manifest: Manifest, rows: list[FrameRow]) -> None:
+    values = np.array([row.controls for row in rows])
+    low = np.array([control.minimum for control in manifest.controls])
+    high = np.array([control.maximum for control in manifest.controls])
+    slack = 1e-3 * (high - low)
+    outside = (values < low - slack) | (values > high + slack)
+    if outside.any():
+        row, index = (int(place[0]) for place in np.nonzero(outside))
+        control = manifest.controls[index]
+        raise DatasetError(
+            f"{folder / 'frames.jsonl'}, line {row + 1}: {control.name} is {values[row, index]:g}, outside its range "
+            f"{control.minimum:g} to {control.maximum:g}. Make the data set again."
+        )
 
 
 def _read_lines(path: Path, row_type: Any) -> list[Any]:
@@ -193,8 +211,8 @@ def _read_lines(path: Path, row_type: Any) -> list[Any]:
             for number, line in enumerate(file, 1):
                 try:
                     rows.append(decoder.decode(line))
-                except msgspec.MsgspecError as error:
-                    raise DatasetError(f"{path}, line {number}: {error}. Mend or remove that line.") from error
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                    raise DatasetError(f"{path}, line {number}: {error}. Fix or remove that line.") from error
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error}.") from error
     return rows
@@ -283,11 +301,18 @@ def decode_picture(data: bytes, size_px: int) -> Uint8:
         ValueError: it is not of that size.
         OSError: it is no picture.
     """
-    with Image.open(io.BytesIO(data)) as image:
-        if image.size != (size_px, size_px):
-            raise ValueError(f"it is {image.width}x{image.height} px instead of {size_px}x{size_px}")
-        # WebP leaves out the alpha of a picture that is opaque all over.
-        return np.asarray(image.convert("RGBA"))
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.size != (size_px, size_px):
+                raise ValueError(f"it is {image.width}x{image.height} px instead of {size_px}x{size_px}")
+            # WebP leaves out the alpha of a picture that is opaque all over. Anything else must be brought to plain
+            # pixels by an import, which can tell about it.
+            plain = image.mode in ("RGB", "RGBA") and "transparency" not in image.info
+            if not plain or getattr(image, "n_frames", 1) > 1 or image.getexif().get(0x0112, 1) != 1:
+                raise ValueError(f"it is not one upright RGBA picture of 8 bits (its pixels are {image.mode})")
+            return np.asarray(image.convert("RGBA"))
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
 
 
 def shrink_premultiplied(straight: Uint8, size_px: int) -> Uint8:

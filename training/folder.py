@@ -1,91 +1,63 @@
 """Anyone's frames: a folder of pictures with a table of parameters becomes a data set of ours.
 
-Knows other people's column names, through a mapping file, and nothing of training.
+Knows other people's columns and file names, through a mapping, and nothing of training. What is changed or odd on the
+way is told as notes, one for each kind with a count and the first place.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
+import hashlib
 import io
 import math
-import sys
+import os
+import unicodedata
+import warnings
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import msgspec
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+import numpy.typing as npt
 
 from engine_bridge.errors import DatasetError
 from runtime.atomic import replacing_folder
-from training.dataset import ControlRange, FrameRow, IdentityRow, Manifest
+from runtime.controls import VOCABULARY
+from runtime.tables import TableError, decimal_mark, decode_text, number, open_table, printable, shown
+from training.control_ranges import did_you_mean
+from training.dataset import FrameRow, IdentityRow, Manifest
+from training.foreign_picture import read_picture
+from training.mapping import Column, FolderMapping, Region, check_mapping, read_mapping
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+__all__ = ["Column", "FolderMapping", "Region", "import_folder", "read_mapping"]
 
 FRAMES_PER_SHARD = 2000
 
+_PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
+_PEOPLE = frozenset(("actor", "character", "identity", "name", "person", "speaker", "subject", "who"))
+_FAR = 4.0  # so many widths of its range beyond it, a value is a mistake and not an extreme
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one control comes from the table: value = column * scale + offset, clipped to the range."""
-
-    column: str
-    minimum: float
-    maximum: float
-    rest: float = 0.0
-    scale: float = 1.0
-    offset: float = 0.0
+Row = tuple[int, dict[str, Any]]  # line of the table, and its cells by column
 
 
-class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where eyes or mouth are in a picture, in 0..1 of its size: x0, y0, x1, y1 at rest, and how they move."""
+class _Notes:
+    """Notes of one import: a count for each kind, with the first place."""
 
-    box: tuple[float, float, float, float]
-    follow: dict[str, tuple[float, float]] = {}  # control -> shift right and down for one unit of it
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
 
+    def add(self, kind: str, place: str, count: int = 1) -> None:
+        # Names of files and people may hold anything; a terminal and a JSON file may not.
+        kind, place = printable(kind), printable(place)
+        self._count[kind] += count
+        self._first.setdefault(kind, place)
 
-class FolderMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody's table means."""
-
-    name: str
-    licence: str
-    author: str
-    controls: dict[str, Column]  # our control name -> where it comes from
-    table: str = "parameters.jsonl"  # .jsonl or .csv, in the folder
-    picture: str = "file"  # column with the picture's path in the folder
-    identity: str | None = None  # column that tells who it is; one identity if absent
-    identities: str | None = None  # .json in the folder: a list of people, with that column and their attributes
-    regions: dict[Literal["eyeLeft", "eyeRight", "mouth"], Region] = {}
-
-
-def read_mapping(path: Path) -> FolderMapping:
-    """Read a mapping file.
-
-    Raises:
-        DatasetError: missing, not TOML, with unknown or missing fields, or with a region that cannot be.
-    """
-    try:
-        mapping = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), FolderMapping)
-    except FileNotFoundError:
-        raise DatasetError(f"There is no mapping file {path}. Copy one from training/recipes/mappings.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise DatasetError(f"{path}: {error}. docs/training.md lists the fields.") from error
-    for name, region in mapping.regions.items():
-        x0, y0, x1, y1 = region.box
-        if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-            raise DatasetError(
-                f"{path}: regions.{name} has box {list(region.box)}; give x0 < x1 and y0 < y1 within 0..1."
-            )
-        unknown = sorted(set(region.follow) - set(mapping.controls))
-        if unknown:
-            raise DatasetError(
-                f"{path}: regions.{name} follows {unknown[0]}, which is none of [controls]. Add it there."
-            )
-    return mapping
+    def told(self) -> tuple[str, ...]:
+        return tuple(f"{kind}: {count}, first {self._first[kind]}" for kind, count in self._count.items())
 
 
 def import_folder(
@@ -95,6 +67,7 @@ def import_folder(
     *,
     opaque: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Manifest:
     """Copy a folder of frames into a data set.
 
@@ -104,19 +77,44 @@ def import_folder(
         out: new data set; must not exist.
         opaque: accept pictures without alpha and treat them as fully opaque.
         progress: called with (pictures done, in all).
+        note: called with each thing that was changed or looks odd; without it, they come as Python warnings. The
+            manifest holds them too.
 
     Raises:
-        DatasetError: the table or a picture cannot be used; `out` is then not made.
+        DatasetError: the mapping, the table or a picture cannot be used; `out` is then not made.
     """
     if out.exists():
         raise DatasetError(f"{out} exists already. Remove it, or choose another folder.")
-    table = list(_read_table(source / mapping.table))
+    check_mapping(mapping, "the mapping")
+    path = source / mapping.table
+    wanted = {column.column: f"controls.{control}" for control, column in mapping.controls.items()}
+    wanted[mapping.picture] = "picture"
+    if mapping.identity is not None:
+        wanted[mapping.identity] = "identity"
+    table = _read_table(path, wanted, {column.column for column in mapping.controls.values()})
     if not table:
-        raise DatasetError(f"{source / mapping.table} has no rows, so there are no pictures to import.")
+        raise DatasetError(f"{path} has no rows, so there are no pictures to import.")
+    _check_columns(path, table, wanted)
+    notes = _Notes()
+    names = [_identity(row, mapping.identity, f"{path}, line {line}") for line, row in table]
+    _note_people(names, table, mapping, notes)
+    controls = _controls(path, table, mapping, notes)
+    attributes = _read_attributes(source, mapping, names, notes)
+    files = _find_pictures(source, mapping, table, notes)
+    people = {name: index for index, name in enumerate(dict.fromkeys(names))}
+
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(out) as folder:
-        attributes = _read_attributes(source, mapping)
-        size_px, rows, people = _copy_pictures(source, mapping, table, folder, opaque=opaque, progress=progress)
+        size_px, places = _copy_pictures(path, table, files, folder, notes, opaque=opaque, progress=progress)
+        rows = [
+            FrameRow(
+                *place,
+                people[name],
+                tuple(values),
+                {str(key): _place(region, mapping, values, size_px) for key, region in mapping.regions.items()},
+            )
+            for place, name, values in zip(places, names, controls.tolist(), strict=True)
+        ]
         manifest = Manifest(
             format=1,
             name=mapping.name,
@@ -124,146 +122,333 @@ def import_folder(
             author=mapping.author,
             source=f"imported from {source.name}",
             size_px=size_px,
-            controls=tuple(ControlRange(name, c.minimum, c.maximum, c.rest) for name, c in mapping.controls.items()),
+            controls=mapping.ranges,
             identities=len(people),
             frames=len(rows),
             shards=tuple(sorted({row.shard for row in rows})),
+            notes=notes.told(),
         )
-        missing = sorted(set(people) - set(attributes)) if mapping.identities else []
-        if missing:
-            raise DatasetError(f"{mapping.identities} says nothing about {missing[0]}. Add that person.")
         identities = [IdentityRow(n, None, attributes.get(key, {"source": key})) for key, n in people.items()]
         _write_lines(folder / "identities.jsonl", identities)
         _write_lines(folder / "frames.jsonl", rows)
         (folder / "dataset.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    for text in manifest.notes:
+        if note is None:
+            warnings.warn(f"Bunraku, {source.name}: {text}", stacklevel=2)
+        else:
+            note(text)
     return manifest
 
 
+def _read_table(path: Path, known: Iterable[str] = (), numeric: Iterable[str] = ()) -> list[Row]:
+    """All rows of a table.
+
+    Args:
+        path: a `.jsonl`; in any other file the contents tell whether it holds JSON lines or cells.
+        known: columns by which the separator of a `.csv` is found.
+        numeric: those of them that hold numbers, perhaps with decimal commas.
+    """
+    try:
+        text = decode_text(path.read_bytes())
+    except FileNotFoundError:
+        raise DatasetError(f"There is no table {path}. The mapping's `table` must name a file in the folder.") from None
+    except TableError as error:
+        raise DatasetError(f"{path} is not text: {error}. Save it as UTF-8.") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}.") from error
+    if text.lstrip()[:1] != "{" and path.suffix.lower() != ".jsonl":
+        if text.lstrip()[:1] == "[":
+            raise DatasetError(
+                f"{path} is a JSON list. Write one row per line, each as {{…}}, without brackets around."
+            )
+        try:
+            return _csv_rows(text, set(known), set(numeric))
+        except TableError as error:
+            raise DatasetError(f"{path}, {error}. Fix or remove that line.") from None
+    rows = []
+    # Other line ends of Unicode may stand inside JSON text.
+    for line, cells in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        if not cells.strip():
+            continue
+        try:
+            rows.append((line, msgspec.json.decode(cells, type=dict[str, Any])))
+        except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+            raise DatasetError(f"{path}, line {line}: {error}. Fix or remove that line.") from error
+    return rows
+
+
+def _csv_rows(text: str, known: set[str], numeric: set[str]) -> list[Row]:
+    table = open_table(text, known.__contains__)
+    rows: list[Row] = []
+    for line, cells in table.rows():
+        if len(cells) > len(table.header):
+            raise TableError(
+                f"line {line}: it has {len(cells)} cells, but the first line names {len(table.header)} columns"
+            )
+        padded = cells + [""] * (len(table.header) - len(cells))
+        rows.append((line, {column: cell for column, cell in zip(table.header, padded, strict=True) if column}))
+    numbers = [(line, row, column) for line, row in rows for column in numeric.intersection(row)]
+    mark = decimal_mark(((line, row[column]) for line, row, column in numbers), table.separator)
+    if mark == ",":
+        for _, row, column in numbers:
+            # What is not a number is told later, with its column.
+            with contextlib.suppress(ValueError):
+                row[column] = str(number(row[column], mark))
+    return rows
+
+
+def _check_columns(path: Path, table: list[Row], wanted: dict[str, str]) -> None:
+    there = dict.fromkeys(column for _, row in table for column in row)
+    for column, use in wanted.items():
+        if column not in there:
+            raise DatasetError(
+                f"{path}: there is no column {column}, which the mapping names for {use}. "
+                f"{did_you_mean(column, there)} It has: {shown(list(there), 12)}."
+            )
+
+
+def _identity(row: dict[str, Any], column: str | None, where: str) -> str:
+    """Who a row is about, by the name in the table."""
+    if column is None:
+        return ""
+    value = row.get(column)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise DatasetError(f"{where}: the identity column {column} is empty. Say who it is, or remove the line.")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise DatasetError(f"{where}: the identity column {column} is {value!r}. Give a name or a whole number.")
+    name = unicodedata.normalize("NFC", str(value)).strip()
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise DatasetError(f"{where}: the identity column {column} is {value!r}, with control characters. Remove them.")
+    return name
+
+
+def _note_people(names: list[str], table: list[Row], mapping: FolderMapping, notes: _Notes) -> None:
+    if mapping.identity is None:
+        for column in _PEOPLE.intersection(table[0][1]):
+            if 1 < len({str(row.get(column)) for _, row in table}) < len(table):
+                notes.add("all pictures count as one person, but a column may say who it is (`identity`)", column)
+        return
+    people = list(dict.fromkeys(names))
+    if len(people) == len(names) and len(names) >= 4:
+        notes.add(
+            f"every picture is a person of its own by the column {mapping.identity}; training needs several of each",
+            f"line {table[0][0]}",
+            len(names),
+        )
+    alike: dict[str, str] = {}
+    for name in people:
+        other = alike.setdefault(" ".join(name.casefold().replace("_", " ").split()), name)
+        if other != name:
+            notes.add("names that differ only in case or spaces count as two people", f'"{other[:40]}", "{name[:40]}"')
+
+
+def _controls(path: Path, table: list[Row], mapping: FolderMapping, notes: _Notes) -> npt.NDArray[np.float64]:
+    """Controls of every row, inside their ranges, [rows, controls]."""
+    values = np.empty((len(table), len(mapping.controls)))
+    by_column: dict[str, str] = {}
+    first = f"line {table[0][0]}"
+    for index, (control, column) in enumerate(mapping.controls.items()):
+        other = by_column.setdefault(column.column, control)
+        if other != control and other.removesuffix("Left") != control.removesuffix("Right"):
+            notes.add("one column moves two controls", f"{column.column} for {other} and {control}")
+        raw = np.array([_value(row, column, f"{path}, line {line}") for line, row in table])
+        low, high, width = column.minimum, column.maximum, column.maximum - column.minimum
+        beyond = np.maximum(raw - high, low - raw)
+        worst = int(beyond.argmax())
+        outside = beyond > 1e-6 * width
+        if beyond[worst] > _FAR * width or outside.mean() > 0.5:
+            raise DatasetError(
+                f"{path}, line {table[worst][0]}: {column.column} gives {control} the value {raw[worst]:g}, and "
+                f"{outside.sum()} of {len(raw)} rows lie outside its range {low:g} to {high:g}. Fix the value, or the "
+                "mapping's range or `scale` (0.01 for percent, 57.2958 for radians)."
+            )
+        span = float(np.ptp(raw))
+        if VOCABULARY[control].maximum > 1.0 and width <= math.pi:
+            notes.add(
+                f"{control} is in degrees and moves by only {width:g}; `scale` is 57.2958 for radians", "[controls]"
+            )
+        if outside.any():
+            notes.add(
+                f"values of {column.column} outside {control}'s range {low:g} to {high:g} are clipped to it, "
+                f"the farthest is {raw[worst]:g}",
+                f"line {table[int(outside.argmax())][0]}",
+                int(outside.sum()),
+            )
+        if len(raw) > 1 and span == 0.0:
+            notes.add(f"{column.column} is constant ({raw[0]:g}), so {control} cannot be learnt", first)
+        elif len(raw) >= 8 and span < 0.05 * width:
+            notes.add(
+                f"{column.column} moves {control} by only {span:g} of its range {low:g} to {high:g}; "
+                "`scale` is 57.2958 for radians",
+                first,
+            )
+        values[:, index] = np.clip(raw, low, high)
+    return values
+
+
+def _value(row: dict[str, Any], column: Column, where: str) -> float:
+    cell = row.get(column.column)
+    try:
+        value = math.nan if cell is None else number(cell) if isinstance(cell, str) else float(cell)
+    except (TypeError, ValueError, OverflowError):
+        raise DatasetError(f"{where}: {column.column} is {str(cell)[:40]!r}, which is not a number. Fix it.") from None
+    if math.isnan(value):
+        raise DatasetError(f"{where}: {column.column} is empty or missing. Fill it in, or remove the line.")
+    value = value * column.scale + column.offset
+    if not math.isfinite(value):
+        raise DatasetError(f"{where}: {column.column} is not finite. Fix it, or remove the line.")
+    return value
+
+
+def _read_attributes(
+    source: Path, mapping: FolderMapping, names: list[str], notes: _Notes
+) -> dict[str, dict[str, Any]]:
+    """What is known of each person, by the name that the table uses."""
+    if mapping.identities is None or mapping.identity is None:
+        return {}
+    path, column = source / mapping.identities, mapping.identity
+    try:
+        people = msgspec.json.decode(decode_text(path.read_bytes()), type=list[dict[str, Any]])
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise DatasetError(f"{path} must be a JSON list of people, each with {column}: {error}.") from error
+    attributes: dict[str, dict[str, Any]] = {}
+    for index, person in enumerate(people, 1):
+        if column not in person:
+            raise DatasetError(f"{path} must be a JSON list of people, each with {column}; number {index} has none.")
+        name = _identity(person, column, f"{path}, person {index}")
+        if name in attributes:
+            raise DatasetError(f"{path}: {name} is there twice. Remove one of them.")
+        attributes[name] = {key: value for key, value in person.items() if key != column}
+    missing = sorted(set(names) - set(attributes))
+    if missing:
+        raise DatasetError(
+            f"{mapping.identities} says nothing about {missing[0]}. {did_you_mean(missing[0], attributes)} "
+            "Add that person."
+        )
+    unused = [name for name in attributes if name not in set(names)]
+    if unused:
+        notes.add(f"people of {mapping.identities} without a picture", unused[0][:40], len(unused))
+    return attributes
+
+
+def _find_pictures(source: Path, mapping: FolderMapping, table: list[Row], notes: _Notes) -> list[Path]:
+    """The picture of every row."""
+    files: list[Path] = []
+    seen: dict[str, int] = {}
+    for line, row in table:
+        where = f"{source / mapping.table}, line {line}"
+        value = row.get(mapping.picture)
+        if not isinstance(value, str) or not value.strip():
+            raise DatasetError(f"{where}: there is no picture in column {mapping.picture}.")
+        file = _find_picture(source, value, where)
+        real = os.path.realpath(file)
+        if real in seen:
+            raise DatasetError(f"{where}: {value} appears already on line {seen[real]}. Remove one of the lines.")
+        seen[real] = line
+        files.append(file)
+    for folder in dict.fromkeys(file.parent for file in files):
+        for found in sorted(folder.iterdir()):
+            if found.name.startswith(".") or not found.name.lower().endswith(_PICTURES):
+                continue
+            if os.path.realpath(found) not in seen:
+                notes.add("pictures that the table does not name are left out", found.name)
+    return files
+
+
+def _find_picture(source: Path, value: str, where: str) -> Path:
+    """A file inside the folder, also if the table comes from another system: backslashes, other forms of accents."""
+    if "\0" in value:
+        raise DatasetError(f"{where}: the picture {value!r} has a NUL in its name. Fix the name.")
+    inside = PurePosixPath(value.replace("\\", "/"))
+    # "C:a.png" is a plain name for other systems, if they have such a file.
+    on_drive = bool(PureWindowsPath(value).drive) and (os.name == "nt" or not os.path.lexists(source / value))
+    if inside.is_absolute() or on_drive or ".." in inside.parts:
+        raise DatasetError(f"{where}: {value} lies outside the folder. Use paths inside it.")
+    if os.path.lexists(source / value):
+        return source / value
+    place = source
+    for part in inside.parts:
+        try:
+            names = [entry.name for entry in place.iterdir()]
+        except (OSError, ValueError):
+            names = []
+        same = [name for name in names if name == part] or [
+            name for name in names if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", part)
+        ]
+        if len(same) != 1:
+            near = [name for name in names if _folded(name) == _folded(part)]
+            hint = did_you_mean(part, names, near[0] if near else None)
+            many = " in several forms of the same accents" if same else ""
+            raise DatasetError(
+                f"{where}: the picture {place / part} is in the table but not in the folder{many}. {hint}".strip()
+            )
+        place = place / same[0]
+    return place
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
 def _copy_pictures(
-    source: Path,
-    mapping: FolderMapping,
-    table: list[tuple[int, dict[str, Any]]],
+    path: Path,
+    table: list[Row],
+    files: list[Path],
     folder: Path,
+    notes: _Notes,
     *,
     opaque: bool,
     progress: Callable[[int, int], None] | None,
-) -> tuple[int, list[FrameRow], dict[str, int]]:
-    """Fill the shards; returns the pictures' size, their rows, and the identities by their source's name."""
-    people: dict[str, int] = {}
-    rows: list[FrameRow] = []
-    seen: dict[str, int] = {}
+) -> tuple[int, list[tuple[str, str]]]:
+    """Fill the shards; returns the pictures' size, and the shard and name of each."""
+    places: list[tuple[str, str]] = []
+    seen: dict[bytes, str] = {}
     size_px = 0
     with contextlib.ExitStack() as stack:
-        for index, (line, row) in enumerate(table):
-            where = f"{source / mapping.table}, line {line}"
-            file = _text(row, mapping.picture, where)
-            if file in seen:
-                raise DatasetError(f"{where}: {file} appears already on line {seen[file]}. Remove one of the lines.")
-            seen[file] = line
-            data, size_px = _read_picture(source / file, size_px, opaque=opaque)
+        for index, ((line, _), file) in enumerate(zip(table, files, strict=True)):
+            try:
+                data, size_px = _encode(file, size_px, f"{file.name} (line {line})", notes, opaque=opaque)
+            except DatasetError as error:
+                raise DatasetError(f"{path}, line {line}: the picture {file} {error}") from error
+            other = seen.setdefault(hashlib.sha256(data).digest(), file.name)
+            if other != file.name:
+                notes.add("pictures that show the same as another one", f"{file.name} and {other}")
             shard, name = f"shard-{index // FRAMES_PER_SHARD:05d}.zip", f"{index:07d}.webp"
             if index % FRAMES_PER_SHARD == 0:
                 stack.close()
                 archive = stack.enter_context(zipfile.ZipFile(folder / shard, "w", zipfile.ZIP_STORED))
             # A fixed time stamp: the same folder gives the same bytes.
             archive.writestr(zipfile.ZipInfo(name), data)
-            person = people.setdefault(str(row.get(mapping.identity)) if mapping.identity else "", len(people))
-            controls = {key: _value(row, column, where) for key, column in mapping.controls.items()}
-            boxes = {str(key): _place(region, mapping, controls, size_px) for key, region in mapping.regions.items()}
-            rows.append(FrameRow(shard, name, person, tuple(controls.values()), boxes))
+            places.append((shard, name))
             if progress:
                 progress(index + 1, len(table))
-    return size_px, rows, people
+    return size_px, places
 
 
-def _read_attributes(source: Path, mapping: FolderMapping) -> dict[str, dict[str, Any]]:
-    """What is known of each person, by the name that the table uses."""
-    if mapping.identities is None:
-        return {}
-    path = source / mapping.identities
-    if mapping.identity is None:
-        raise DatasetError(f"The mapping names {mapping.identities} but no `identity` column to find people by.")
-    try:
-        people = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
-        return {str(p[mapping.identity]): {k: v for k, v in p.items() if k != mapping.identity} for p in people}
-    except (OSError, msgspec.MsgspecError, KeyError) as error:
-        raise DatasetError(f"{path} must be a JSON list of people, each with {mapping.identity}: {error}.") from error
+def _encode(file: Path, size_px: int, place: str, notes: _Notes, *, opaque: bool) -> tuple[bytes, int]:
+    """Check one picture and encode it without loss; returns the bytes and its size."""
+    picture, changes = read_picture(file, opaque=opaque)
+    if picture.width != picture.height:
+        raise DatasetError(f"is {picture.width}x{picture.height} px; pictures must be square. Pad it.")
+    if size_px and picture.width != size_px:
+        raise DatasetError(f"is {picture.width} px wide, the ones before it {size_px} px. Bring all to one size.")
+    for change in changes:
+        notes.add(f"picture that {change}", place)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
+    return buffer.getvalue(), picture.width
 
 
-def _read_table(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DatasetError(f"There is no table {path}. The mapping's `table` must name a file in the folder.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}.") from error
-    if path.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        yield from ((reader.line_num, row) for row in reader)
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = msgspec.json.decode(line, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise DatasetError(f"{path}, line {number}: {error}. Mend or remove that line.") from error
-        yield number, row
-
-
-def _text(row: dict[str, Any], column: str, where: str) -> str:
-    value = row.get(column)
-    if not isinstance(value, str) or not value:
-        raise DatasetError(f"{where}: there is no picture in column {column}.")
-    if Path(value).is_absolute() or ".." in Path(value).parts:
-        raise DatasetError(f"{where}: {value} lies outside the folder. Use paths inside it.")
-    return value
-
-
-def _value(row: dict[str, Any], column: Column, where: str) -> float:
-    try:
-        value = float(row[column.column]) * column.scale + column.offset
-    except KeyError:
-        raise DatasetError(f"{where}: there is no column {column.column}. The mapping names it.") from None
-    except (TypeError, ValueError):
-        raise DatasetError(f"{where}: {column.column} is {row[column.column]!r}, which is no number.") from None
-    if not math.isfinite(value):
-        raise DatasetError(f"{where}: {column.column} is not finite.")
-    return min(max(value, column.minimum), column.maximum)
-
-
-def _place(
-    region: Region, mapping: FolderMapping, controls: dict[str, float], size_px: int
-) -> tuple[int, int, int, int]:
+def _place(region: Region, mapping: FolderMapping, values: list[float], size_px: int) -> tuple[int, int, int, int]:
     """The region's box in one picture, in pixels, inside the picture."""
-    moved = {name: controls[name] - mapping.controls[name].rest for name in region.follow}
+    moved = {name: value - column.rest for (name, column), value in zip(mapping.controls.items(), values, strict=True)}
     right = sum(moved[name] * shift[0] for name, shift in region.follow.items())
     down = sum(moved[name] * shift[1] for name, shift in region.follow.items())
     x0, y0, x1, y1 = region.box
     inside = (min(max(round(v * size_px), 0), size_px) for v in (x0 + right, y0 + down, x1 + right, y1 + down))
     return next(inside), next(inside), next(inside), next(inside)
-
-
-def _read_picture(path: Path, size_px: int, *, opaque: bool) -> tuple[bytes, int]:
-    """Check one picture and re-encode it without loss; returns the bytes and its size."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if image.width != image.height:
-                raise DatasetError(f"{path} is {image.width}x{image.height} px; pictures must be square. Pad them.")
-            if size_px and image.width != size_px:
-                raise DatasetError(
-                    f"{path} is {image.width} px wide, the ones before it {size_px} px. Bring all to one size."
-                )
-            if "A" not in image.getbands() and not opaque:
-                raise DatasetError(f"{path} has no alpha channel. Cut the character out, or pass --opaque.")
-            buffer = io.BytesIO()
-            image.convert("RGBA").save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
-            return buffer.getvalue(), image.width
-    except FileNotFoundError:
-        raise DatasetError(f"The picture {path} is in the table but not in the folder.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"The picture {path} cannot be read: {error}. Replace it or remove its line.") from error
 
 
 def _write_lines(path: Path, rows: list[Any]) -> None:

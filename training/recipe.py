@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from engine_bridge.errors import RecipeError
+from runtime.tables import TableError, decode_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -126,14 +127,14 @@ def load_recipe(source: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     if not path.suffix and not path.exists():
         path = RECIPES / f"{source}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(decode_text(path.read_bytes()))
     except FileNotFoundError:
         shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
         raise RecipeError(f"There is no recipe {source}. Give a .toml file, or one of: {shipped}.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, TableError) as error:
         raise RecipeError(f"{path} cannot be read: {error}. Check the file.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}. Mend that line.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}. Fix that line.") from error
     for override in overrides:
         _apply(table, override)
     try:

@@ -1,16 +1,7 @@
-"""Recordings of controls: Live Link Face CSV, and our own JSONL. Knows files and their habits, not the stage.
-
-A Live Link Face file holds one row per frame: a timecode `HH:MM:SS:FF.fff`, 52 ARKit shapes, head and eye rotations in
-radians. Its eyes turn positive to the performer's right and down (measured against the eyeLook shapes: 33 to 36
-degrees per unit, of opposite sign to ours), so both gaze angles change sign here. Its head turns positive to the left
-and up (read off a capture in which the eyes counter the head); roll is taken as positive to the right shoulder.
-Another tracker may differ: `invert=headRoll` turns a control round.
-"""
+"""Recordings of controls: Live Link Face CSV, and our own JSONL. Knows files and playing, not the stage."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,22 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import ControlError, RecordingError
-from runtime.controls import ARKIT_BLENDSHAPES, VOCABULARY, check_controls
+from runtime.controls import VOCABULARY, check_controls
+from runtime.tables import TableError, decode_text, printable
+
+from .live_link_face import parse_live_link_face
 
 MAX_BYTES: Final = 512 << 20
-MAX_COLUMNS: Final = 256
-TIMECODE_RATES: Final = (24, 25, 30, 48, 50, 60, 120)
 _SEAM_S: Final = 0.3
-_DEGREES: Final = 180.0 / math.pi
-
-# (our control, column, factor) for everything in a Live Link Face file that is no ARKit shape.
-_POSE_COLUMNS: Final = (
-    ("headYaw", ("HeadYaw",), _DEGREES),
-    ("headPitch", ("HeadPitch",), _DEGREES),
-    ("headRoll", ("HeadRoll",), -_DEGREES),
-    ("gazeYaw", ("LeftEyeYaw", "RightEyeYaw"), -_DEGREES),
-    ("gazePitch", ("LeftEyePitch", "RightEyePitch"), -_DEGREES),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,134 +174,18 @@ def parse_recording(data: bytes, name: str) -> Recording:
         RecordingError: names the file and the line.
     """
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        text = decode_text(data)
+    except TableError as error:
         raise RecordingError(
-            f"{name} is not text (byte {error.start} is not UTF-8). Give a Live Link Face .csv or a Bunraku .jsonl."
+            f"{name} is not text ({error}). Give a Live Link Face .csv or a Bunraku .jsonl, saved as UTF-8."
         ) from None
-    if text.lstrip()[:1] == "{":
-        return _parse_jsonl(text, name)
-    return _parse_live_link_face(text, name)
-
-
-def _parse_live_link_face(text: str, name: str) -> Recording:
-    lines = csv.reader(io.StringIO(text, newline=""))
     try:
-        header = [column.strip() for column in next(lines, [])]
-        rows = list(lines)
-    except csv.Error as error:
-        raise RecordingError(f"{name}, line {lines.line_num}: {error}. Record it again with Live Link Face.") from None
-    if "Timecode" not in header or len(header) > MAX_COLUMNS:
-        raise RecordingError(
-            f"{name} has no Timecode column in its first line, so it is no Live Link Face recording. "
-            "Give a Live Link Face .csv or a Bunraku .jsonl."
-        )
-    if len(set(header)) != len(header):
-        twice = next(column for column in header if header.count(column) > 1)
-        raise RecordingError(f'{name}, line 1: the column "{twice[:40]}" is there twice.')
-    clock = header.index("Timecode")
-    shapes = {shape.lower(): shape for shape in ARKIT_BLENDSHAPES}
-    columns = [(index, shapes[column.lower()]) for index, column in enumerate(header) if column.lower() in shapes]
-    poses = [
-        (control, tuple(header.index(column) for column in sources), factor)
-        for control, sources, factor in _POSE_COLUMNS
-        if all(column in header for column in sources)
-    ]
-    if not columns and not poses:
-        raise RecordingError(f"{name} has none of the ARKit shapes among its columns. Record in ARKit mode.")
-
-    warnings: list[str] = []
-    while rows and not any(cell.strip() for cell in rows[-1]):
-        rows.pop()
-    stamps: list[tuple[int, float]] = []
-    table: list[list[float]] = []
-    needed = sorted({index for index, _ in columns} | {index for _, indices, _ in poses for index in indices})
-    for number, row in enumerate(rows, start=2):
-        try:
-            if len(row) != len(header):
-                raise RecordingError(f"has {len(row)} values where the first line names {len(header)}")
-            stamps.append(_timecode(row[clock]))
-            table.append([_number(row[index], header[index]) for index in needed])
-        except RecordingError as error:
-            if number == len(rows) + 1 and table:
-                del stamps[len(table) :]
-                warnings.append(f"{name}: the last line was torn ({error}) and is left out")
-                break
-            raise RecordingError(f"{name}, line {number}: {error}. Mend the line or cut the file before it.") from None
-    if not table:
-        raise RecordingError(f"{name} holds no rows. Record it again.")
-
-    times_s = _seconds(stamps, name, warnings)
-    numbers = np.array(table, np.float64)
-    where = {index: column for column, index in enumerate(needed)}
-    out: dict[str, npt.NDArray[np.float64]] = {
-        shape: np.clip(numbers[:, where[index]], 0.0, 1.0) for index, shape in columns
-    }
-    for control, indices, factor in poses:
-        sources = numbers[:, [where[index] for index in indices]]
-        # All zeros means that the head was not tracked (a head-mounted rig), not that it stood still.
-        if sources.any():
-            out[control] = factor * sources.mean(axis=1)
-    lacking = [shape for shape in ARKIT_BLENDSHAPES if shape not in out]
-    if lacking:
-        some = ", ".join(lacking[:4]) + (", …" if len(lacking) > 4 else "")
-        warnings.append(f"{name} has no column for {len(lacking)} of the 52 ARKit shapes ({some})")
-    return _recording(tuple(out), times_s, np.column_stack(list(out.values())), warnings)
-
-
-def _number(cell: str, column: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        raise RecordingError(f'{column} is "{cell[:40]}", which is not a number') from None
-    if not math.isfinite(value) or abs(value) > 1e6:
-        raise RecordingError(f"{column} is {cell.strip()[:40]}, which no tracker means")
-    return value
-
-
-def _timecode(cell: str) -> tuple[int, float]:
-    """`HH:MM:SS:FF.fff` as (whole seconds, frames)."""
-    parts = cell.strip().split(":")
-    try:
-        hours, minutes, seconds = (int(part) for part in parts[:3])
-        (frames,) = (float(part) for part in parts[3:])
-    except ValueError:
-        raise RecordingError(f'the timecode "{cell[:40]}" is not HH:MM:SS:FF.fff') from None
-    if not (0 <= hours < 100 and 0 <= minutes < 60 and 0 <= seconds < 60 and 0.0 <= frames < 240.0):
-        raise RecordingError(f'the timecode "{cell[:40]}" is out of range')
-    return hours * 3600 + minutes * 60 + seconds, frames
-
-
-def _seconds(stamps: list[tuple[int, float]], name: str, warnings: list[str]) -> npt.NDArray[np.float64]:
-    """Seconds from the first row on.
-
-    The file does not say how many timecode frames make a second, and it need not be the frame rate of the rows (60 to
-    the second for rows at 30 is usual). The right number is the one that makes the steps most even.
-    """
-    seconds = np.array([stamp[0] for stamp in stamps], np.float64)
-    frames = np.array([stamp[1] for stamp in stamps], np.float64)
-    # Past midnight the clock begins again.
-    seconds += 86_400.0 * np.concatenate(([0], np.cumsum(np.diff(seconds) < -43_200.0)))
-    rates = [rate for rate in TIMECODE_RATES if rate > frames.max()] or [240]
-    if seconds[-1] > seconds[0] and len(rates) > 1:
-        rates.sort(key=lambda rate: _unevenness(seconds + frames / rate))
-        rate = rates[0]
-    else:
-        rate = 60 if 60 in rates else rates[0]
-    times_s: npt.NDArray[np.float64] = seconds + frames / rate
-    times_s -= times_s[0]
-    backwards = np.flatnonzero(np.diff(times_s) <= 0.0)
-    if len(backwards):
-        warnings.append(
-            f"{name}: {len(backwards)} rows do not come after the one before, first in line {backwards[0] + 3}"
-        )
-        times_s = np.maximum.accumulate(times_s)
-    return times_s
-
-
-def _unevenness(times_s: npt.NDArray[np.float64]) -> float:
-    steps = np.diff(times_s)
-    return float(np.mean(np.abs(steps - np.median(steps))))
+        if text.lstrip()[:1] == "{":
+            return _parse_jsonl(text, name)
+        take = parse_live_link_face(text, name)
+        return _recording(take.names, take.times_s, take.values, take.warnings)
+    except RecordingError as error:
+        raise RecordingError(printable(str(error))) from error
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -329,6 +195,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 def _parse_jsonl(text: str, name: str) -> Recording:
     decoder = msgspec.json.Decoder(_Line)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     rows: list[_Line] = []
     warnings: list[str] = []
@@ -357,6 +224,10 @@ def _parse_jsonl(text: str, name: str) -> Recording:
     for index, row in enumerate(rows):
         held.update(row.controls)
         values[index] = [held[control] for control in names]
+    weights = [index for index, control in enumerate(names) if VOCABULARY[control].maximum <= 1.0]
+    if weights and np.abs(values[:, weights]).max() > 1.05:
+        control = names[max(weights, key=lambda index: float(np.abs(values[:, index]).max()))]
+        warnings.append(f"{name}: {control} goes beyond 1 and will be cut; if it is percent, divide it by 100")
     times_s = np.array([row.t_s for row in rows], np.float64)
     return _recording(names, times_s - times_s[0], values, warnings)
 
@@ -370,4 +241,4 @@ def _recording(
         kept = values[last].astype(np.float32)
     if not np.isfinite(kept).all():
         raise RecordingError("A control has a value beyond float32. Send numbers in natural units.")
-    return Recording(names, times_s[last], kept, tuple(warnings))
+    return Recording(names, times_s[last], kept, tuple(map(printable, warnings)))

@@ -148,7 +148,8 @@ def test_a_bad_picture_is_named(copy: Path, torn: bool) -> None:
 def _frames(folder: Path, rows: list[dict[str, object]], *, mode: str = "RGBA", sizes: tuple[int, ...] = (32,)) -> Path:
     folder.mkdir()
     for index, row in enumerate(rows):
-        Image.new(mode, (sizes[index % len(sizes)],) * 2, "red").save(folder / str(row["picture"]))
+        size_px = sizes[index % len(sizes)]
+        Image.new(mode, (size_px, size_px), f"#ff{index:02x}00").save(folder / str(row["picture"]))
     (folder / "table.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
     return folder
 
@@ -173,7 +174,11 @@ ROWS: list[dict[str, object]] = [
 
 def test_a_folder_with_parameters_becomes_a_data_set(tmp_path: Path) -> None:
     source = _frames(tmp_path / "in", ROWS)
-    import_folder(source, _mapping(source), tmp_path / "out")
+    said: list[str] = []
+    import_folder(source, _mapping(source), tmp_path / "out", note=said.append)
+    assert said == [
+        "values of turn outside headYaw's range -30 to 30 are clipped to it, the farthest is 90: 1, first line 2"
+    ]
     data = open_dataset(tmp_path / "out", 32, workers=1)
     assert data.controls[:, 0].tolist() == [-15, 30, 0]
     assert data.identity.tolist() == [0, 1, 0]
@@ -188,7 +193,7 @@ def test_a_bad_folder_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
         (ROWS, {"mode": "RGB"}, "no alpha"),
         (ROWS, {"sizes": (32, 64)}, "64 px wide, the ones before it 32 px"),
         ([*ROWS, ROWS[0]], {}, "line 4: a.png appears already on line 1"),
-        ([{**ROWS[0], "turn": "left"}], {}, "'left', which is no number"),
+        ([{**ROWS[0], "turn": "left"}], {}, "'left', which is not a number"),
         ([{**ROWS[0], "turn": float("nan")}], {}, "line 1"),
         ([{"picture": "a.png", "who": "ann"}], {}, "no column turn"),
     ]
@@ -204,7 +209,7 @@ def test_a_bad_folder_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"b\.png is in the table but not in the folder"):
         import_folder(source, _mapping(source), tmp_path / "out")
     (source / "b.png").write_bytes(b"torn")
-    with pytest.raises(DatasetError, match=r"b\.png cannot be read"):
+    with pytest.raises(DatasetError, match=r"line 2.*b\.png cannot be read"):
         import_folder(source, _mapping(source), tmp_path / "out")
     (source / "table.jsonl").write_text("")
     with pytest.raises(DatasetError, match="no rows"):
@@ -232,7 +237,8 @@ def test_people_bring_their_attributes_from_a_list(tmp_path: Path) -> None:
     mapping = msgspec.structs.replace(_mapping(source), identities="people.json")
     people = [{"who": "bob", "hair": [0.1, 0.2, 0.3], "tall": True}, {"who": "ann", "hair": [0.3, 0.2, 0.1]}]
     (source / "people.json").write_text(json.dumps(people))
-    import_folder(source, mapping, tmp_path / "out")
+    with pytest.warns(UserWarning, match="Bunraku, in: values of turn outside"):
+        import_folder(source, mapping, tmp_path / "out")
     _, identities, _, _ = read_labels(tmp_path / "out")
     assert [row.attributes for row in identities] == [
         {"hair": [0.3, 0.2, 0.1]},
@@ -251,7 +257,7 @@ def test_people_bring_their_attributes_from_a_list(tmp_path: Path) -> None:
 
 def test_pictures_without_alpha_are_taken_when_asked_for(tmp_path: Path) -> None:
     source = _frames(tmp_path / "in", ROWS, mode="RGB")
-    import_folder(source, _mapping(source), tmp_path / "out", opaque=True)
+    import_folder(source, _mapping(source), tmp_path / "out", opaque=True, note=lambda _: None)
     assert open_dataset(tmp_path / "out", 32, workers=1).pictures[..., 3].min() == 255
 
 

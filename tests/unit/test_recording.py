@@ -96,7 +96,7 @@ def test_a_torn_last_line_is_left_out_with_a_note() -> None:
         ((row("00:00:01:00.0"), row("00:00:01:01.0")[:57], row("00:00:01:02.0")), "line 3"),
         ((row("00:00:01:00.0"), row("late"), row("00:00:01:02.0")), "line 3.*timecode"),
         ((row("00:61:01:00.0"), row("00:00:01:02.0")), "line 2.*out of range"),
-        ((row("00:00:01:00.0", jaw=float("nan")), row("00:00:01:02.0")), "line 2.*JawOpen is nan"),
+        ((row("00:00:01:00.0", jaw=float("inf")), row("00:00:01:02.0")), "line 2.*JawOpen is inf"),
         ((row("00:00:01:00.0").replace("61", "61", 1).replace(",0.0,", ",zero,", 1), row("00:00:01:02.0")), "zero"),
         ((), "no rows"),
     ],
@@ -110,6 +110,7 @@ def test_a_wrong_line_is_named(rows: tuple[str, ...], words: str) -> None:
     ("data", "words"),
     [
         (b"\xff\xfe\x00", "not text"),
+        ("Timecode,Zoë".encode("cp1252"), "not text.*byte 11 is not UTF-8.*saved as UTF-8"),
         (b"", "no Timecode"),
         (b"a,b,c\n1,2,3\n", "no Timecode"),
         (b"Timecode,A,A\n", "there twice"),
