@@ -32,7 +32,7 @@ from .errors import MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
 from .handshake import HandshakeJudge, HandshakeWatch
 from .keys import ClientKeys
-from .liveness import Liveness
+from .liveness import Liveness, Patience
 from .messages import ClientStats, ControlState, LinkState, StreamInfo
 from .sockets import (
     CONTROL_QUEUE,
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 KEEP_IN_TOUCH_NS: Final = 500_000_000
 AFTER_REFUSAL_NS: Final = 10_000_000_000  # pause before asking a producer of another version again
 LOOK_AROUND_MS: Final = 250
-MESSAGES_AT_ONCE: Final = 32
+MOST_WAITING: Final = 1024  # messages; a producer answers a few a second
 STATES_REMEMBERED: Final = 256
 ROUND_TRIPS_KEPT: Final = 32
 
@@ -93,6 +93,7 @@ class ControlClient:
         # Shared with the thread and guarded by the lock inside the condition.
         self._changed = threading.Condition()
         self._liveness = Liveness()
+        self._patience = Patience()  # the thread's own
         self._info: StreamInfo | None = None
         self._last_refusal: Refuse | None = None
         self._last_error = ""
@@ -104,6 +105,7 @@ class ControlClient:
         self._sent_ns: OrderedDict[int, int] = OrderedDict()  # control_id -> timestamp_ns
 
         self._next_touch_ns = 0
+        self._connections = 0
         self._judge = HandshakeJudge(self.endpoint, keys)
         self._log = OncePerSecond(logger)
         self._thread = SocketThread("bunraku-control", self._run)
@@ -246,12 +248,17 @@ class ControlClient:
                 refusal = self._judge.refusal_in(*event)
                 if refusal is not None:
                     return self._note_refused(refusal)
+                if event[0] == zmq.Event.HANDSHAKE_SUCCEEDED:
+                    self._greet()
             if events.get(socket, 0) & zmq.POLLOUT:
                 self._send_pending(socket)
             if events.get(socket, 0) & zmq.POLLIN:
+                self._patience.heard()
                 pause_s = self._drain(socket)
                 if pause_s is not None:
                     return pause_s
+            if self._patience.is_over(now_ns()) and self.state is not LinkState.INCOMPATIBLE:
+                return 0.0
         return 0.0
 
     def _keep_in_touch(self) -> None:
@@ -270,6 +277,22 @@ class ControlClient:
                 self._pending["ping"] = Ping(t=now)
             self._next_touch_ns = now + KEEP_IN_TOUCH_NS
 
+    def _greet(self) -> None:
+        """On every connection but the first repeat what is wanted: what was on its way on the last one may be lost."""
+        self._connections += 1
+        if self._connections > 1:
+            with self._changed:
+                self._repeat()
+
+    def _repeat(self) -> None:
+        self._pending["hello"] = self._hello
+        if self._last_state is not None and "set" not in self._pending:
+            self._last_id += 1
+            state = msgspec.structs.replace(
+                self._last_state, control_id=self._last_id, timestamp_ns=now_ns(), calibrate=False
+            )
+            self._queue_state(state)
+
     def _send_pending(self, socket: Socket) -> None:
         with self._changed:
             pending, self._pending = self._pending, {}
@@ -284,11 +307,11 @@ class ControlClient:
                 del pending[kind]
 
     def _drain(self, socket: Socket) -> float | None:
-        for _ in range(MESSAGES_AT_ONCE):
+        for _ in range(MOST_WAITING):
             try:
                 parts = receive_parts(socket, limit=1)
             except zmq.Again:
-                break
+                return None
             try:
                 if len(parts) != 1:
                     raise MessageRejected("parts", f"a control message of {len(parts)} parts; one is right")
@@ -300,7 +323,7 @@ class ControlClient:
             else:
                 with self._changed:
                     self._note(message)
-        return None
+        return self._note_flood()
 
     def _note(self, message: ServerMessage) -> None:
         now = now_ns()
@@ -318,21 +341,23 @@ class ControlClient:
             return
         self._round_trips_ns.append(now - message.t)
         if self._info is not None and message.ses != self._info.session:
-            # The producer was started anew and knows neither this client nor what it wants.
+            # The producer was started again and knows neither this client nor what it wants.
             self._info = None
-            self._pending["hello"] = self._hello
-            if self._last_state is not None:
-                self._last_id += 1
-                state = msgspec.structs.replace(
-                    self._last_state, control_id=self._last_id, timestamp_ns=now, calibrate=False
-                )
-                self._queue_state(state)
+            self._repeat()
 
     def _note_refused(self, refusal: str) -> float:
         with self._changed:
             self._last_error = refusal
             pause_s = self._liveness.refused(now_ns())
         self._log.warn(refusal)
+        return pause_s
+
+    def _note_flood(self) -> float:
+        text = f"{self.endpoint}: {MOST_WAITING} messages or more waited at once; connecting again"
+        with self._changed:
+            self._last_error = text
+            pause_s = self._liveness.flooded(now_ns())
+        self._log.warn(text)
         return pause_s
 
     def _note_rejected(self, error: MessageRejected) -> float | None:

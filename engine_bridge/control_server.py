@@ -5,6 +5,7 @@ No thread, like the publisher: the live loop calls `poll` once a round, as late 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -31,13 +32,14 @@ from .curve import door_of
 from .errors import MessageRejected, WireError
 from .keys import ServerKeys
 from .messages import ClientStats, ControlState, StreamInfo
-from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, open_socket, receive_parts
+from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, Socket, open_socket, receive_parts
 
 logger = logging.getLogger(__name__)
 
 MAX_CLIENTS: Final = 64  # remembered; the one silent for longest is forgotten first
 MESSAGES_PER_POLL: Final = 64  # so that a flood cannot hold up a frame
 PRESENT_NS: Final = 3_000_000_000
+MAX_FULL_POLLS: Final = 60  # in a row; about a second in which more comes than is read
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class ControlServer:
         accepted: states taken.
         late: states that were no news, by their number.
         bad: rejected messages by code.
+        floods: how often all clients were hung up on, because more came than could be read.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class ControlServer:
         """
         self.accepted = 0
         self.late = 0
+        self.floods = 0
         self.bad: Counter[str] = Counter()
         self._info = info
         self._streams = tuple(streams)
@@ -97,8 +101,10 @@ class ControlServer:
         self._resend_last = resend_last
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
+        self._full_polls = 0  # in a row, that left messages over
         self._door = door_of(keys, insecure=insecure)
-        self._socket = open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        self._socket = self._open()
+        self._is_bound = True
         try:
             self.endpoint = self._door.bind(self._socket, endpoint)
         except WireError:
@@ -150,15 +156,19 @@ class ControlServer:
         """
         newest: ControlState | None = None
         calibrate = False
+        self._start_afresh_if_flooded()
         for _ in range(MESSAGES_PER_POLL):
             try:
                 parts = receive_parts(self._socket, limit=2)
             except zmq.Again:
+                self._full_polls = 0
                 break
             state = self._handle(parts[0].bytes, [part.bytes for part in parts[1:]])
             if state is not None:
                 newest = state
                 calibrate |= state.calibrate
+        else:
+            self._full_polls += 1
         if newest is not None and calibrate:
             newest = msgspec.structs.replace(newest, calibrate=True)
         return newest
@@ -176,6 +186,28 @@ class ControlServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open(self) -> Socket:
+        return open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+
+    def _start_afresh_if_flooded(self) -> None:
+        """Open another socket when more comes than is read, after a flood or a long suspend, instead of reading on.
+
+        What waits in the old one is forgotten with it, the connections too. Our clients are back after a tenth of a
+        second and say again what they want, so that the newest state is here sooner than at the end of a long queue.
+        """
+        if self._is_bound and self._full_polls < MAX_FULL_POLLS:
+            return
+        if self._is_bound:
+            self._log.warn(f"{self.endpoint}: more control messages came than can be read; all clients connect again")
+            self.floods += 1
+            self._socket.close()
+            self._socket = self._open()
+            self._is_bound = False
+        with contextlib.suppress(WireError):  # libzmq lets go of the port a moment later; the next poll tries again
+            self._door.bind(self._socket, self.endpoint)
+            self._is_bound = True
+            self._full_polls = 0
 
     def _handle(self, address: bytes, parts: list[bytes]) -> ControlState | None:
         try:

@@ -18,6 +18,9 @@ BAD_IN_A_ROW: Final = 30
 BAD_FOR_NS: Final = 2_000_000_000
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 4.0
+FIRST_PATIENCE_NS: Final = 10_000_000_000
+LONGEST_PATIENCE_NS: Final = 40_000_000_000
+LONGEST_LOOK_NS: Final = 500_000_000  # between two looks of a client that was awake all the time
 
 
 class Liveness:
@@ -88,6 +91,15 @@ class Liveness:
         self._last_bad_ns = now_ns
         return self._fail()
 
+    def flooded(self, now_ns: int) -> float:
+        """More came at once than any producer sends.
+
+        Returns:
+            seconds to wait before connecting again.
+        """
+        self._last_bad_ns = now_ns
+        return self._fail()
+
     def incompatible(self) -> None:
         """The producer speaks another major version."""
         self._incompatible = True
@@ -107,6 +119,40 @@ class Liveness:
     def _forget_bad(self) -> None:
         self._bad_in_a_row = 0
         self._first_bad_ns = self._last_bad_ns = None
+
+
+class Patience:
+    """How long a client waits on a connection that libzmq believes in and on which nothing comes.
+
+    The other end may have gone without a word: behind a forwarded port, with a machine that was switched off, while
+    this one slept. Ten seconds of silence, then a new connection; each time twice as long, up to forty seconds, until
+    something is heard. A producer that is only suspended keeps its connections, so one that wakes within ten seconds
+    is LIVE at once, and one that sleeps for a minute finds three dead connections of each client, not sixty.
+    """
+
+    def __init__(self) -> None:
+        self._silent_ns = 0
+        self._patience_ns = FIRST_PATIENCE_NS
+        self._looked_ns: int | None = None
+
+    def heard(self) -> None:
+        """Something came, good or bad."""
+        self._silent_ns = 0
+        self._patience_ns = FIRST_PATIENCE_NS
+
+    def is_over(self, now_ns: int) -> bool:
+        """Look at the clock, a few times a second; say whether to connect again, and start to wait for that.
+
+        Only time in which the client was awake counts: what came while it was suspended is still to be read.
+        """
+        if self._looked_ns is not None:
+            self._silent_ns += min(now_ns - self._looked_ns, LONGEST_LOOK_NS)
+        self._looked_ns = now_ns
+        if self._silent_ns < self._patience_ns:
+            return False
+        self._silent_ns = 0
+        self._patience_ns = min(2 * self._patience_ns, LONGEST_PATIENCE_NS)
+        return True
 
 
 class FrameOrder:

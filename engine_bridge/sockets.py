@@ -1,4 +1,4 @@
-"""ZeroMQ sockets as this protocol wants them: bounded queues, nothing lingering, dead peers noticed.
+"""ZeroMQ sockets as this protocol wants them: newest first, nothing lingering, dead peers noticed.
 
 Knows options and threads. Knows nothing of what is in a message.
 """
@@ -28,21 +28,52 @@ MAX_FRAME_BYTES: Final = MAX_PICTURE_BYTES  # of one message part on the frame c
 MAX_CONTROL_BYTES: Final = 1024 * 1024  # the same on the control channel; a message may fill only 64 KiB of it
 FRAME_QUEUE: Final = 2  # messages; a longer queue only makes frames older
 CONTROL_QUEUE: Final = 8
+NO_LIMIT: Final = 0  # of a queue, as libzmq says it
+PRODUCERS: Final = (zmq.XPUB, zmq.ROUTER)
+PRODUCER_HANDSHAKE_MS: Final = 2000
+CLIENT_HANDSHAKE_MS: Final = 10_000
+KEEPALIVE_IDLE_S: Final = 3  # after which the kernel asks a silent peer's kernel, KEEPALIVE_PROBES times
+KEEPALIVE_INTERVAL_S: Final = 1
+KEEPALIVE_PROBES: Final = 3
+UNREAD_MS: Final = 6000  # for which a peer may leave unread what it was sent
 JOIN_TIMEOUT_S: Final = 2.0
 
 
 def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> Socket:
-    """Open a socket that never blocks its closing and notices dead peers within three seconds."""
+    """Open a socket that never blocks its closing, and that no peer can bring down.
+
+    libzmq 4.3.5 aborts the whole process (`Assertion failed: !_io_error`) when it writes a ZMTP heartbeat to a peer
+    that was reset while reading from it was paused, because its queue was full. Two things lead there: heartbeats of
+    our own, and a peer's PING, which libzmq answers. So there are none of ours, and reading is never paused: a
+    receiving queue has no limit. Whoever owns the socket drains it all the time, and opens another one instead of
+    reading through a flood.
+
+    The kernel notices a peer whose machine is gone (TCP keep-alive); who is there but silent, only the owner can tell.
+
+    Args:
+        context: of the socket.
+        kind: of the socket, for example `zmq.SUB`.
+        queue: messages that may wait to be sent to each peer.
+        max_bytes: largest part taken; libzmq hangs up on more.
+    """
     socket = context.socket(kind)
     socket.linger = 0
     socket.sndhwm = queue
-    socket.rcvhwm = queue
+    socket.rcvhwm = NO_LIMIT
     socket.maxmsgsize = max_bytes
-    socket.handshake_ivl = 2000
-    socket.heartbeat_ivl = 1000
-    socket.heartbeat_timeout = 3000
-    socket.reconnect_ivl = 100
-    socket.reconnect_ivl_max = 1000
+    socket.tcp_keepalive = 1
+    socket.tcp_keepalive_idle = KEEPALIVE_IDLE_S
+    socket.tcp_keepalive_intvl = KEEPALIVE_INTERVAL_S
+    socket.tcp_keepalive_cnt = KEEPALIVE_PROBES
+    if kind in PRODUCERS:
+        socket.handshake_ivl = PRODUCER_HANDSHAKE_MS
+        # A subscriber that takes nothing is no watcher, even if its machine still answers.
+        socket.setsockopt(zmq.TCP_MAXRT, UNREAD_MS)
+    else:
+        # A client waits for a producer that is suspended. Trying again and again would only fill its backlog.
+        socket.handshake_ivl = CLIENT_HANDSHAKE_MS
+        socket.reconnect_ivl = 100
+        socket.reconnect_ivl_max = 1000
     return socket
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final
 
@@ -20,7 +21,7 @@ from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
 from .frame import Frame
 from .handshake import HandshakeJudge, HandshakeWatch
 from .keys import ClientKeys
-from .liveness import STALE_AFTER_NS, FrameOrder, Liveness
+from .liveness import STALE_AFTER_NS, FrameOrder, Liveness, Patience
 from .messages import ClientStats, LinkState, LiveStats, Provenance
 from .planes import RAW, VARIANTS
 from .ring import RingCache
@@ -37,6 +38,7 @@ from .sockets import (
 from .wire import (
     MAJOR,
     MAX_PARTS,
+    MAX_TOPIC_BYTES,
     TOPIC_FAMILY,
     Bye,
     FrameMessage,
@@ -52,7 +54,8 @@ from .wire import (
 logger = logging.getLogger(__name__)
 
 LOOK_AROUND_MS: Final = 250
-MESSAGES_AT_ONCE: Final = 32  # drained before the newest of them is handed over
+MOST_WAITING: Final = 4096  # messages; more at once is a flood, or a minute of frames that nobody read
+MOST_DECODED: Final = 32  # of the frames that wait under one topic, the newest
 AGES_KEPT: Final = 1024
 
 
@@ -66,7 +69,7 @@ class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
         late: frames that were no news (sent again for a late joiner, or out of order).
         missed: frames that never came, counted from gaps in the numbers.
         bad: rejected messages by code.
-        reconnects: new connections after too many bad messages.
+        reconnects: new connections after too many bad messages, or many too many of any kind.
         age_arrival_ms_p50: median time from publishing to arrival, of the last 1024 frames; None before the first.
         age_arrival_ms_p99: its 99th percentile.
         age_take_ms_p50: median time from publishing to being taken; None before the first.
@@ -130,6 +133,7 @@ class Subscriber:
         # Everything below is shared with the thread and guarded by the lock inside the condition.
         self._changed = threading.Condition()
         self._liveness = Liveness()
+        self._patience = Patience()  # the thread's own
         self._order = FrameOrder()
         self._stream = stream
         self._variant = variant or RAW
@@ -311,9 +315,12 @@ class Subscriber:
                 if refusal is not None:
                     return self._note_refused(refusal)
             if socket in events:
+                self._patience.heard()
                 pause_s = self._drain(socket)
                 if pause_s is not None:
                     return pause_s
+            if self._patience.is_over(now_ns()):
+                return 0.0
             self._follow_variant(socket)
         return 0.0
 
@@ -357,19 +364,20 @@ class Subscriber:
 
     def _drain(self, socket: Socket) -> float | None:
         """Read all that waits; keep the newest frame. Returns a pause to make if the connection is hopeless."""
+        waiting = self._read_all(socket)
+        if len(waiting) >= MOST_WAITING:
+            return self._note_flood()
         newest: FrameMessage | None = None
         pause_s: float | None = None
-        for _ in range(MESSAGES_AT_ONCE):
+        for parts, overtaken in _with_overtaken(waiting):
             try:
-                parts = receive_parts(socket, limit=MAX_PARTS)
-            except zmq.Again:
-                break
-            try:
-                message = self._decode([part.buffer for part in parts])
+                message = self._decode(parts, overtaken=overtaken)
             except FrameOvertaken as error:
                 with self._changed:
                     self._liveness.good(now_ns())
-                    self._skipped += self._order.is_news(error.session, error.frame_id)
+                    news = self._order.is_news(error.session, error.frame_id)
+                    self._received += news
+                    self._skipped += news
                 continue
             except MessageRejected as error:
                 pause_s = self._note_rejected(error)
@@ -385,7 +393,18 @@ class Subscriber:
                 self._changed.notify_all()
         return pause_s
 
-    def _decode(self, parts: list[memoryview]) -> Message | None:
+    def _read_all(self, socket: Socket) -> list[list[memoryview]]:
+        """What waits, but in bytes no more at a time than the largest frame and one message."""
+        waiting: list[list[memoryview]] = []
+        size = 0
+        with contextlib.suppress(zmq.Again):
+            while len(waiting) < MOST_WAITING and size < MAX_FRAME_BYTES:
+                parts = [part.buffer for part in receive_parts(socket, limit=MAX_PARTS)]
+                size += sum(part.nbytes for part in parts)
+                waiting.append(parts)
+        return waiting
+
+    def _decode(self, parts: list[memoryview], *, overtaken: bool) -> Message | None:
         """Read a message; None if it is of a stream or variant that is not wanted."""
         if parts:
             topic = split_topic(parts[0])
@@ -393,7 +412,7 @@ class Subscriber:
                 self._version_is_ours = True
                 return None
             self._heard_variant = topic.variant
-        return decode(parts, self._rings)
+        return decode(parts, self._rings, overtaken=overtaken)
 
     def _is_wanted(self, topic: Topic) -> bool:
         variants = (RAW, "shm") if self._wanted_variant is None else (self._wanted_variant,)
@@ -459,6 +478,14 @@ class Subscriber:
         self._log.warn(refusal)
         return pause_s
 
+    def _note_flood(self) -> float:
+        text = f"{self.endpoint}: {MOST_WAITING} messages or more waited at once; connecting again"
+        with self._changed:
+            self._last_error = text
+            pause_s = self._liveness.flooded(now_ns())
+        self._log.warn(text)
+        return pause_s
+
     def _note_rejected(self, error: MessageRejected) -> float | None:
         with self._changed:
             self._bad[error.code] += 1
@@ -473,6 +500,15 @@ class Subscriber:
                 self._refused_ring = self._heartbeat.ring if self._heartbeat else ""
         self._log.warn(f"{self.endpoint}: dropped a message ({error.code}): {error}")
         return pause_s
+
+
+def _with_overtaken(waiting: list[list[memoryview]]) -> Iterator[tuple[list[memoryview], bool]]:
+    """The messages with whether so many newer ones wait under the same topic that a frame is not worth decoding."""
+    topics = [bytes(parts[0][:MAX_TOPIC_BYTES]) for parts in waiting]
+    left = Counter(topics)
+    for parts, topic in zip(waiting, topics, strict=True):
+        yield parts, left[topic] > MOST_DECODED
+        left[topic] -= 1
 
 
 def _percentiles_ms(ages_ns: Iterable[int]) -> tuple[float | None, float | None]:

@@ -290,16 +290,18 @@ def encode_bye(bye: Bye, variant: str = RAW) -> list[Part]:
     return [topic_of(bye.stream, variant), pack({"k": "b", "v": MINOR, "ses": bye.session, "id": bye.frame_id})]
 
 
-def decode(parts: Sequence[Part], rings: RingCache | None = None) -> Message:
+def decode(parts: Sequence[Part], rings: RingCache | None = None, *, overtaken: bool = False) -> Message:
     """Read one message of the frame channel, of any variant.
 
     Args:
         parts: as received. A raw frame's pixels refer to the memory of the last one.
         rings: where pixels in shared memory are read; without it such a frame is rejected.
+        overtaken: whether newer frames wait, so that the pixels of this one are not worth decoding.
 
     Raises:
         MessageRejected: with one of the codes of `docs/protocol.md`.
-        FrameOvertaken: the frame's slot in shared memory was written anew. Nothing else is raised, whatever the bytes.
+        FrameOvertaken: it is a frame and `overtaken`, or its slot in shared memory has been written again. Nothing
+            else is raised, whatever the bytes.
     """
     if not 2 <= len(parts) <= MAX_PARTS:
         raise MessageRejected("parts", f"a message of {len(parts)} parts; 2 to {MAX_PARTS} are possible")
@@ -309,7 +311,7 @@ def decode(parts: Sequence[Part], rings: RingCache | None = None) -> Message:
     message = unpack(parts[1], max_keys=MAX_KEYS)
     kind = message.get("k")
     if kind == "f":
-        return _decode_frame(stream, message, parts[2:], rings)
+        return _decode_frame(stream, message, parts[2:], rings, overtaken=overtaken)
     if kind == "h":
         return _decode_heartbeat(stream, message, parts[2:])
     if kind == "b":
@@ -319,7 +321,7 @@ def decode(parts: Sequence[Part], rings: RingCache | None = None) -> Message:
 
 
 def _decode_frame(
-    stream: str, message: dict[str, Any], payload: Sequence[Part], rings: RingCache | None
+    stream: str, message: dict[str, Any], payload: Sequence[Part], rings: RingCache | None, *, overtaken: bool
 ) -> FrameMessage:
     header = to_record(message, FrameHeader)
     for value, known in (
@@ -330,6 +332,8 @@ def _decode_frame(
     ):
         if value not in known:
             raise MessageRejected("format", f"{value[:32]!r} is none of {', '.join(known)}")
+    if overtaken:
+        raise FrameOvertaken(f"frame {header.id} was overtaken", session=header.ses, frame_id=header.id)
     picture = Picture(header.w, header.h, header.f, header.st, header.crc, header.ses)
     try:
         rows = decode_planes(picture, header.pl, payload, rings)

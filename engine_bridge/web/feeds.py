@@ -18,6 +18,7 @@ from engine_bridge.clock import now_ns
 from engine_bridge.curve import use_client_keys
 from engine_bridge.errors import MessageRejected
 from engine_bridge.keys import ClientKeys
+from engine_bridge.liveness import Patience
 from engine_bridge.packing import MAX_BYTES, unpack
 from engine_bridge.planes import Part
 from engine_bridge.sockets import (
@@ -36,6 +37,7 @@ from engine_bridge.wire import MAX_PARTS, TOPIC_FAMILY
 OTHER_VERSION_AFTER_NS: Final = 1_500_000_000  # of silence
 OTHER_STREAM_AFTER_NS: Final = 5_000_000_000
 MESSAGES_AT_ONCE: Final = 32  # then the browsers have their turn
+MOST_WAITING: Final = 4096  # messages read without coming to an end of them
 
 _LENGTH = struct.Struct("<I")
 
@@ -54,27 +56,32 @@ def unpack_part(message: bytes) -> bytes | None:
 
 
 class Drained:
-    """A socket whose messages are handed over as they come.
+    """A socket whose messages are handed over as they come. Silence or a flood makes it a new one.
 
     Attributes:
         socket: for sending and subscribing; call `drain` afterwards.
     """
 
-    def __init__(self, socket: Socket, take: Callable[[list[zmq.Frame]], None], *, limit: int) -> None:
+    def __init__(self, open_: Callable[[], Socket], take: Callable[[list[zmq.Frame]], None], *, limit: int) -> None:
         """Watch the socket from the running event loop.
 
         Args:
-            socket: connected; closed by `close`.
+            open_: makes a socket, connected, with all its subscriptions; closed by `close`.
             take: called with the parts of every message.
             limit: parts kept of a message, and one more to tell that it had more.
         """
-        self.socket = socket
+        self._open = open_
         self._take = take
         self._limit = limit
+        self._patience = Patience()
+        self._in_a_row = 0  # messages, without an end of what waits
         self._loop = asyncio.get_running_loop()
-        self._descriptor = int(socket.getsockopt(zmq.FD))
-        self._loop.add_reader(self._descriptor, self.drain)
-        self.drain_soon()
+        self._watch()
+
+    def look_around(self) -> None:
+        """To be called now and then while something should come: after a long silence, connect again."""
+        if self._patience.is_over(now_ns()):
+            self._renew()
 
     def drain_soon(self) -> None:
         """Drain when the present callback is done."""
@@ -88,14 +95,30 @@ class Drained:
             try:
                 parts = receive_parts(self.socket, limit=self._limit)
             except zmq.Again:
+                self._in_a_row = 0
                 return
+            self._patience.heard()
+            self._in_a_row += 1
             self._take(parts)
+        if self._in_a_row >= MOST_WAITING:
+            self._renew()
         self.drain_soon()
 
     def close(self) -> None:
         """Let go of the socket and close it."""
         self._loop.remove_reader(self._descriptor)
         self.socket.close()
+
+    def _watch(self) -> None:
+        self.socket = self._open()
+        self._descriptor = int(self.socket.getsockopt(zmq.FD))
+        self._loop.add_reader(self._descriptor, self.drain)
+        self.drain_soon()
+
+    def _renew(self) -> None:
+        self._in_a_row = 0
+        self.close()
+        self._watch()
 
 
 class Feed:
@@ -130,6 +153,9 @@ class Feed:
             control_told: called with the control endpoint that a heartbeat names.
         """
         self.number = 0
+        self._context = context
+        self._endpoint = endpoint
+        self._keys = keys
         self._prefix = prefix
         self._whole = whole
         self._tell = tell
@@ -141,10 +167,7 @@ class Feed:
         self._heard_ns = now_ns()
         self._awake = False
         self._probing = False
-        socket = open_socket(context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
-        use_client_keys(socket, keys)
-        connect(socket, endpoint)
-        self._drained = Drained(socket, self._take, limit=MAX_PARTS)
+        self._drained = Drained(self._open, self._take, limit=MAX_PARTS)
         self.wake()
 
     def newest(self) -> bytes | None:
@@ -171,6 +194,8 @@ class Feed:
 
     def look_around(self) -> None:
         """To be called now and then: after a long silence, listen to all versions and take any stream."""
+        if self._awake:
+            self._drained.look_around()
         silent_ns = now_ns() - self._heard_ns
         if self._awake and silent_ns >= OTHER_VERSION_AFTER_NS:
             self._probe(True)
@@ -180,6 +205,16 @@ class Feed:
     def close(self) -> None:
         """Close the socket."""
         self._drained.close()
+
+    def _open(self) -> Socket:
+        socket = open_socket(self._context, zmq.SUB, queue=FRAME_QUEUE, max_bytes=MAX_FRAME_BYTES)
+        use_client_keys(socket, self._keys)
+        if self._awake:
+            socket.subscribe(self._prefix)
+        if self._probing:
+            socket.subscribe(TOPIC_FAMILY)
+        connect(socket, self._endpoint)
+        return socket
 
     def _probe(self, on: bool) -> None:
         if on != self._probing:
@@ -241,16 +276,14 @@ class ControlLink:
             WireError: the endpoint is malformed.
         """
         self.endpoint = endpoint
+        self._context = context
+        self._keys = keys
         self._tell = tell
-        socket = open_socket(context, zmq.DEALER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
-        use_client_keys(socket, keys)
-        socket.immediate = True  # queue nothing while nobody is connected: it would only grow old
-        try:
-            connect(socket, endpoint)
-        except BaseException:
-            socket.close()
-            raise
-        self._drained = Drained(socket, self._take, limit=1)
+        self._drained = Drained(self._open, self._take, limit=1)
+
+    def look_around(self) -> None:
+        """To be called now and then while the page is there, which pings: after a long silence, connect again."""
+        self._drained.look_around()
 
     def send(self, part: bytes) -> None:
         """Send now or not at all; the page repeats what matters."""
@@ -261,6 +294,17 @@ class ControlLink:
     def close(self) -> None:
         """Close the socket."""
         self._drained.close()
+
+    def _open(self) -> Socket:
+        socket = open_socket(self._context, zmq.DEALER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        use_client_keys(socket, self._keys)
+        socket.immediate = True  # queue nothing while nobody is connected: it would only grow old
+        try:
+            connect(socket, self.endpoint)
+        except BaseException:
+            socket.close()
+            raise
+        return socket
 
     def _take(self, parts: list[zmq.Frame]) -> None:
         if sum(len(part) for part in parts) <= 2 * MAX_BYTES:

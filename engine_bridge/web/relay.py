@@ -426,6 +426,9 @@ class _Audience:
                 page.wake()
 
     def look_around(self) -> None:
+        for page in self.pages:
+            if page.control is not None:
+                page.control.look_around()
         if any(page.watches for page in self.pages):
             self.feed.look_around()
         else:

@@ -186,5 +186,5 @@ def test_hundred_thousand_mutated_messages_do_no_harm(producer: Callable[[], tup
             if round_number == 20:
                 resident = process.memory_info().rss
         assert process.memory_info().rss - resident < 20_000_000
-        assert sum(subscriber.statistics.bad.values()) > 50_000
+        assert sum(subscriber.statistics.bad.values()) > 40_000  # the pixels of overtaken frames are not looked at
         assert subscriber.latest() is not None

@@ -34,6 +34,7 @@ from engine_bridge import (
     Publisher,
     StreamInfo,
 )
+from tests import zmtp_peer
 from tests.conformance_kit import KIT, cases
 from tests.conftest import RunProgram
 from tests.godot_game import ADDON, PATIENCE_S, Display, Game, make_project, need_godot, run_godot, start_godot
@@ -404,6 +405,23 @@ def test_peers_that_do_not_speak_zeromq_do_not_matter(game: Game, producer: Prod
         context.term()
     game.tell("endpoint", producer.publisher.endpoint)
     game.until(lambda told: told["state"] == "live" and told["frame"] > 0, meanwhile=producer.step)
+
+
+def test_it_sends_no_zmtp_heartbeats(game: Game) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        game.tell("receive", f"tcp://127.0.0.1:{listener.getsockname()[1]}", "")
+        connection, _ = listener.accept()
+        with connection:
+            zmtp_peer.greet(connection, "XPUB")
+            said = b""
+            connection.settimeout(0.2)
+            until = time.monotonic() + 1.2
+            while time.monotonic() < until:
+                with contextlib.suppress(TimeoutError):
+                    said += connection.recv(4096)
+    assert b"avf1/" in said
+    assert b"PING" not in said
 
 
 def test_other_major_version_is_told_from_silence(game: Game) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from engine_bridge.liveness import FrameOrder, Liveness
+from engine_bridge.liveness import FrameOrder, Liveness, Patience
 from engine_bridge.messages import LinkState
 from engine_bridge.sockets import OncePerSecond
 
@@ -163,3 +163,31 @@ def test_flood_of_warnings_is_one_line_per_second(caplog: pytest.LogCaptureFixtu
         "at 1000000000 (99 more since the last line)",
         "last (99 more since the last line)",
     ]
+
+
+def looks(patience: Patience, begin_ns: int, seconds: float) -> list[float]:
+    """When, in seconds after the beginning, a client that looks four times a second connects again."""
+    times = [begin_ns + number * S // 4 for number in range(1, int(4 * seconds) + 1)]
+    return [(time_ns - begin_ns) / S for time_ns in times if patience.is_over(time_ns)]
+
+
+def test_a_silent_connection_is_given_up_after_ten_seconds_then_twice_as_many_up_to_forty() -> None:
+    patience = Patience()
+    patience.is_over(0)
+    assert looks(patience, 0, 200.0) == [10.0, 30.0, 70.0, 110.0, 150.0, 190.0]
+
+
+def test_whatever_is_heard_begins_the_ten_seconds_again() -> None:
+    patience = Patience()
+    patience.is_over(0)
+    assert looks(patience, 0, 29.0) == [10.0]
+    patience.heard()
+    assert looks(patience, 29 * S, 12.0) == [10.0]
+
+
+def test_time_in_which_the_client_was_suspended_is_no_silence() -> None:
+    patience = Patience()
+    patience.is_over(0)
+    assert looks(patience, 0, 5.0) == []
+    assert not patience.is_over(65 * S)
+    assert looks(patience, 65 * S, 6.0) == [4.5]

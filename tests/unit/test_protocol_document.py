@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
+import zmq
 
 from engine_bridge import control_wire, messages, wire
 from engine_bridge.errors import ProtocolMismatch
 from engine_bridge.frame import Frame
 from engine_bridge.messages import Provenance
+from engine_bridge.sockets import open_socket
 from tests.conftest import REPOSITORY
 
 DOCUMENT = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -85,6 +89,33 @@ def test_every_key_of_the_control_channel_is_listed() -> None:
     kinds = (messages.StreamInfo, messages.ControlSpec, messages.ExpressionSpec)
     named = {name for kind in kinds for name in keys_of(kind)}
     assert named <= set(re.findall(r"[a-z_]+", info))
+
+
+@pytest.mark.parametrize(("kind", "column"), [(zmq.XPUB, 1), (zmq.ROUTER, 1), (zmq.SUB, 2), (zmq.DEALER, 2)])
+def test_sockets_have_the_options_that_are_listed(kind: int, column: int) -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([\w ]+) \| ([\w ]+) \|", section("Two channels"), re.MULTILINE)
+    listed = {row[0]: row[column] for row in rows if row[0] != "IMMEDIATE"}
+    assert len(listed) == 11
+    context: Any = zmq.Context()
+    with open_socket(context, kind, queue=2, max_bytes=1) as ours, context.socket(kind) as bare:
+        for name, value in listed.items():
+            option = getattr(zmq, name)
+            expected = bare.getsockopt(option) if value == "not set" else int(value)
+            assert ours.getsockopt(option) == expected, name
+    context.term()
+
+
+def test_the_native_client_has_the_options_that_are_listed() -> None:
+    source = (REPOSITORY / "engine_bridge" / "native" / "src" / "sockets.cpp").read_text(encoding="utf-8")
+    constants = dict(re.findall(r"^constexpr int (\w+) = ([\d']+);", source, re.MULTILINE))
+    given = {
+        name: constants.get(value, value).replace("'", "")
+        for name, value in re.findall(r"set\(ZMQ_(\w+), (\w+)\)", source)
+    }
+    rows = re.findall(r"^\| `([A-Z_]+)` \| [\w ]+ \| ([\w ]+) \|", section("Two channels"), re.MULTILINE)
+    listed = {name: value for name, value in rows if value != "not set" and name != "HEARTBEAT_IVL"}
+    assert {name: value for name, value in given.items() if name in listed} == listed
+    assert not any("HEARTBEAT" in name for name in given)
 
 
 def test_every_state_is_listed() -> None:

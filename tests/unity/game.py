@@ -85,6 +85,11 @@ class Game:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        """Of the process, to stop it and let it go on."""
+        return self._process.pid
+
     def lines(self, *words: object, timeout_s: float = ANSWER_TIMEOUT_S) -> list[tuple[str, str]]:
         """Make a request; return the pairs of its answer."""
         self._stream(self._process.stdin).write("\t".join(map(str, words)) + "\n")

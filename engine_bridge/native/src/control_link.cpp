@@ -219,10 +219,14 @@ std::int64_t ControlLink::converse(Socket &socket, const std::string &endpoint) 
             send_pending(socket);
         }
         if ((items[2].revents & ZMQ_POLLIN) != 0) {
-            const std::int64_t pause_ms = drain(socket);
+            patience_.heard();
+            const std::int64_t pause_ms = drain(socket, endpoint);
             if (pause_ms != 0) {
                 return pause_ms;
             }
+        }
+        if (patience_.is_over(now_ns()) && !is_incompatible()) {
+            return 0;
         }
     }
     return 0;
@@ -242,6 +246,11 @@ void ControlLink::keep_in_touch() {
         stat_ = options_.stat();
         pending_[STAT] = true;
     }
+}
+
+bool ControlLink::is_incompatible() const {
+    const Lock lock(mutex_);
+    return liveness_.state(now_ns()) == BUNRAKU_INCOMPATIBLE;
 }
 
 bool ControlLink::anything_pending() const {
@@ -283,8 +292,8 @@ void ControlLink::write(Pending kind, Writer &writer, std::int64_t now_ns) const
 }
 
 // Returns milliseconds to pause before connecting anew, 0 to go on.
-std::int64_t ControlLink::drain(Socket &socket) {
-    for (int i = 0; i < MESSAGES_AT_ONCE; ++i) {
+std::int64_t ControlLink::drain(Socket &socket, const std::string &endpoint) {
+    for (int i = 0; i < MOST_ANSWERS_WAITING; ++i) {
         Message message;
         switch (message.receive(socket.raw())) {
         case Received::nothing: return 0;
@@ -306,7 +315,13 @@ std::int64_t ControlLink::drain(Socket &socket) {
             }
         }
     }
-    return 0;
+    return note_flood(endpoint);
+}
+
+std::int64_t ControlLink::note_flood(const std::string &endpoint) {
+    const Lock lock(mutex_);
+    last_error_.note("", endpoint + ": a flood of messages; connecting again");
+    return liveness_.flooded(now_ns());
 }
 
 void ControlLink::note(ServerMessage &message) {
@@ -335,11 +350,23 @@ void ControlLink::note(ServerMessage &message) {
     }
 }
 
-// The producer was started anew and knows neither this client nor what it wants.
+// The producer was started again and knows neither this client nor what it wants.
 void ControlLink::greet_anew(std::int64_t now_ns) {
     has_info_ = false;
+    repeat(now_ns);
+}
+
+// On every connection but the first: what was on its way on the last one may be lost.
+void ControlLink::note_connection() {
+    if (++connections_ > 1) {
+        const Lock lock(mutex_);
+        repeat(now_ns());
+    }
+}
+
+void ControlLink::repeat(std::int64_t now_ns) {
     pending_[HELLO] = true;
-    if (has_state_) {
+    if (has_state_ && !pending_[STATE]) {
         number_state(now_ns);
     }
 }
@@ -365,6 +392,9 @@ std::int64_t ControlLink::judge_handshakes(Socket &socket, const std::string &en
     HandshakeEvent event;
     Received received;
     while ((received = socket.next_event(event)) == Received::message) {
+        if (event.number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            note_connection();
+        }
         const std::string refusal = judge_.refusal_in(event, endpoint);
         if (!refusal.empty()) {
             const Lock lock(mutex_);

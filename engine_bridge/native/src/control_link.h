@@ -79,14 +79,18 @@ private:
     void keep_in_touch();
     void send_pending(Socket &socket);
     void write(Pending kind, Writer &writer, std::int64_t now_ns) const;
-    std::int64_t drain(Socket &socket);
+    std::int64_t drain(Socket &socket, const std::string &endpoint);
+    std::int64_t note_flood(const std::string &endpoint);
     std::int64_t note_rejected(const Rejection &why);
     void note(ServerMessage &message);
     void note_incompatible();
     void greet_anew(std::int64_t now_ns);
+    void note_connection();
+    void repeat(std::int64_t now_ns);
     std::int64_t judge_handshakes(Socket &socket, const std::string &endpoint);
     void number_state(std::int64_t now_ns);
     bool anything_pending() const;
+    bool is_incompatible() const;
     void ring();
     void hush();
     std::string wait_for_endpoint();
@@ -120,6 +124,8 @@ private:
 
     // The thread's own.
     HandshakeJudge judge_;
+    Patience patience_;
+    std::uint64_t connections_ = 0;
     std::int64_t next_touch_ns_ = 0;
     std::int64_t next_stat_ns_ = 0;
     ClientStat stat_{};

@@ -120,6 +120,12 @@ std::int64_t FrameChannel::refused(const std::string &text, std::int64_t now_ns)
     return liveness_.refused(now_ns);
 }
 
+std::int64_t FrameChannel::flooded(const std::string &text, std::int64_t now_ns) {
+    const Lock lock(mutex_);
+    last_error_.note("", text);
+    return liveness_.flooded(now_ns);
+}
+
 void FrameChannel::use(std::uint32_t encoding) {
     const Lock lock(mutex_);
     told_.encoding = encoding;

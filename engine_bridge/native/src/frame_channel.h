@@ -41,6 +41,9 @@ public:
     // The producer did not take the connection. Returns milliseconds to pause before connecting anew.
     std::int64_t refused(const std::string &text, std::int64_t now_ns);
 
+    // More messages waited at once than any producer sends. Returns milliseconds to pause before connecting again.
+    std::int64_t flooded(const std::string &text, std::int64_t now_ns);
+
     // Something outside of any message went wrong.
     void note_failure(const std::string &text) { last_error_.note("", text); }
 

@@ -9,6 +9,8 @@ constexpr std::int64_t LOST_AFTER_NS = 5'000'000'000;
 constexpr int BAD_IN_A_ROW = 30;
 constexpr std::int64_t BAD_FOR_NS = 2'000'000'000;
 constexpr std::int64_t LONGEST_PAUSE_MS = 4000;
+constexpr std::int64_t LONGEST_PATIENCE_NS = 40'000'000'000;
+constexpr std::int64_t LONGEST_LOOK_NS = 500'000'000; // between two looks of a client that was awake all the time
 
 } // namespace
 
@@ -77,6 +79,24 @@ std::int64_t Liveness::fail() {
 void Liveness::forget_bad() {
     bad_in_a_row_ = 0;
     first_bad_ns_ = last_bad_ns_ = NEVER;
+}
+
+void Patience::heard() {
+    silent_ns_ = 0;
+    patience_ns_ = FIRST_NS;
+}
+
+bool Patience::is_over(std::int64_t now_ns) {
+    if (looked_ns_ != 0) {
+        silent_ns_ += std::min(now_ns - looked_ns_, LONGEST_LOOK_NS);
+    }
+    looked_ns_ = now_ns;
+    if (silent_ns_ < patience_ns_) {
+        return false;
+    }
+    silent_ns_ = 0;
+    patience_ns_ = std::min(2 * patience_ns_, LONGEST_PATIENCE_NS);
+    return true;
 }
 
 bool FrameOrder::is_new_session(std::uint64_t session) {

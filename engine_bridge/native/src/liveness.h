@@ -27,6 +27,9 @@ public:
     // anew.
     std::int64_t refused(std::int64_t now_ns);
 
+    // More came at once than any producer sends. Returns milliseconds to wait before connecting again.
+    std::int64_t flooded(std::int64_t now_ns) { return refused(now_ns); }
+
     // The producer speaks another major version.
     void incompatible() { incompatible_ = true; }
 
@@ -50,6 +53,25 @@ private:
     bool failing_ = false;
     bool incompatible_ = false;
     std::int64_t pause_ms_ = FIRST_PAUSE_MS;
+};
+
+// How long a client waits on a connection that libzmq believes in and on which nothing comes: ten seconds, then twice
+// as long each time, up to forty, until something is heard. engine_bridge/liveness.py says why.
+class Patience {
+public:
+    // Something came, good or bad.
+    void heard();
+
+    // Looks at the clock, a few times a second; says whether to connect again, and starts to wait for that. Only time
+    // in which the client was awake counts: what came while it was suspended is still to be read.
+    bool is_over(std::int64_t now_ns);
+
+private:
+    static constexpr std::int64_t FIRST_NS = 10'000'000'000;
+
+    std::int64_t silent_ns_ = 0;
+    std::int64_t patience_ns_ = FIRST_NS;
+    std::int64_t looked_ns_ = 0; // 0 before the first look
 };
 
 // Which frames are news: strictly rising numbers within a session, anything in a new session.

@@ -135,10 +135,14 @@ std::int64_t Receiver::receive(Socket &socket) {
             }
         }
         if ((items[0].revents & ZMQ_POLLIN) != 0) {
+            patience_.heard();
             const std::int64_t pause_ms = drain(socket);
             if (pause_ms != 0) {
                 return pause_ms;
             }
+        }
+        if (patience_.is_over(now_ns())) {
+            return 0;
         }
     }
     return 0;
@@ -149,7 +153,8 @@ std::int64_t Receiver::drain(Socket &socket) {
     Topic newest_topic;
     Header newest_header;
     bool has_newest = false;
-    for (int i = 0; i < MESSAGES_AT_ONCE; ++i) {
+    int count = 0;
+    for (; count < MOST_FRAMES_WAITING; ++count) {
         const Received received = incoming_->receive(socket.raw());
         if (received != Received::message) {
             if (received == Received::stopped) {
@@ -175,6 +180,9 @@ std::int64_t Receiver::drain(Socket &socket) {
         } else if (outcome == Outcome::heartbeat) {
             note_heartbeat(socket, header);
         }
+    }
+    if (count == MOST_FRAMES_WAITING) {
+        return channel_.flooded(endpoint_ + ": a flood of messages; connecting again", now_ns());
     }
     if (has_newest) {
         deliver(*newest_, newest_topic, newest_header);

@@ -7,6 +7,10 @@
 namespace bunraku {
 namespace {
 
+constexpr int HANDSHAKE_MS = 10'000; // a suspended producer answers when it wakes; asking again only fills its backlog
+constexpr int KEEPALIVE_IDLE_S = 3; // after which the kernel asks a silent producer's kernel, this often:
+constexpr int KEEPALIVE_INTERVAL_S = 1;
+constexpr int KEEPALIVE_PROBES = 3;
 constexpr int HANDSHAKE_EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
@@ -79,10 +83,14 @@ bool Socket::open(void *context, int kind, int queue, std::int64_t max_bytes, co
         return false;
     }
     const bool ipv6 = endpoint.compare(0, 7, "tcp://[") == 0;
-    const bool ready = set(ZMQ_LINGER, 0) && set(ZMQ_SNDHWM, queue) && set(ZMQ_RCVHWM, queue) &&
+    // No ZMTP heartbeats, and a receiving queue without a limit: libzmq 4.3.5 aborts the process when it writes a PING
+    // or a PONG to a peer that was reset while a full queue held up reading. The owner drains the socket all the time.
+    const bool ready = set(ZMQ_LINGER, 0) && set(ZMQ_SNDHWM, queue) && set(ZMQ_RCVHWM, 0) &&
                        zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) == 0 &&
-                       set(ZMQ_HANDSHAKE_IVL, 2000) && set(ZMQ_HEARTBEAT_IVL, 1000) &&
-                       set(ZMQ_HEARTBEAT_TIMEOUT, 3000) && set(ZMQ_RECONNECT_IVL, 100) &&
+                       set(ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) && set(ZMQ_TCP_KEEPALIVE, 1) &&
+                       set(ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S) &&
+                       set(ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S) &&
+                       set(ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES) && set(ZMQ_RECONNECT_IVL, 100) &&
                        set(ZMQ_RECONNECT_IVL_MAX, 1000) && set(ZMQ_IPV6, ipv6 ? 1 : 0) &&
                        // Queue nothing for a producer that is not there: it would only grow old.
                        (kind != ZMQ_DEALER || set(ZMQ_IMMEDIATE, 1)) && set_keys(keys) && open_monitor(context) &&
@@ -96,6 +104,8 @@ bool Socket::open(void *context, int kind, int queue, std::int64_t max_bytes, co
 
 void Socket::close() {
     if (monitor_ != nullptr) {
+        // First the telling, then the listening: libzmq's own thread would wait for ever to tell nobody.
+        zmq_socket_monitor(socket_, nullptr, 0);
         zmq_close(monitor_);
         monitor_ = nullptr;
     }

@@ -1,4 +1,4 @@
-// ZeroMQ sockets as this protocol wants them: bounded queues, nothing lingering, dead peers noticed, refusals heard.
+// ZeroMQ sockets as this protocol wants them: newest first, nothing lingering, dead peers noticed, refusals heard.
 // Knows nothing of what is in a message.
 #pragma once
 
@@ -14,11 +14,12 @@
 
 namespace bunraku {
 
-constexpr int FRAME_QUEUE = 2; // messages; a longer queue only makes frames older
+constexpr int FRAME_QUEUE = 2; // messages that may wait to be sent
 constexpr int CONTROL_QUEUE = 8;
 constexpr std::int64_t MAX_CONTROL_BYTES = 1024 * 1024;
 constexpr long LOOK_AROUND_MS = 250;
-constexpr int MESSAGES_AT_ONCE = 32;
+constexpr int MOST_FRAMES_WAITING = 4096; // messages; more at once is a flood, or a minute that nobody read
+constexpr int MOST_ANSWERS_WAITING = 1024; // the same of a producer's answers
 
 struct CurveKeys {
     std::string server, own_public, own_secret; // Z85; all empty without encryption

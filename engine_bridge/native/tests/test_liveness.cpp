@@ -121,3 +121,24 @@ TEST("liveness", "percentiles are of the last 1024 durations") {
     CHECK_EQUAL(durations.percentiles().p50_ms, 511.5);
     CHECK(durations.percentiles().p99_ms > 1012.0 && durations.percentiles().p99_ms < 1013.0);
 }
+
+TEST("liveness", "a silent connection is given up after ten seconds of being awake, then after twice as many") {
+    Patience patience;
+    std::int64_t now = 1;
+    const auto seconds_until_over = [&] {
+        const std::int64_t begun = now;
+        do {
+            now += 250 * MS;
+        } while (!patience.is_over(now));
+        return (now - begun) / (1000 * MS);
+    };
+    CHECK_EQUAL(patience.is_over(now), false);
+    for (const std::int64_t expected : {10, 20, 40, 40}) {
+        CHECK_EQUAL(seconds_until_over(), expected);
+    }
+    patience.heard();
+    now += 60'000 * MS; // suspended: counts as half a second
+    CHECK_EQUAL(patience.is_over(now), false);
+    CHECK_EQUAL(seconds_until_over(), 9);
+    CHECK_EQUAL(seconds_until_over(), 20);
+}

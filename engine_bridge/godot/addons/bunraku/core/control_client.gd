@@ -51,7 +51,7 @@ func tick(now_ns: int) -> void:
 		_refusals = _link.failures
 		_link.pause(now_ns, _liveness.refused(now_ns))
 	for _i in range(MESSAGES_PER_TICK):
-		var parts = _link.receive(now_ns)
+		var parts = _link.receive()
 		if parts == null:
 			break
 		var pause_ns = _take_in(parts, now_ns)

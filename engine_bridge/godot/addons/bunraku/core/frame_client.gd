@@ -177,7 +177,7 @@ func close() -> void:
 
 func _drain(now_ns: int) -> void:
 	for _i in range(MESSAGES_PER_TICK):
-		var parts = _link.receive(now_ns)
+		var parts = _link.receive()
 		if parts == null:
 			return
 		judge(parts, now_ns)

@@ -6,9 +6,13 @@
 const Bytes = preload("bytes.gd")
 const Zmtp = preload("zmtp.gd")
 
-const CONNECT_NS = 2000000000  # for the connection and for the handshake
-const PING_NS = 1000000000
-const SILENCE_NS = 3000000000  # with pings answered, nobody who is there is silent for so long
+const CONNECT_NS = 2000000000  # for the connection
+const GREET_NS = 10000000000  # for the handshake; a suspended producer answers when it wakes
+# A link on which nothing comes is given up after ten seconds and made again, then after twice as long each time, up to
+# forty, until something is heard. engine_bridge/liveness.py says why.
+const FIRST_PATIENCE_NS = 10000000000
+const LONGEST_PATIENCE_NS = 40000000000
+const LONGEST_TICK_NS = 500000000  # only time in which the game ran counts as silence
 const FIRST_RETRY_NS = 100000000
 const LONGEST_RETRY_NS = 1000000000
 
@@ -26,8 +30,9 @@ var _peer = null
 var _zmtp = null
 var _greeted = false
 var _opened_ns = 0
-var _heard_ns = 0
-var _ping_ns = 0
+var _ticked_ns = 0
+var _silent_ns = 0
+var _patience_ns = FIRST_PATIENCE_NS
 var _retry_at_ns = 0
 var _retry_ns = FIRST_RETRY_NS
 
@@ -58,6 +63,8 @@ func _init(place, socket_type, peer_types, max_bytes, max_parts):
 
 # Connects, greets, answers pings, gives up and tries again. Call it often. Says whether the link has just opened.
 func tick(now_ns: int) -> bool:
+	_silent_ns += int(min(now_ns - _ticked_ns, LONGEST_TICK_NS))
+	_ticked_ns = now_ns
 	if _peer == null:
 		if now_ns >= _retry_at_ns:
 			_open(now_ns)
@@ -75,7 +82,7 @@ func tick(now_ns: int) -> bool:
 
 
 # The next message that has come, as an Array of parts, or null if none waits.
-func receive(now_ns: int):
+func receive():
 	while _peer != null and _greeted and _zmtp.failure == "":
 		var waiting = int(min(_peer.get_available_bytes(), _zmtp.wanted()))
 		if waiting <= 0:
@@ -83,7 +90,8 @@ func receive(now_ns: int):
 		var got = _peer.get_partial_data(waiting)
 		if got[0] != OK or got[1].size() == 0:
 			return null
-		_heard_ns = now_ns
+		_silent_ns = 0
+		_patience_ns = FIRST_PATIENCE_NS
 		_zmtp.feed(got[1])
 		var message = _zmtp.take_message()
 		if message != null:
@@ -118,8 +126,7 @@ func _open(now_ns: int) -> void:
 	_peer = StreamPeerTCP.new()
 	_greeted = false
 	_opened_ns = now_ns
-	_heard_ns = now_ns
-	_ping_ns = now_ns
+	_silent_ns = 0
 	if _peer.connect_to_host(_host, _port) != OK:
 		_retry(now_ns, "cannot connect to tcp://%s:%d" % [_host, _port])
 
@@ -130,16 +137,13 @@ func _watch(now_ns: int) -> bool:
 		_retry(now_ns, _zmtp.failure)
 		return false
 	if not _zmtp.is_ready:
-		if now_ns - _opened_ns >= CONNECT_NS:
+		if now_ns - _opened_ns >= (GREET_NS if _greeted else CONNECT_NS):
 			_retry(now_ns, "tcp://%s:%d does not greet" % [_host, _port])
 		return false
-	if now_ns - _heard_ns >= SILENCE_NS:
+	if _silent_ns >= _patience_ns:
+		_patience_ns = int(min(2 * _patience_ns, LONGEST_PATIENCE_NS))
 		_retry(now_ns, "tcp://%s:%d has gone silent" % [_host, _port])
 		return false
-	if now_ns - _ping_ns >= PING_NS:
-		_ping_ns = now_ns
-		_zmtp.send_ping(SILENCE_NS / 100000000)
-		_flush()
 	var opened_now = not is_open
 	is_open = true
 	_retry_ns = FIRST_RETRY_NS

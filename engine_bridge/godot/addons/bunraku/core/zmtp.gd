@@ -1,5 +1,6 @@
 # One connection of ZeroMQ's wire protocol, ZMTP 3.0 with the NULL mechanism (ZeroMQ RFC 23): bytes in, messages out,
-# and the other way round. Knows no socket. Fits SUB and DEALER.
+# and the other way round. Knows no socket. Fits SUB and DEALER. Answers a PING but sends none: libzmq 4.3.5 may abort
+# the process that has to answer one.
 #
 # The owner reads as many bytes as wanted() says, or fewer, and hands them to feed(); so nothing is ever cut out of a
 # buffer again, and no length is believed before it was checked.
@@ -74,14 +75,6 @@ func take_message():
 # Queues a message of one part.
 func send(part) -> void:
 	_put_frame(0, part)
-
-
-# Queues a sign of life that the other side has to answer within `patience_ds` tenths of a second.
-func send_ping(patience_ds: int) -> void:
-	var ttl = Bytes.empty()
-	ttl.append(patience_ds >> 8)
-	ttl.append(patience_ds & 0xFF)
-	_put_command("PING", ttl)
 
 
 func _advance(bytes) -> void:
