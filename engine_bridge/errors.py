@@ -4,6 +4,7 @@ BunrakuError
 ├── RecipeError            a training recipe cannot be used
 ├── DatasetError           a data set, or a place for one, cannot be used
 ├── CheckpointError        a checkpoint cannot be read or written
+├── TrainingError          a run cannot go on: its numbers left the range of numbers, or another process has it
 ├── CharacterError         a character file is broken, hostile, too new, or lacks what was asked for
 ├── ControlError           a control has an unknown name or a value that is not a number
 ├── RecordingError         a recording of controls cannot be read
@@ -39,6 +40,10 @@ class DatasetError(BunrakuError):
 
 class CheckpointError(BunrakuError):
     """A checkpoint cannot be read or written."""
+
+
+class TrainingError(BunrakuError):
+    """A training run cannot go on: its numbers are no longer finite, or another process is training in its folder."""
 
 
 class CharacterError(BunrakuError):

@@ -42,12 +42,18 @@ def attribute_table(rows: Sequence[IdentityRow]) -> AttributeTable:
     left out, and a missing attribute is 0 throughout.
 
     Raises:
-        DatasetError: nobody has an attribute, or all have the same.
+        DatasetError: nobody has an attribute, or all have the same, or a number is too large.
     """
     keys = sorted({key for row in rows for key in row.attributes})
     values, choices = np.zeros((len(rows), 0), np.float32), []
     for key in keys:
-        columns = _columns([row.attributes.get(key) for row in rows])
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                columns = _columns([row.attributes.get(key) for row in rows])
+        except OverflowError as error:
+            raise DatasetError(
+                f"identities.jsonl: {key} has numbers too large to learn from. Correct or remove them."
+            ) from error
         columns = columns[:, np.ptp(columns, axis=0) > 1e-6]
         if np.isin(columns, (0, 1)).all() and (columns.sum(1) == 1).all():
             choices.append((values.shape[1], values.shape[1] + columns.shape[1]))
@@ -81,4 +87,6 @@ def _columns(values: list[Any]) -> Columns:
 def _numbers(values: list[Any]) -> Columns:
     known = np.array([value for value in values if value is not None], np.float64)
     mean, deviation = known.mean(), max(float(known.std()), 1e-6)
+    if not np.isfinite(deviation):
+        raise OverflowError
     return np.array([[0.0 if v is None else (v - mean) / deviation] for v in values], np.float32)

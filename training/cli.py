@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from engine_bridge.errors import BunrakuError, RecipeError
+from training.stopping import Stopped
 
 if TYPE_CHECKING:
     from training.dataset import Dataset, Split
@@ -39,12 +40,15 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override the recip
 
 
 def main() -> None:
-    """Run the command line; errors become one line and exit code 1, Ctrl-C exit code 130."""
+    """Run the command line; errors become one line and exit code 1, a signal 128 and its number (Ctrl-C 130)."""
     try:
         app()
     except BunrakuError as error:
         console.print(f"[bold red]error[/] {error}", highlight=False, markup=True, soft_wrap=True)
         sys.exit(1)
+    except Stopped as stopped:
+        console.print(f"ended by {stopped.signal.name}")
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         console.print("interrupted")
         sys.exit(130)
@@ -166,7 +170,7 @@ def evaluate(
     from training.evaluate import evaluate as run_evaluate
     from training.export import open_trained
 
-    trained = open_trained(checkpoint, data=data)
+    trained = open_trained(checkpoint, data=data, note=_note)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
     report = run_evaluate(
         trained.networks,
@@ -178,7 +182,7 @@ def evaluate(
         note=_note,
     )
     if against is not None:
-        other = open_trained(against, data=against_data)
+        other = open_trained(against, data=against_data, note=_note)
         report["against"] = compare_checkpoints(trained, other, folder / "against.png")
     write_report(report, folder / "report.json")
     _print_report(report)
@@ -202,7 +206,7 @@ def sample(
     from training.export import open_trained
     from training.gallery import write_gallery
 
-    files = write_gallery(open_trained(checkpoint, data=data), out, seed=seed, truncation_psi=psi)
+    files = write_gallery(open_trained(checkpoint, data=data, note=_note), out, seed=seed, truncation_psi=psi)
     for file in files:
         console.print(str(file))
     _finish(as_json, {"sheets": [str(file) for file in files]})
@@ -232,11 +236,11 @@ def export(
     """
     from training.export import export_character, open_trained
 
-    trained = open_trained(checkpoint, data=data)
+    trained = open_trained(checkpoint, data=data, note=_note)
     path = report or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation" / "report.json"
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
-    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    figures = _read_report(path)
     manifest = export_character(trained, out, report=figures, refine=refine, half=reduced, note=_note)
     precisions = _add_precisions(out, out, trained.dataset, performance, trained.split) if reduced else []
     size = out.stat().st_size
@@ -266,9 +270,50 @@ def quantise(
     source = find_character(character)
     with Character.open(source) as opened:
         side = opened.manifest.frame.width
-    dataset = None if data is None else open_dataset(data, side)
+    dataset = None if data is None else open_dataset(data, side, note=_note)
     precisions = _add_precisions(source, out, dataset, performance)
     _finish(as_json, {"character": str(out), "precisions": precisions})
+
+
+@app.command()
+def alpha(
+    character: Annotated[str, typer.Argument(help="A character file, or the name of a shipped one.")],
+    out: Out,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="What it was trained on; without it, only poses of the runtime."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="report.json with quality figures of the new pictures.")
+    ] = None,
+    performance: Performance = None,
+    as_json: Json = False,
+) -> None:
+    """Clear the background and fill the figure of a character that was exported with a haze.
+
+    Newer files have this step from the start. Nothing is trained, and drawing takes no longer.
+
+    Example: `bunraku-train alpha old.bunraku --out new.bunraku`
+    """
+    from runtime.character import Character, find_character
+    from training.alpha_step import add_alpha_step
+    from training.dataset import open_dataset
+
+    source = find_character(character)
+    figures = None if report is None else _read_report(report)
+    add_alpha_step(source, out, figures=figures)
+    with Character.open(out) as opened:
+        side = opened.manifest.frame.width
+    precisions = _add_precisions(out, out, None if data is None else open_dataset(data, side, note=_note), performance)
+    _finish(as_json, {"character": str(out), "precisions": precisions})
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}. Run bunraku-train evaluate again.") from error
+    return report
 
 
 def _add_precisions(
@@ -337,6 +382,14 @@ def _print_report(report: dict[str, Any]) -> None:
                 cells = (f"{row[key]:.{2 if key.endswith('_db') else 3}f}" if key in row else "" for key in keys)
                 table.add_row(question.split("_")[0], who.split("_")[0], *cells)
     console.print(table)
+    for question in ("seen_identities", "unseen_identities"):
+        if question in report:
+            ours, limits = report[question]["ours"], report["alpha_limits"]
+            console.print(
+                f"{question.split('_')[0]}: {ours['haze_outside']:.2%} of the pixels outside are hazy, "
+                f"{ours['veil_inside']:.2%} inside a little clear (must be below {limits['haze_outside']:.1%})",
+                highlight=False,
+            )
     console.print('"nearest": the nearest training frame instead of a network, chosen with knowledge of the answer')
     for question, row in report["obedience"].items():
         console.print(f"{question.replace('_', ' ')}: {row['right']} of {row['frames']} frames")

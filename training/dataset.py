@@ -6,13 +6,19 @@ Knows files and numpy arrays, not networks. The format is documented in docs/tra
 
 from __future__ import annotations
 
-import errno
+import encodings.cp437  # noqa: F401  names in zip files; later a process may have lost the right to load it
 import hashlib
 import io
+import math
 import os
+import sys
+import threading
+import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +31,17 @@ from PIL import Image
 from engine_bridge.errors import DatasetError
 from runtime.character import unfit_names
 from training.control_ranges import ControlRange, check_ranges
+from training.picture_cache import Note, kept_file
+from training.stopping import Stopped, forget_signals
 
 REGIONS = ("eyeLeft", "eyeRight", "mouth")
 
 Uint8 = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
+
+TORN_SHARD = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)  # the last: encrypted
+DECODED_AT_A_TIME = 200  # pictures; whoever asks for the end waits for so many
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,7 +113,9 @@ class Dataset:
         return {row.name: row.identity for row in self.identities if row.name}
 
 
-def open_dataset(folder: Path, size_px: int, *, workers: int = 2, progress: Progress | None = None) -> Dataset:
+def open_dataset(
+    folder: Path, size_px: int, *, workers: int = 2, progress: Progress | None = None, note: Note = lambda _: None
+) -> Dataset:
     """Read a data set's labels and map its pictures at one size, decoding them on first use.
 
     Args:
@@ -109,6 +123,7 @@ def open_dataset(folder: Path, size_px: int, *, workers: int = 2, progress: Prog
         size_px: wanted size; the stored size or that divided by a power of two.
         workers: processes that decode.
         progress: called with (pictures done, pictures in all) while decoding.
+        note: told where the decoded pictures lie, if that is not beside the data.
 
     Raises:
         DatasetError: anything is missing, unreadable, or not as the labels say.
@@ -119,7 +134,16 @@ def open_dataset(folder: Path, size_px: int, *, workers: int = 2, progress: Prog
             f"{folder} has pictures of {manifest.size_px} px, which cannot become {size_px} px. "
             f"Use a recipe whose sizes are {manifest.size_px} px divided by 1, 2, 4 …"
         )
-    pictures = _cached_pictures(folder, manifest, rows, digest, size_px, workers, progress)
+    shape = (len(rows), size_px, size_px, 4)
+    path = kept_file(
+        folder,
+        _content_key(folder, manifest, digest),
+        size_px,
+        math.prod(shape),
+        lambda target: _decode_all(folder, manifest, rows, target, shape, workers, progress),
+        note=note,
+    )
+    pictures = np.memmap(path, np.uint8, "r", shape=shape)
     regions = np.zeros((len(rows), len(REGIONS), 4), np.float32)
     for index, row in enumerate(rows):
         for region, box in row.regions.items():
@@ -144,7 +168,7 @@ def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[F
         DatasetError: a file is missing, a line is broken, or two lines contradict each other.
     """
     if not (folder / "dataset.json").is_file():
-        raise DatasetError(f"{folder} is no data set: it has no dataset.json. Make one with bunraku-train data.")
+        raise DatasetError(f"{folder} is not a data set: it has no dataset.json. Make one with bunraku-train data.")
     try:
         manifest = msgspec.json.decode((folder / "dataset.json").read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -179,7 +203,7 @@ def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[F
             raise DatasetError(f"{where}: the shard {row.shard} is not listed in dataset.json.")
         if not 0 <= row.identity < len(identities):
             raise DatasetError(f"{where}: identity {row.identity} is not in identities.jsonl.")
-        if len(row.controls) != len(manifest.controls) or not np.isfinite(row.controls).all():
+        if len(row.controls) != len(manifest.controls) or not all(map(_fits, row.controls)):
             raise DatasetError(f"{where}: needs {len(manifest.controls)} finite control values.")
     _check_values(folder, manifest, rows)
     digest = hashlib.sha256()
@@ -203,6 +227,11 @@ def _check_values(folder: Path, manifest: Manifest, rows: list[FrameRow]) -> Non
         )
 
 
+def _fits(number: float) -> bool:
+    """Whether it stays a number as float32."""
+    return abs(number) <= LARGEST
+
+
 def _read_lines(path: Path, row_type: Any) -> list[Any]:
     decoder = msgspec.json.Decoder(row_type)
     rows = []
@@ -218,39 +247,17 @@ def _read_lines(path: Path, row_type: Any) -> list[Any]:
     return rows
 
 
-def _cached_pictures(
-    folder: Path,
-    manifest: Manifest,
-    rows: list[FrameRow],
-    digest: str,
-    size_px: int,
-    workers: int,
-    progress: Progress | None,
-) -> Uint8:
-    """Premultiplied pictures [M, S, S, 4] from `.cache`, made there if absent."""
-    shape = (len(rows), size_px, size_px, 4)
-    path = folder / ".cache" / f"{digest[:16]}-{size_px}.u8"
-    if not path.is_file() or path.stat().st_size != int(np.prod(shape)):
-        partial = path.with_suffix(f".partial-{os.getpid()}")
+def _content_key(folder: Path, manifest: Manifest, digest: str) -> str:
+    """Changes with the labels and with any picture, which the check sums in the shards' directories tell."""
+    content = hashlib.sha256(digest.encode())
+    for shard in manifest.shards:
         try:
-            path.parent.mkdir(exist_ok=True)
-            with partial.open("wb") as file:
-                # Reserve the room now: a full disk shall fail here and not as a crash inside the mapping.
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
-                else:
-                    file.truncate(int(np.prod(shape)))
-            _decode_all(folder, manifest, rows, partial, shape, workers, progress)
-            partial.replace(path)
-        except OSError as error:
-            hint = "Free some space or use a smaller size." if error.errno == errno.ENOSPC else "Check the folder."
-            gib = np.prod(shape) / 2**30
-            raise DatasetError(
-                f"{path.parent} cannot take {gib:.1f} GiB of decoded pictures: {error}. {hint}"
-            ) from error
-        finally:
-            partial.unlink(missing_ok=True)
-    return np.memmap(path, np.uint8, "r", shape=shape)
+            with zipfile.ZipFile(folder / shard) as archive:
+                for member in archive.infolist():
+                    content.update(f"{member.filename} {member.file_size} {member.CRC}\n".encode())
+        except TORN_SHARD as error:
+            raise DatasetError(f"{folder / shard} cannot be read: {error}. Make the data set again.") from error
+    return content.hexdigest()
 
 
 def _decode_all(
@@ -265,17 +272,41 @@ def _decode_all(
     chunks = []
     for shard in manifest.shards:
         indices = [index for index, row in enumerate(rows) if row.shard == shard]
-        files = [rows[index].file for index in indices]
-        chunks.append((folder / shard, files, indices, target, shape, manifest.size_px))
+        for start in range(0, len(indices), DECODED_AT_A_TIME):
+            part = indices[start : start + DECODED_AT_A_TIME]
+            files = [rows[index].file for index in part]
+            chunks.append((folder / shard, files, part, target, shape, manifest.size_px))
     done = 0
-    with ProcessPoolExecutor(workers) as pool:
-        for count in pool.map(_decode_shard, chunks):
-            done += count
-            if progress:
-                progress(done, len(rows))
+    with ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(os.getpid(),)) as pool:
+        try:
+            for count in pool.map(_decode_some, chunks):
+                done += count
+                if progress:
+                    progress(done, len(rows))
+        except BrokenProcessPool as error:
+            raise DatasetError(
+                f"A process that decodes the pictures of {folder} was killed. If memory ran out, close other "
+                "programs; then run the same command again."
+            ) from error
+        except (KeyboardInterrupt, Stopped):
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _decode_shard(chunk: tuple[Path, list[str], list[int], Path, tuple[int, int, int, int], int]) -> int:
+def _begin_worker(parent: int) -> None:
+    """Leave signals to the parent, and end with it, however it ends."""
+    forget_signals()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if sys.platform != "win32":  # where a process keeps its parent's number
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _decode_some(chunk: tuple[Path, list[str], list[int], Path, tuple[int, int, int, int], int]) -> int:
     shard, files, indices, target, shape, stored_px = chunk
     out = np.memmap(target, np.uint8, "r+", shape=shape)
     try:
@@ -283,10 +314,10 @@ def _decode_shard(chunk: tuple[Path, list[str], list[int], Path, tuple[int, int,
             for file, index in zip(files, indices, strict=True):
                 try:
                     picture = decode_picture(archive.read(file), stored_px)
-                except (KeyError, OSError, ValueError) as error:
+                except (KeyError, zlib.error, OSError, ValueError) as error:
                     raise DatasetError(f"{shard}: {file} cannot be used: {error}. Make the data set again.") from error
                 out[index] = shrink_premultiplied(picture, shape[1])
-    except (OSError, zipfile.BadZipFile) as error:
+    except TORN_SHARD as error:
         raise DatasetError(f"{shard} cannot be read: {error}. Make the data set again.") from error
     return len(files)
 
@@ -299,7 +330,7 @@ def decode_picture(data: bytes, size_px: int) -> Uint8:
 
     Raises:
         ValueError: it is not of that size.
-        OSError: it is no picture.
+        OSError: it is not a picture.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:

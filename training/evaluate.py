@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from engine_bridge.errors import DatasetError
 from runtime.atomic import replacing
-from training import metrics
+from training import alpha, metrics
 from training.dataset import Dataset, Split
 from training.latents import latents_of
 from training.obedience import obedience
@@ -72,6 +73,7 @@ def evaluate(
     generator, encoder = networks.generator_ema, networks.encoder_ema
     thumbs = _thumbnails(dataset)
     report: Report = {"size_px": dataset.size_px, "compared_at_px": at_px, "frames_trained_on": len(split.train)}
+    report["alpha_limits"] = {"haze_outside": alpha.MOST_HAZE, "veil_inside": alpha.MOST_VEIL}
 
     note("trained identities, controls never seen")
     targets = _pick(split.unseen_controls, frames)
@@ -223,7 +225,7 @@ def _compare(
         )
     return {
         "frames": len(targets),
-        "ours": _figures(drawn, wanted, boxes),
+        "ours": {**_figures(drawn, wanted, boxes), **msgspec.structs.asdict(alpha.measure(answers))},
         "nearest_training_frame": _figures(_tensor(dataset.pictures[nearest], at_px), wanted, boxes),
     }
 

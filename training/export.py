@@ -26,12 +26,14 @@ from runtime.controls import VOCABULARY, Control
 from runtime.expressions import default_expressions
 from runtime.idle import IdleSettings
 from training import losses
+from training.alpha import provenance_note
 from training.checkpoint import load_checkpoint
 from training.dataset import Dataset, Split, open_dataset, split_frames
 from training.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph
 from training.inherit import Ancestor
 from training.latents import latents_of
 from training.networks import Generator
+from training.people import Mapping
 from training.pictures import draw
 from training.recipe import Recipe
 from training.reconstruction import reconstruction_loss
@@ -55,12 +57,15 @@ class Trained:
     ancestors: tuple[Ancestor, ...]
 
 
-def open_trained(checkpoint: Path, *, data: Path | None = None) -> Trained:
+def open_trained(
+    checkpoint: Path, *, data: Path | None = None, note: Callable[[str], None] = lambda _: None
+) -> Trained:
     """Open a checkpoint and its data.
 
     Args:
         checkpoint: a `.pt` file, or the folder of a run (its final or else its last checkpoint).
         data: where the data set is now, if not where the recipe says.
+        note: told where decoded pictures lie, if not beside the data.
 
     Raises:
         CheckpointError: there is none, or it does not fit.
@@ -69,12 +74,12 @@ def open_trained(checkpoint: Path, *, data: Path | None = None) -> Trained:
     if checkpoint.is_dir():
         run = checkpoint
         checkpoint = next((p for p in (run / "final.pt", run / "checkpoint.pt") if p.exists()), run / "final.pt")
-    state = load_checkpoint(checkpoint)
+    state = load_checkpoint(checkpoint, "recipe", "data_digest", "position")
     try:
         recipe = msgspec.json.decode(state["recipe"], type=Recipe)
     except (KeyError, msgspec.MsgspecError) as error:
         raise CheckpointError(f"{checkpoint} holds no recipe that this version reads: {error}. Train again.") from error
-    dataset = open_dataset(data or Path(recipe.data.path), recipe.stage[-1].size_px)
+    dataset = open_dataset(data or Path(recipe.data.path), recipe.stage[-1].size_px, note=note)
     if dataset.digest != state["data_digest"]:
         raise CheckpointError(
             f"{checkpoint} was trained on other data than {data or recipe.data.path}. Point --data at it."
@@ -176,6 +181,7 @@ def export_character(
     if half:
         members["generator.fp16.onnx"] = half_generator_graph(generator, len(dataset.manifest.controls))
     if networks.mapping is not None:
+        _check_mapping(networks.mapping)
         members["mapping.onnx"] = mapping_graph(networks.mapping)
     manifest = Manifest(
         name=trained.recipe.name.capitalize(),
@@ -198,6 +204,7 @@ def export_character(
             "training_minutes": round(trained.seconds / 60, 1),
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "torch": str(torch.__version__),
+            "alpha": provenance_note(),
         },
         frame=FrameSize(dataset.size_px, dataset.size_px),
         controls=[ControlRange(c.name, c.minimum, c.maximum, c.rest) for c in controls],
@@ -228,6 +235,16 @@ def check_parity(generator: Generator, graph: bytes, latents: Tensor, dataset: D
             "Report this with your recipe and versions.json."
         )
     return {"max_difference_255": worst, "pictures": len(controls)}
+
+
+@torch.no_grad()
+def _check_mapping(mapping: Mapping) -> None:
+    """Refuse a latent prior that draws nobody."""
+    w = mapping(torch.randn(64, mapping.z_dim, generator=torch.Generator().manual_seed(0)))
+    if not torch.isfinite(w).all():
+        raise CheckpointError(
+            "The latent prior gives latents that are not finite: its fit diverged. Use an older checkpoint."
+        )
 
 
 def _runtime_controls(dataset: Dataset) -> list[Control]:

@@ -19,13 +19,12 @@ from torch import Tensor
 
 from runtime.engine import Engine, Pixels
 from training import metrics
+from training.alpha import MOST_HAZE, MOST_VEIL, band_px, measure
 from training.pictures import premultiplied_tensor
 from training.trajectories import Poses
 
 EYES: Final = ("eyeBlinkLeft", "eyeBlinkRight")
 MOUTH: Final = ("jawOpen", "aa")
-# Of the side: three pixels at 256 px. An outline that has moved by so much of the picture looks the same at any size.
-EDGE_SHARE: Final = 3 / 256
 REGION_PX: Final = 2  # around what moves, so that outlines of the region count
 WORST: Final = 0.99  # of pictures are at least as good as the figures say
 SEEN: Final = 2 / 255  # a pixel that changes by less from one frame to the next seems to stand still
@@ -73,6 +72,9 @@ LIMITS: Final = (
     Limit("change_ratio", 2.0, False, "x"),
     # bf16 has 0.36, all layers in int8 2.5.
     Limit("flicker_255", 0.5, False, "/255"),
+    # See `training.alpha`.
+    Limit("haze_added", MOST_HAZE, False, "of the pixels"),
+    Limit("veil_added", MOST_VEIL, False, "of the pixels"),
 )
 
 
@@ -88,6 +90,8 @@ class Figures(msgspec.Struct, frozen=True):
         mouth_255: the same of the mouth.
         change_ratio: change from frame to frame in slow motion that can be seen, as a multiple of the reference's.
         flicker_255: mean difference between both changes, seen or not.
+        haze_added: `training.alpha.AlphaFigures.haze_outside` less the reference's; below 0 it is better.
+        veil_added: the same of `veil_inside`.
     """
 
     engine: str
@@ -98,6 +102,8 @@ class Figures(msgspec.Struct, frozen=True):
     mouth_255: float | None
     change_ratio: float
     flicker_255: float
+    haze_added: float
+    veil_added: float
 
     def failures(self) -> list[Limit]:
         """The limits that do not hold."""
@@ -161,13 +167,12 @@ def judge(exam: Exam, engine: Engine) -> tuple[Figures, Pixels]:
         its figures, and its answers to `exam.stills`.
     """
     drawn = draw(engine, exam.stills)
-    band_px = max(3, round(drawn.shape[1] * EDGE_SHARE))
     psnr, edge, eyes, mouth = [], [], [], []
     for row in range(len(drawn)):
         one = slice(row, row + 1)
         found, wanted = premultiplied_tensor(drawn[one]), premultiplied_tensor(exam.stills_drawn[one])
         psnr.append(float(metrics.psnr(found, wanted)))
-        edge.append(float(metrics.alpha_edge_error(found, wanted, band_px=band_px)))
+        edge.append(float(metrics.alpha_edge_error(found, wanted, band_px=band_px(drawn.shape[1]))))
         error = (found - wanted).abs().mean(1)[0]
         eyes.append(_inside(error, exam.eyes[row]))
         mouth.append(_inside(error, exam.mouth[row]))
@@ -178,6 +183,7 @@ def judge(exam: Exam, engine: Engine) -> tuple[Figures, Pixels]:
         theirs = _changes(expected)
         own, other = own + _seen(ours) / scenes, other + _seen(theirs) / scenes
         between += float((ours - theirs).abs().mean()) / scenes
+    alpha, reference = measure(drawn), measure(exam.stills_drawn)
     figures = Figures(
         engine=engine.description.label,
         psnr_median_db=round(float(np.median(psnr)), 2),
@@ -187,6 +193,8 @@ def judge(exam: Exam, engine: Engine) -> tuple[Figures, Pixels]:
         mouth_255=_worst(mouth),
         change_ratio=round((own + STILL) / (other + STILL), 3),
         flicker_255=round(255 * between, 3),
+        haze_added=round(alpha.haze_outside - reference.haze_outside, 6),
+        veil_added=round(alpha.veil_inside - reference.veil_inside, 6),
     )
     return figures, drawn
 

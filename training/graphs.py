@@ -18,19 +18,22 @@ import torch
 from torch import Tensor, nn
 
 from runtime.onnx_graph import read_graph
+from training.alpha import CLEAR, GAIN
 from training.networks import Encoder, Generator
 from training.people import Mapping
 
 OPSET = 20
 HALVE_FROM = 1024  # elements
+ALPHA = slice(3, None, 4)  # of an exported head's rows, which go through R, G, B, A pixel by pixel
+LARGEST_HALF = 65504.0
 
 
 class _Pictures(nn.Module):
     """The generator with its output as bytes.
 
-    The factor 255, the rounding and the order of channels go into the head's weights, so that all that is left to do
-    at full size is clip, lay out and cast. Two transposes that move whole pixels are faster than a pixel shuffle of
-    single numbers and a transpose after it; the cast comes last because TensorRT's parser wants it so.
+    The factor 255, the rounding, the order of channels and the stretch of alpha go into the head's weights, so that all
+    that is left to do at full size is clip, lay out and cast. Two transposes that move whole pixels are faster than a
+    pixel shuffle of single numbers and a transpose after it; the cast comes last because TensorRT's parser wants it so.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -43,8 +46,11 @@ class _Pictures(nn.Module):
         # From a pixel shuffle's order (channel, row, column) to (row, column, channel).
         order = torch.arange(4 * factor * factor).view(4, -1).T.reshape(-1)
         with torch.no_grad():
-            head.weight.copy_(head.weight[order] * 255)
-            head.bias.copy_(head.bias[order] * 255 + 0.5)
+            weight, bias = head.weight[order], head.bias[order]
+            weight[ALPHA] *= GAIN
+            bias[ALPHA] = (bias[ALPHA] - CLEAR) * GAIN
+            head.weight.copy_(weight * 255)
+            head.bias.copy_(bias * 255 + 0.5)
 
     def forward(self, w: Tensor, controls: Tensor) -> Tensor:
         return self.laid_out(self.generator.unshuffled(w, controls))
@@ -164,8 +170,10 @@ def halve_weights(model: onnx.ModelProto) -> None:
     for tensor in model.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < HALVE_FROM:
             continue
-        name = tensor.name
-        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        name, whole = tensor.name, onnx.numpy_helper.to_array(tensor)
+        if np.abs(whole).max() > LARGEST_HALF:  # would become infinite
+            continue
+        values = whole.astype(np.float16)
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}_fp16"))
         cast = onnx.helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
         model.graph.node.insert(0, cast)

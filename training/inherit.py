@@ -50,7 +50,7 @@ def begin_from(networks: Networks, checkpoint: Path, attributes: Tensor | None) 
     Raises:
         CheckpointError: there is none, or it is of another kind of character.
     """
-    state = load_checkpoint(checkpoint)
+    state = load_checkpoint(checkpoint, "recipe", "position")
     weights: dict[str, Weights] = state["networks"]
     _same_interface(networks.generator, weights["generator_ema"], checkpoint)
     for generator in (networks.generator, networks.generator_ema):

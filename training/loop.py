@@ -6,15 +6,19 @@ one that was not, bit for bit, on one machine with fp32.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
+import shutil
 import subprocess
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import filelock
 import msgspec
 import numpy as np
 import torch
@@ -22,18 +26,24 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from engine_bridge.errors import CheckpointError, RecipeError
+from engine_bridge.errors import CheckpointError, RecipeError, SinkError, TrainingError
+from runtime.atomic import replacing
 from training.attributes import attribute_table
-from training.checkpoint import load_checkpoint, save_checkpoint
+from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
+from training.curves import Curves
 from training.dataset import PairSampler, open_dataset, split_frames
 from training.inherit import Ancestor, begin_from
 from training.progress import draw_progress_sheets
 from training.recipe import Recipe, Stage
 from training.state import Position, build_networks
+from training.stopping import StopRequest
 from training.teacher import Teacher
-from training.trainer import StageTrainer, begin_with_attributes
+from training.trainer import NotFinite, StageTrainer, begin_with_attributes
+
+# A single step may overflow and is left out; a run of which many do is lost.
+BAD_IN_A_ROW = 3
+BAD_IN_ALL = 20
 
 
 @dataclass
@@ -72,13 +82,20 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
     Raises:
         RecipeError: `run` holds a run of another recipe.
         DatasetError, CheckpointError: as their modules say.
-        KeyboardInterrupt: after Ctrl-C, when the checkpoint is safe.
+        SinkError: the run's folder cannot be written to.
+        TrainingError: its numbers are no longer finite, or another process is training in `run`.
+        Stopped: a signal asked for it, and the checkpoint is safe. A second signal ends the process at once.
     """
     console = console or Console(stderr=True)
     _quiet_fabric()
     fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)  # type: ignore[arg-type]
     fabric.launch()
-    run.mkdir(parents=True, exist_ok=True)
+    with StopRequest() as stop, _alone_in(run) if fabric.is_global_zero else contextlib.nullcontext():
+        return _fit(recipe, run, fabric, stop, workers=workers, console=console)
+
+
+def _fit(recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, *, workers: int, console: Console) -> Path:
+    """The run, with its folder to itself."""
     resolved = msgspec.json.format(msgspec.json.encode(recipe), indent=2)
     _claim_run(run, resolved)
     folder = Path(recipe.data.path)
@@ -92,6 +109,7 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
                 size,
                 workers=workers,
                 progress=lambda done, total, t=task: bar.update(t, completed=done / total),  # type: ignore[misc]
+                note=lambda text: _say(console, text),
             )
             bar.remove_task(task)
     data = datasets[sizes[-1]]
@@ -107,65 +125,69 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
     position, optimizers_state, ancestors = Position(), None, tuple[Ancestor, ...]()
     checkpoint = run / "checkpoint.pt"
     if checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        if state["data_digest"] != data.digest:
-            raise CheckpointError(f"{folder} is not the data that {run} was trained on. Give the run another folder.")
+        state = _checkpoint_of(checkpoint, resolved, data.digest, folder)
         networks.load(state["networks"])
-        position, optimizers_state = Position(**state["position"]), state["optimizers"]
+        position, optimizers_state = Position.restored(state["position"]), state["optimizers"]
         ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
         console.print(f"resuming {run} at {position.images / 1000:.1f} kimg")
+    elif previous_of(checkpoint).exists():
+        raise CheckpointError(
+            f"{run} has no checkpoint.pt, but the one before it. To go on from there, move "
+            f"{previous_of(checkpoint)} to {checkpoint}."
+        )
     elif recipe.start is not None:
         people = attribute_table(data.identities).values if any(stage.attributes for stage in recipe.stage) else None
         attributes = None if people is None else torch.from_numpy(people)
         ancestors = begin_from(networks, Path(recipe.start.checkpoint), attributes)
         console.print(f"beginning with {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
     if not checkpoint.exists() and fabric.is_global_zero:
-        (run / "recipe.json").write_bytes(resolved)
-        (run / "versions.json").write_bytes(msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
+        _write(run / "recipe.json", resolved)
+        _write(run / "versions.json", msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
 
     teacher = None
     if recipe.distil is not None and recipe.start is not None:
         lessons = {stage.size_px for stage in recipe.stage if not stage.adversarial}
         teacher = Teacher.open(Path(recipe.start.checkpoint), data.control_ranges, lessons, fabric.device)
     sampler = PairSampler(data, split.train)
-    writer = SummaryWriter(str(run / "tensorboard"), purge_step=position.images) if fabric.is_global_zero else None
     final = run / "final.pt"
-    while position.stage < len(recipe.stage):
-        stage = recipe.stage[position.stage]
-        if stage.attributes and networks.known is None:
-            begin_with_attributes(networks, datasets[stage.size_px], split.train, fabric.device)
-        stage_data = datasets[stage.size_px]
-        trainer = StageTrainer(fabric, recipe, stage, networks, stage_data, split.train, teacher=teacher)
-        if position.stage_images == 0:
-            trainer.enter(console)
-        elif optimizers_state is not None:
-            trainer.load_optimizers(optimizers_state)
-        optimizers_state = None
+    with _Log(run, position, console, enabled=fabric.is_global_zero) as log:
+        while position.stage < len(recipe.stage):
+            stage = recipe.stage[position.stage]
+            if stage.attributes and networks.known is None:
+                begin_with_attributes(networks, datasets[stage.size_px], split.train, fabric.device)
+            stage_data = datasets[stage.size_px]
+            trainer = StageTrainer(fabric, recipe, stage, networks, stage_data, split.train, teacher=teacher)
+            if position.stage_images == 0:
+                trainer.enter(console)
+            elif optimizers_state is not None:
+                trainer.load_optimizers(optimizers_state)
+            optimizers_state = None
 
-        def save(to: Path = checkpoint, trainer: StageTrainer = trainer) -> None:
-            if fabric.is_global_zero:
-                state = {
-                    "recipe": resolved.decode(),
-                    "data_digest": data.digest,
-                    "controls": [msgspec.to_builtins(c) for c in data.manifest.controls],
-                    "networks": networks.state(),
-                    "optimizers": trainer.optimizers(),
-                    "position": vars(position),
-                    "ancestors": msgspec.to_builtins(ancestors),
-                }
-                save_checkpoint(to, state)
+            def save(to: Path = checkpoint, trainer: StageTrainer = trainer) -> None:
+                if fabric.is_global_zero:
+                    trainer.check_sound()
+                    state = {
+                        "recipe": resolved.decode(),
+                        "data_digest": data.digest,
+                        "controls": [msgspec.to_builtins(c) for c in data.manifest.controls],
+                        "networks": networks.state(),
+                        "optimizers": trainer.optimizers(),
+                        "position": vars(position),
+                        "ancestors": msgspec.to_builtins(ancestors),
+                    }
+                    save_checkpoint(to, state)
 
-        if position.stage_images == 0:
-            save()
-        _run_stage(recipe, stage, position, trainer, sampler, save=save, run=run, console=console, writer=writer)
-        position.stage, position.stage_images = position.stage + 1, 0
-        if position.stage == len(recipe.stage):
-            if networks.mapping is None:
+            if position.stage_images == 0:
+                save()
+            with stop.deferred():
+                _run_stage(recipe, stage, position, trainer, sampler, stop, save=save, run=run, log=log)
+            if position.stage + 1 == len(recipe.stage) and networks.mapping is None:
                 networks.mapping = trainer.fit_prior()
-            save()
-        save(run / f"stage-{position.stage}.pt" if position.stage < len(recipe.stage) else final)
-    if writer:
-        writer.close()
+            position.stage, position.stage_images = position.stage + 1, 0
+            save(run / f"stage-{position.stage}.pt" if position.stage < len(recipe.stage) else checkpoint)
+    if fabric.is_global_zero and not final.exists():
+        with replacing(final) as part:
+            shutil.copyfile(checkpoint, part)
     return final
 
 
@@ -175,81 +197,183 @@ def _run_stage(
     position: Position,
     trainer: StageTrainer,
     sampler: PairSampler,
+    stop: StopRequest,
     *,
     save: Callable[[], None],
     run: Path,
-    console: Console,
-    writer: SummaryWriter | None,
+    log: _Log,
 ) -> None:
-    """All steps of one stage, with progress, scalars, sheets and checkpoints."""
-    total = int(stage.kimg * 1000)
+    """All steps of one stage, with progress, scalars, sheets and checkpoints; returns early when `stop` has heard."""
+    total, console = int(stage.kimg * 1000), log.console
     meter, saved_at, logged_at, began = Meter(), time.monotonic(), time.monotonic(), time.monotonic()
-    logged_images = position.images
+    logged_images, bad_in_a_row = position.images, 0
     next_sheet = position.images + int(recipe.sheet_kimg * 1000) if recipe.sheet_kimg else None
     label = f"stage {position.stage + 1}/{len(recipe.stage)} {stage.size_px} px"
     label += " adversarial" if stage.adversarial else ""
     with _progress(console) as bar:
         task = bar.add_task(label, total=total, completed=position.stage_images, note="")
-        try:
-            while position.stage_images < total:
-                indices = sampler.batch(
-                    stage.batch,
-                    named_share=recipe.data.named_share if stage.named_share is None else stage.named_share,
-                    seed=recipe.seed,
-                    step=position.step,
-                    rank=trainer.fabric.global_rank,
-                )
-                torch.manual_seed((recipe.seed << 32) + (position.step << 8) + trainer.fabric.global_rank)
+        while position.stage_images < total:
+            indices = sampler.batch(
+                stage.batch,
+                named_share=recipe.data.named_share if stage.named_share is None else stage.named_share,
+                seed=recipe.seed,
+                step=position.step,
+                rank=trainer.fabric.global_rank,
+            )
+            torch.manual_seed((recipe.seed << 32) + (position.step << 8) + trainer.fabric.global_rank)
+            try:
                 meter.add(trainer.step(trainer.batch(indices), position))
-                shown = stage.batch * trainer.fabric.world_size
-                position.step += 1
-                position.stage_images += shown
-                position.images += shown
-                now = time.monotonic()
-                if now - logged_at > 10 or position.stage_images >= total:
-                    rate = (position.images - logged_images) / (now - logged_at)
-                    position.seconds += now - logged_at
-                    means = meter.take()
-                    if writer:
-                        for name, value in {**means, "images_per_s": rate}.items():
-                            writer.add_scalar(name, value, position.images)
-                    note = " ".join(
-                        f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means
-                    )
-                    bar.update(task, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
-                    if not console.is_terminal:
-                        left = (total - position.stage_images) / max(rate, 1e-9)
-                        shown_kimg = f"{position.images / 1000:.1f} kimg"
-                        console.print(f"{label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
-                    logged_at, logged_images = now, position.images
-                if next_sheet is not None and position.images >= next_sheet and trainer.fabric.is_global_zero:
-                    draw_progress_sheets(
-                        run / "sheets", trainer.networks, trainer.dataset, trainer.frames, position.images
-                    )
-                    next_sheet += int(recipe.sheet_kimg * 1000)
-                due_steps = recipe.checkpoint_steps and position.step % recipe.checkpoint_steps == 0
-                due_time = not recipe.checkpoint_steps and now - saved_at > recipe.checkpoint_minutes * 60
-                if due_steps or due_time:
-                    save()
-                    saved_at = time.monotonic()
-        except KeyboardInterrupt:
-            save()
-            console.print(f"stopped at {position.images / 1000:.1f} kimg; the same command goes on from here")
-            raise
+                bad_in_a_row = 0
+            except NotFinite as bad:
+                bad_in_a_row, position.left_out = bad_in_a_row + 1, position.left_out + 1
+                where = f"stage {position.stage + 1}, step {position.step}, {position.images / 1000:.1f} kimg"
+                if bad_in_a_row == BAD_IN_A_ROW or position.left_out > BAD_IN_ALL:
+                    raise TrainingError(_diverged(where, bad, bad_in_a_row, recipe, position, run)) from bad
+                console.print(f"{where}: {bad} not finite; the step is left out ({position.left_out} so far)")
+            shown = stage.batch * trainer.fabric.world_size
+            position.step += 1
+            position.stage_images += shown
+            position.images += shown
+            now = time.monotonic()
+            if now - logged_at > 10 or position.stage_images >= total:
+                rate = (position.images - logged_images) / (now - logged_at)
+                position.seconds += now - logged_at
+                means = meter.take()
+                log.add({**means, "images_per_s": rate}, position.images)
+                note = " ".join(f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means)
+                bar.update(task, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
+                if not console.is_terminal:
+                    left = (total - position.stage_images) / max(rate, 1e-9)
+                    shown_kimg = f"{position.images / 1000:.1f} kimg"
+                    console.print(f"{label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
+                logged_at, logged_images = now, position.images
+            if next_sheet is not None and position.images >= next_sheet and trainer.fabric.is_global_zero:
+                log.sheets(trainer, position.images)
+                next_sheet += int(recipe.sheet_kimg * 1000)
+            if trainer.anywhere(stop.signal is not None):
+                save()
+                _say(console, f"stopped at {position.images / 1000:.1f} kimg; the same command goes on from here")
+                return
+            due_steps = recipe.checkpoint_steps and position.step % recipe.checkpoint_steps == 0
+            due_time = not recipe.checkpoint_steps and now - saved_at > recipe.checkpoint_minutes * 60
+            if due_steps or due_time:
+                save()
+                saved_at = time.monotonic()
+    save()  # what comes next may take minutes, and may fail
     console.print(f"{label}: done after {time.monotonic() - began:.0f} s")
     if recipe.sheet_kimg and trainer.fabric.is_global_zero:
-        draw_progress_sheets(run / "sheets", trainer.networks, trainer.dataset, trainer.frames, position.images)
+        log.sheets(trainer, position.images)
+
+
+class _Log:
+    """What a run tells besides its weights: curves and sheets. A full disk costs these, not the run."""
+
+    def __init__(self, run: Path, position: Position, console: Console, *, enabled: bool) -> None:
+        self.console = console
+        self._folder = run / "sheets"
+        self._curves = Curves(run / "tensorboard", position.images, note=self._lost) if enabled else None
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        if self._curves is not None:
+            self._curves.close()
+
+    def add(self, values: dict[str, float], images: int) -> None:
+        """One point of every curve."""
+        if self._curves is not None:
+            self._curves.add(values, images)
+
+    def sheets(self, trainer: StageTrainer, images: int) -> None:
+        """Draw what the networks can do by now."""
+        try:
+            draw_progress_sheets(self._folder, trainer.networks, trainer.dataset, trainer.frames, images)
+        except (SinkError, OSError) as error:
+            self._lost(f"no sheets at {images / 1000:.1f} kimg: {error}")
+
+    def _lost(self, text: str) -> None:
+        _say(self.console, f"{text} Training goes on.")
+
+
+def _diverged(where: str, bad: NotFinite, in_a_row: int, recipe: Recipe, position: Position, run: Path) -> str:
+    times = f"the {BAD_IN_A_ROW}rd step in a row" if in_a_row == BAD_IN_A_ROW else f"{position.left_out} steps by now"
+    key = f"stage.{position.stage}.lr"
+    return (
+        f"{run}, {where}: {bad} not finite, {times}, so the run has diverged. Nothing of it was saved: "
+        f"{run / 'checkpoint.pt'} is the last good checkpoint. Begin another run from it with a lower learning rate: "
+        f"bunraku-train fit RECIPE --out {run}-2 --set start.checkpoint={run / 'checkpoint.pt'} "
+        f"--set {key}={recipe.stage[position.stage].lr / 3:.1g}"
+    )
+
+
+def _checkpoint_of(path: Path, resolved: bytes, digest: str, folder: Path) -> dict[str, Any]:
+    """The checkpoint, if it belongs to this recipe and these data."""
+    state = load_checkpoint(path, *PARTS)
+    if state["data_digest"] != digest:
+        raise CheckpointError(f"{folder} is not the data that {path} was trained on. Give the run another folder.")
+    try:
+        changed = _changed(state["recipe"].encode(), resolved)
+    except msgspec.MsgspecError as error:
+        raise CheckpointError(f"{path} holds no recipe that this version reads: {error}. Train again.") from error
+    if changed:
+        raise CheckpointError(
+            f"{path} is of a run with another recipe (different: {changed}). Give the run another folder with --out; "
+            "to begin with its weights, name it in [start]."
+        )
+    return state
+
+
+@contextlib.contextmanager
+def _alone_in(run: Path) -> Iterator[None]:
+    """Make the run's folder and keep other runs out of it."""
+    lock = filelock.FileLock(run / ".lock")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise TrainingError(
+            f"Another process is training in {run}. Wait for its end, or choose another folder with --out."
+        ) from None
+    except OSError as error:
+        raise SinkError(
+            f"The run cannot be kept in {run}: {error.strerror or error}. Choose another folder with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _claim_run(run: Path, resolved: bytes) -> None:
     path = run / "recipe.json"
-    if path.exists() and path.read_bytes() != resolved:
-        before, now = msgspec.json.decode(path.read_bytes()), msgspec.json.decode(resolved)
-        changed = ", ".join(sorted(key for key in now if before.get(key) != now[key])) or "its fields"
+    if not path.exists():
+        return
+    try:
+        changed = _changed(path.read_bytes(), resolved)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}. Choose another folder with --out.") from error
+    if changed:
         raise RecipeError(
             f"{run} was begun with another recipe (different: {changed}). "
             "Use the old recipe, or another folder with --out."
         )
+
+
+def _changed(before: bytes, now: bytes) -> str:
+    """Names of the parts in which two resolved recipes differ, or nothing."""
+    old, new = msgspec.json.decode(before, type=dict[str, Any]), msgspec.json.decode(now, type=dict[str, Any])
+    return ", ".join(sorted(key for key in {*old, *new} if old.get(key) != new.get(key)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    with replacing(path) as part:
+        part.write_bytes(data)
+
+
+def _say(console: Console, text: str) -> None:
+    """A line with names of files in it."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _versions() -> dict[str, str]:

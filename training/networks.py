@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.alpha import stretched
+
 SEED_SIZE = 8
 SEED_CHANNELS = 64
 SLOPE = 0.2
@@ -218,10 +220,14 @@ class Generator(nn.Module):
             float [N, 4, size_px, size_px], straight RGBA, not clamped: a clamp would kill the gradient of every
             pixel that starts on its far side. `clamp(0, 1)` before showing it.
         """
-        return F.pixel_shuffle(self.unshuffled(w, controls, size_px), self.head)
+        return stretched(F.pixel_shuffle(self.unshuffled(w, controls, size_px), self.head))
 
     def unshuffled(self, w: Tensor, controls: Tensor, size_px: int | None = None) -> Tensor:
-        """The picture before its pixels are laid out: float [N, 4 * head * head, size_px / head, size_px / head]."""
+        """What the head gives, before its pixels are laid out and its alpha is stretched.
+
+        Returns:
+            float [N, 4 * head * head, size_px / head, size_px / head].
+        """
         return self.from_code(self.code_of(w, controls), size_px)
 
     def code_of(self, w: Tensor, controls: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from runtime.engines.onnxruntime import OnnxRuntimeEngine
 from runtime.engines.openvino import OpenVinoEngine, has_bf16
 from runtime.first_load import ensure_tried
 from runtime.machine import profile_threads
-from training import gate, metrics
+from training import alpha, gate, metrics
 from training.dataset import Dataset, Split, split_frames
 from training.pictures import premultiplied_tensor
 from training.quantise import Prepared, prepare, quantise
@@ -168,7 +168,7 @@ def ask(role: Role, dataset: Dataset | None, recording: Recording | None, split:
 def examine(graph: bytes, role: Role, questions: Questions) -> gate.Exam:
     """Have the fp32 generator answer on ONNX Runtime."""
     names = tuple(control.name for control in role.controls)
-    with _engine("onnxruntime", graph, role, "fp32") as reference:
+    with engine_for("onnxruntime", graph, role, "fp32") as reference:
         return gate.set_exam(reference, names, questions.stills, questions.slow)
 
 
@@ -281,7 +281,14 @@ def add_precisions(
         note("bf16: judging")
         reports.append(judge_as_it_is(graph, role, "bf16", "openvino", questions, exam))
     told = {report.precision: msgspec.to_builtins(report) for report in reports}
-    members["report.json"] = msgspec.json.format(msgspec.json.encode({**figures, "precision": told}), indent=2)
+    clear = alpha.measure(exam.stills_drawn)
+    if clear.haze_outside > alpha.MOST_HAZE or clear.veil_inside > alpha.MOST_VEIL:
+        note(
+            f"alpha: {clear.haze_outside:.2%} of the pixels outside the figure are hazy and {clear.veil_inside:.2%} "
+            f"inside a little clear (should be below {alpha.MOST_HAZE:.1%} and {alpha.MOST_VEIL:.1%}); train longer"
+        )
+    figures |= {"alpha": {"pictures": len(exam.stills), **msgspec.to_builtins(clear)}, "precision": told}
+    members["report.json"] = msgspec.json.format(msgspec.json.encode(figures), indent=2)
     note("writing")
     write_character(out, manifest, members)
     return reports
@@ -292,7 +299,7 @@ def _judge(
 ) -> list[tuple[gate.Figures, Pixels]]:
     judged = []
     for backend in backends:
-        with _engine(backend, graph, role, precision) as engine:
+        with engine_for(backend, graph, role, precision) as engine:
             judged.append(gate.judge(exam, engine))
     return judged
 
@@ -343,7 +350,8 @@ def _backends() -> list[str]:
     return ["onnxruntime", *(["openvino"] if not unavailable("openvino") else [])]
 
 
-def _engine(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
+def engine_for(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
+    """An engine for one graph of a character, not yet active; threads as beside a game."""
     make = OpenVinoEngine if backend == "openvino" else OnnxRuntimeEngine
     return make(
         graph,
@@ -365,7 +373,7 @@ def _most_harmful(prepared: Prepared, exam: gate.Exam, drawn: Pixels, role: Role
     harm = {}
     for layer in prepared.layers:
         alone = quantise(prepared, keep_float=[other for other in prepared.layers if other != layer])
-        with _engine(_backends()[-1], alone, role, "int8") as engine:
+        with engine_for(_backends()[-1], alone, role, "int8") as engine:
             harm[layer] = float(gate.squared_errors(exam, gate.draw(engine, poses), rows).mean())
     return sorted(harm, key=lambda layer: -harm[layer])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engine_bridge.errors import TrainingError
 from training.ema import update_average
 from training.people import Mapping, WholeAttributes
 
@@ -26,7 +27,15 @@ def fit_mapping(
 
     Returns:
         A mapping with averaged weights, on the CPU.
+
+    Raises:
+        TrainingError: the people, or what becomes of the fit, are not finite numbers.
     """
+    if not torch.isfinite(people).all():
+        raise TrainingError(
+            "The latent prior cannot be fitted: latents of people are not finite. The encoder has diverged; train "
+            "again with a lower learning rate."
+        )
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     current, average = Mapping(z_dim=people.shape[1]), Mapping(z_dim=people.shape[1])
@@ -44,6 +53,11 @@ def fit_mapping(
         time = torch.rand(512, 1, generator=generator)
         velocity = current.field(noise + (data - noise) * time, time)
         loss = (velocity - (data - noise)).square().mean()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"The latent prior diverged at step {step} of {steps}. The checkpoint from before it is kept; people "
+                "whose attributes are far from all others' do this: look for wrong numbers in identities.jsonl."
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -27,7 +27,9 @@ def reconstruction_loss(
 
     Args:
         straight: float32 [N, 4, S, S], drawn, not clamped. Its colour is premultiplied by the *target's* alpha: with
-            its own the product of two unclamped outputs can run away early in training.
+            its own the product of two unclamped outputs can run away early in training. Alpha below 0 where it
+            should be 0, and above 1 where it should be 1, is no error: it is cut off before anybody sees it, and a
+            network that is held to the very number instead is above it half of the time, as a haze.
         target: float32 [N, 4, S, S], premultiplied.
         weight: float32 [N, 1, S, S], of pixels.
         gradient: weight of that term.
@@ -64,6 +66,8 @@ def _one(straight: Tensor, target: Tensor, weight: Tensor, slopes: Tensor, gradi
     straight, target = straight.contiguous(), target.contiguous()
     alpha = target[3:]
     error = torch.cat([straight[:3] * alpha, straight[3:]]).sub_(target)
+    cut_off = ((alpha <= 0) & (error[3:] < 0)) | ((alpha >= 1) & (error[3:] > 0))
+    error[3:].masked_fill_(cut_off, 0.0)
     slope = torch.zeros_like(error)
     pixel = _absolute(error, weight, 1.0, slope)
     half, half_slope = F.avg_pool2d(error, 2), torch.zeros_like(error[:, ::2, ::2])
@@ -71,6 +75,7 @@ def _one(straight: Tensor, target: Tensor, weight: Tensor, slopes: Tensor, gradi
     edges = edges + _differences(half, F.avg_pool2d(weight, 2), gradient, half_slope)
     slope.add_(half_slope.repeat_interleave(2, 1).repeat_interleave(2, 2), alpha=0.25)
     slope[:3].mul_(alpha)
+    slope[3:].masked_fill_(cut_off, 0.0)
 
     # Spread at a quarter of the size: a wide pooling window at full size costs as much as the generator.
     spread = F.avg_pool2d(F.avg_pool2d(target[None], 4), 3, stride=1, padding=1)

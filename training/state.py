@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -46,16 +47,19 @@ class Networks:
         """Take weights that `state` gave.
 
         Raises:
-            CheckpointError: they belong to networks of other sizes.
+            CheckpointError: they belong to networks of other sizes, or some are missing.
         """
-        if "known" in state:
-            self.add_known(state["known"]["attributes"])
-        if "mapping" in state:
-            self.mapping = Mapping.shaped_as(state["mapping"])
+        missing = [name for name, net in vars(self).items() if net is not None and name not in state]
+        if missing:
+            raise CheckpointError(f"The checkpoint has no weights of {', '.join(missing)}. Use another one.")
         try:
+            if "known" in state:
+                self.add_known(state["known"]["attributes"])
+            if "mapping" in state:
+                self.mapping = Mapping.shaped_as(state["mapping"])
             for name, weights in state.items():
                 getattr(self, name).load_state_dict(weights)
-        except (RuntimeError, AttributeError) as error:
+        except (RuntimeError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
 
 
@@ -90,10 +94,32 @@ def build_generator(recipe: Recipe, control_ranges: list[tuple[float, float, flo
 
 @dataclass
 class Position:
-    """Where a run is."""
+    """Where a run is.
+
+    Attributes:
+        stage: number of the stage, from 0.
+        stage_images: pictures shown in it.
+        images: pictures shown in all.
+        step: steps begun in all.
+        seconds: spent training.
+        left_out: steps that changed nothing, because their loss or gradient was not finite.
+    """
 
     stage: int = 0
     stage_images: int = 0
     images: int = 0
     step: int = 0
     seconds: float = 0.0
+    left_out: int = 0
+
+    @staticmethod
+    def restored(state: dict[str, Any]) -> Position:
+        """What a checkpoint holds.
+
+        Raises:
+            CheckpointError: it holds something else.
+        """
+        try:
+            return msgspec.convert(state, Position)
+        except msgspec.ValidationError as error:
+            raise CheckpointError(f"The checkpoint does not say how far it is: {error}. Use another one.") from error

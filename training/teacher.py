@@ -43,7 +43,7 @@ class Teacher:
         Raises:
             CheckpointError: there is none, or it draws other pictures than these.
         """
-        state = load_checkpoint(checkpoint)
+        state = load_checkpoint(checkpoint, "recipe")
         weights = state["networks"]
         try:
             generator = build_generator(msgspec.json.decode(state["recipe"], type=Recipe), control_ranges)

@@ -19,6 +19,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from engine_bridge.errors import CheckpointError, TrainingError
 from training import losses
 from training.attributes import attribute_table
 from training.dataset import Dataset
@@ -60,6 +61,13 @@ class Batch:
     def take(self, rows: slice) -> Batch:
         """Some of it."""
         return Batch(self.target[rows], self.identity[rows], self.controls[rows], self.regions[rows])
+
+
+class NotFinite(ArithmeticError):
+    """A step whose loss or gradient is NaN or infinite; the generator's and the encoder's weights are as before it."""
+
+    def __init__(self, terms: list[str]) -> None:
+        super().__init__(f"{', '.join(terms)} {'is' if len(terms) == 1 else 'are'}")
 
 
 class StageTrainer:
@@ -113,10 +121,19 @@ class StageTrainer:
         return {name: optimizer.state_dict() for name, optimizer in inner.items()}
 
     def load_optimizers(self, state: dict[str, Any]) -> None:
-        """Take what `optimizers` gave."""
-        self._muon.load_state_dict(state["muon"])
-        self._adam.load_state_dict(state["adam"])
-        self._adam_d.load_state_dict(state["adam_d"])
+        """Take what `optimizers` gave.
+
+        Raises:
+            CheckpointError: it is of other optimisers.
+        """
+        try:
+            self._muon.load_state_dict(state["muon"])
+            self._adam.load_state_dict(state["adam"])
+            self._adam_d.load_state_dict(state["adam_d"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
+            ) from error
 
     def enter(self, console: Console) -> None:
         """What happens once, when a stage begins."""
@@ -152,14 +169,51 @@ class StageTrainer:
         controls = torch.from_numpy(self.dataset.controls[indices]).to(device)
         return Batch(target, identity, controls, torch.from_numpy(self.dataset.regions[indices]).to(device))
 
+    @torch.no_grad()
+    def check_sound(self) -> None:
+        """Draw a little with the weights as they are: some are finite and yet too large to give a picture.
+
+        Raises:
+            TrainingError: what comes out is not a picture. These weights must not be saved.
+        """
+        networks, rows = self.networks, self.frames[:2]
+        batch = self.batch(rows)
+        some = torch.ones(len(rows), networks.generator.w_dim, device=self.fabric.device)
+        with self.fabric.autocast():
+            for name in ("generator", "generator_ema"):
+                network = getattr(networks, name)
+                self._require_finite(name, network(some, batch.controls, self.stage.size_px))
+            for name in ("encoder", "encoder_ema"):
+                self._require_finite(name, getattr(networks, name).to(self.fabric.device)(batch.target))
+
+    def _require_finite(self, name: str, result: Tensor) -> None:
+        if not torch.isfinite(result).all():
+            raise TrainingError(
+                f"The run has diverged: its {name} gives numbers that are not finite. It was not saved; the last "
+                f"checkpoint is as it was. Train again with a lower learning rate than {self.stage.lr:g}, for example "
+                "from that checkpoint in another folder: --set start.checkpoint=…"
+            )
+
+    def anywhere(self, here: bool) -> bool:
+        """Whether it is so in any of the processes that train together."""
+        if self.fabric.world_size == 1:
+            return here
+        found = self.fabric.all_reduce(torch.tensor(float(here), device=self.fabric.device), reduce_op="sum")
+        return bool(cast(Tensor, found) > 0)
+
     def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        """One step of every optimiser that this stage has."""
+        """One step of every optimiser that this stage has.
+
+        Raises:
+            NotFinite: a loss or a gradient is not finite; the step was not taken.
+        """
         learning_rate = _learning_rate(self.stage, position.stage_images)
         for optimizer, factor in ((self._muon, MUON_LR_FACTOR), (self._adam, 1.0)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * factor
         values = self._adversarial_step(batch, position) if self.stage.adversarial else self._reconstruction_step(batch)
-        nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
+        self._refuse_what_is_not_finite(values, norm)
         self._step_muon.step()
         self._step_adam.step()
         networks, shown = self.networks, self.stage.batch * self.fabric.world_size
@@ -259,6 +313,8 @@ class StageTrainer:
             loss_d = loss_d + self.recipe.loss.roughness * ROUGHNESS_EVERY * rough
             values["roughness"] = rough
         self.fabric.backward(loss_d)
+        gradients = [p.grad for p in self.networks.discriminator.parameters() if p.grad is not None]
+        self._refuse_what_is_not_finite(values, nn.utils.get_total_norm(gradients))
         self._step_adam_d.step()
 
         self._forget_gradients()
@@ -278,6 +334,16 @@ class StageTrainer:
         self.fabric.backward(loss)
         self.networks.discriminator.requires_grad_(True)
         return {**terms, **judgement, **values, "loss": loss}
+
+    def _refuse_what_is_not_finite(self, values: dict[str, Tensor], norm: Tensor) -> None:
+        """Look at a step's terms and at its gradient, in one transfer from the device."""
+        found = {name: value.detach().float() for name, value in values.items()}
+        if self.recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
+            found["gradient"] = norm.detach().float()
+        finite = torch.stack(list(found.values())).isfinite().tolist()
+        bad = [name for name, good in zip(found, finite, strict=True) if not good]
+        if self.anywhere(bool(bad)):
+            raise NotFinite(bad or ["a term of another process"])
 
     def _forget_gradients(self) -> None:
         for parameter in self._trained:

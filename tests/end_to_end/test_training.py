@@ -56,15 +56,15 @@ def _wait_for_checkpoints(process: subprocess.Popen[bytes], path: Path, count: i
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(place: Path) -> None:
+def test_a_stopped_or_killed_run_ends_with_the_weights_of_one_that_was_not(place: Path) -> None:
     longer = ["--set", "stage.0.kimg=0.2", "--set", "stage.1.kimg=0.2", "--set", "checkpoint_steps=4"]
     command = [*TRAIN, "fit", "tiny", "--threads", "1", *longer]
     environment = {**os.environ, **ENVIRONMENT}
-    for checkpoints in (3, 9, 5):
+    for checkpoints, ending in ((3, signal.SIGKILL), (9, signal.SIGTERM), (5, signal.SIGHUP)):
         process = subprocess.Popen([*command, "--out", "killed"], cwd=place, env=environment, stderr=subprocess.DEVNULL)
         _wait_for_checkpoints(process, place / "killed" / "checkpoint.pt", checkpoints)
-        process.kill()
-        process.wait()
+        process.send_signal(ending)
+        assert process.wait(60) == (-ending if ending == signal.SIGKILL else 128 + ending)
     for out in ("killed", "unharmed"):
         ended = subprocess.run(
             [*command, "--out", out], cwd=place, env=environment, timeout=300, capture_output=True, check=False
@@ -100,20 +100,41 @@ def test_evaluate_sample_and_export_make_a_character_that_opens(
         assert {"generator.onnx", "mapping.onnx", "encoder.onnx", "report.json"} <= set(character.members)
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(place: Path) -> None:
+def test_a_run_has_its_folder_to_itself_and_ctrl_c_saves_and_says_how_to_go_on(place: Path) -> None:
     command = [*TRAIN, "fit", "tiny", "--out", "interrupted", "--threads", "1", "--set", "stage.0.kimg=100"]
     process = subprocess.Popen(
         command, cwd=place, env={**os.environ, **ENVIRONMENT}, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     while not (place / "interrupted" / "checkpoint.pt").exists() and process.poll() is None:
         time.sleep(0.05)
-    time.sleep(1)
+    second = subprocess.run(
+        command, cwd=place, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert second.returncode == 1, second.stderr
+    assert "Another process is training in interrupted" in second.stderr
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
     assert torch.load(place / "interrupted" / "checkpoint.pt", weights_only=True)["position"]["step"] > 0
+
+
+def test_a_run_that_diverges_stops_and_leaves_a_checkpoint_to_begin_from(place: Path, run_program: RunProgram) -> None:
+    command = [*TRAIN, "fit", "tiny", "--threads", "1", "--set", "stage.0.kimg=0.02"]
+    steep = ["--set", "stage.0.warmup_kimg=0", "--set", "stage.0.lr=1e30", "--set", "stage.0.lr_end=1e30"]
+    run = run_program([*command, "--out", "steep", *steep], cwd=place, environment=ENVIRONMENT)
+    assert run.returncode == 1, run.stderr
+    said = " ".join(run.stderr.split())
+    for words in ("stage 1, step", "not finite", "--set start.checkpoint=steep/checkpoint.pt", "--set stage.0.lr="):
+        assert words in said
+    assert "done" not in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (place / "steep" / "final.pt").exists()
+    assert all(tensor.isfinite().all() for tensor in _weights(place / "steep" / "checkpoint.pt").values())
+    again = ["--out", "gentle", "--set", "start.checkpoint=steep/checkpoint.pt", "--set", "stage.0.lr=1e-3"]
+    run = run_program([*command, *again], cwd=place, environment=ENVIRONMENT)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
@@ -131,10 +152,10 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(place: Path, run
 def test_wrong_use_is_told_in_one_line(place: Path, trained: Path, run_program: RunProgram) -> None:
     for arguments, code, words in (
         (["fit", "nobody"], 1, "no recipe nobody"),
-        (["fit", "tiny", "--set", "data.path=nowhere"], 1, "nowhere is no data set"),
+        (["fit", "tiny", "--set", "data.path=nowhere"], 1, "nowhere is not a data set"),
         (["fit", "tiny", "--out", "whole", "--set", "seed=2"], 1, "another recipe"),
         (["evaluate", "nowhere"], 1, "no checkpoint"),
-        (["export", "whole/recipe.json", "--out", "x.bunraku"], 1, "no readable checkpoint"),
+        (["export", "whole/recipe.json", "--out", "x.bunraku"], 1, "not a readable checkpoint"),
         (["fit"], 2, "Usage"),
     ):
         run = run_program([*TRAIN, *arguments], cwd=place, environment=ENVIRONMENT)

@@ -55,3 +55,9 @@ def test_known_identities_begin_as_the_best_linear_imitation() -> None:
     expected = latents[[1, 3, 5]]
     assert torch.allclose(found, expected / expected.square().mean(1, keepdim=True).sqrt(), atol=1e-3)
     assert np.allclose(found.square().mean(1).detach(), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("number", [1e308, 10**400, 1.7e308], ids=["large", "integer", "largest"])
+def test_numbers_that_overflow_are_refused_with_their_name(number: float) -> None:
+    with pytest.raises(DatasetError, match="height has numbers too large"):
+        attribute_table(_rows({"height": number}, {"height": -number}, {"height": 1.0}))

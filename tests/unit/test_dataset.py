@@ -116,6 +116,20 @@ def test_a_name_that_no_character_can_have_is_refused_before_training(copy: Path
         read_labels(copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"minimum": 30.0}, {"maximum": -30.0, "minimum": 30.0}, {"rest": 31.0}, {"maximum": 1e300}],
+    ids=["no range", "upside down", "rest outside", "beyond float32"],
+)
+def test_a_control_that_cannot_be_learnt_is_refused(copy: Path, change: dict[str, float]) -> None:
+    manifest = json.loads((copy / "dataset.json").read_text())
+    assert manifest["controls"][0]["maximum"] == 30.0
+    manifest["controls"][0] |= change
+    (copy / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match="headYaw"):
+        read_labels(copy)
+
+
 def test_other_formats_and_empty_folders_are_refused(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"no dataset\.json"):

@@ -114,7 +114,7 @@ def test_equalising_changes_no_picture(graph: bytes, prepared: Prepared, role: R
 def test_engines_draw_nearly_the_same_from_it(graph: bytes, prepared: Prepared, role: Role, backend: str) -> None:
     pytest.importorskip(backend)
     poses = perform(role, "two", seconds=4, fps=2, talks=True, seed=5)
-    with precision._engine(backend, quantise(prepared), role, "int8") as engine:
+    with precision.engine_for(backend, quantise(prepared), role, "int8") as engine:
         drawn = gate.draw(engine, poses)
     error = np.abs(drawn.astype(int) - _draw(graph, poses))
     assert 0 < error.mean() < 4
