@@ -13,6 +13,7 @@ import msgspec
 import zmq
 
 from .clock import now_ns
+from .connection_guard import ProducerWatch
 from .control_wire import (
     MAX_FPS,
     ClientMessage,
@@ -34,6 +35,7 @@ from .handshake import HandshakeJudge, HandshakeWatch
 from .keys import ClientKeys
 from .liveness import Liveness, Patience
 from .messages import ClientStats, ControlState, LinkState, StreamInfo
+from .plain_numbers import plain_state
 from .sockets import (
     CONTROL_QUEUE,
     MAX_CONTROL_BYTES,
@@ -50,8 +52,8 @@ logger = logging.getLogger(__name__)
 
 KEEP_IN_TOUCH_NS: Final = 500_000_000
 AFTER_REFUSAL_NS: Final = 10_000_000_000  # pause before asking a producer of another version again
-LOOK_AROUND_MS: Final = 250
 MOST_WAITING: Final = 1024  # messages; a producer answers a few a second
+HELD_BYTES: Final = 640 * 1024  # that libzmq may hold back: a full queue of the longest messages, and one more
 STATES_REMEMBERED: Final = 256
 ROUND_TRIPS_KEPT: Final = 32
 
@@ -87,7 +89,7 @@ class ControlClient:
         self.endpoint = check_connect(endpoint)
         if not 0.0 <= wanted_fps <= MAX_FPS:
             raise WireError(f"{wanted_fps} is no rate of frames. Give 1 to {MAX_FPS:g}, or 0 to leave it open")
-        self._hello = Hello(proto=[MAJOR], name=name, caps=["raw"], want=Want(fps=wanted_fps))
+        self._hello = Hello(proto=[MAJOR], name=name, caps=["raw"], want=Want(fps=float(wanted_fps)))
         self._keys = keys
 
         # Shared with the thread and guarded by the lock inside the condition.
@@ -115,14 +117,15 @@ class ControlClient:
 
         Args:
             state: with `control_id` 0 it is numbered, with `timestamp_ns` 0 it is stamped with now. Numbers of one's
-                own must rise.
+                own must rise. Values may be numbers of numpy or any other library.
 
         Returns:
             the state as it is sent.
 
         Raises:
-            WireError: it holds a number that is not finite.
+            WireError: it holds something that is not a finite number, and says which.
         """
+        state = plain_state(state)
         with self._changed:
             self._last_id = state.control_id or self._last_id + 1
             state = msgspec.structs.replace(
@@ -236,15 +239,17 @@ class ControlClient:
     def _converse(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
         """Talk until the connection is hopeless or the thread should stop; returns seconds to pause."""
         connect(socket, self.endpoint)
+        self._held = ProducerWatch(first_bytes=HELD_BYTES, spare_bytes=HELD_BYTES)
         poller = zmq.Poller()
         poller.register(watch.socket, zmq.POLLIN)
         poller.register(thread.alarm, zmq.POLLIN)
         while not thread.stopping:
             self._keep_in_touch()
             poller.register(socket, zmq.POLLIN | zmq.POLLOUT if self._pending else zmq.POLLIN)
-            events = dict(poller.poll(LOOK_AROUND_MS))
+            events = dict(poller.poll(self._held.patience_ms))
             thread.hush()
             for event in watch.events():
+                self._held.note(*event)
                 refusal = self._judge.refusal_in(*event)
                 if refusal is not None:
                     return self._note_refused(refusal)
@@ -259,6 +264,9 @@ class ControlClient:
                     return pause_s
             if self._patience.is_over(now_ns()) and self.state is not LinkState.INCOMPATIBLE:
                 return 0.0
+            flood = self._held.flood(socket)
+            if flood is not None:
+                return self._note_refused(f"{self.endpoint} sends {flood}; the connection was closed")
         return 0.0
 
     def _keep_in_touch(self) -> None:
@@ -312,6 +320,7 @@ class ControlClient:
                 parts = receive_parts(socket, limit=1)
             except zmq.Again:
                 return None
+            self._held.heard(sum(map(len, parts)), payload=False)
             try:
                 if len(parts) != 1:
                     raise MessageRejected("parts", f"a control message of {len(parts)} parts; one is right")

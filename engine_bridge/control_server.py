@@ -17,6 +17,8 @@ import msgspec
 import zmq
 
 from .clock import now_ns
+from .connection_guard import ConnectionGuard, Limits
+from .control_inbox import ControlInbox
 from .control_wire import (
     Hello,
     Ping,
@@ -32,14 +34,20 @@ from .curve import door_of
 from .errors import MessageRejected, WireError
 from .keys import ServerKeys
 from .messages import ClientStats, ControlState, StreamInfo
-from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, Socket, open_socket, receive_parts
+from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, open_socket
 
 logger = logging.getLogger(__name__)
 
 MAX_CLIENTS: Final = 64  # remembered; the one silent for longest is forgotten first
-MESSAGES_PER_POLL: Final = 64  # so that a flood cannot hold up a frame
-PRESENT_NS: Final = 3_000_000_000
+LIMITS: Final = Limits(
+    connections=128,
+    unfinished_bytes=128 * 1024,  # two of the longest messages; a full queue of usual ones takes 16 KiB
+    all_unfinished_bytes=384 * 1024,
+    stalled=8,
+)
 MAX_FULL_POLLS: Final = 60  # in a row; about a second in which more comes than is read
+FLOODS: Final = "control_floods"
+PRESENT_NS: Final = 3_000_000_000
 
 
 @dataclass(slots=True)
@@ -63,7 +71,6 @@ class ControlServer:
         accepted: states taken.
         late: states that were no news, by their number.
         bad: rejected messages by code.
-        floods: how often all clients were hung up on, because more came than could be read.
     """
 
     def __init__(
@@ -93,7 +100,6 @@ class ControlServer:
         """
         self.accepted = 0
         self.late = 0
-        self.floods = 0
         self.bad: Counter[str] = Counter()
         self._info = info
         self._streams = tuple(streams)
@@ -101,9 +107,9 @@ class ControlServer:
         self._resend_last = resend_last
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
-        self._full_polls = 0  # in a row, that left messages over
         self._door = door_of(keys, insecure=insecure)
-        self._socket = self._open()
+        self._broken: Counter[str] = Counter()  # limits, with sockets that are closed
+        self._open()
         self._is_bound = True
         try:
             self.endpoint = self._door.bind(self._socket, endpoint)
@@ -115,6 +121,21 @@ class ControlServer:
     def info(self) -> StreamInfo:
         """What clients are told."""
         return self._info
+
+    @property
+    def client_count(self) -> int:
+        """Clients heard of within the last three seconds."""
+        return len(self._present())
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are, whether anything was said on them or not."""
+        return self._guard.connection_count
+
+    @property
+    def over_limits(self) -> dict[str, int]:
+        """Connections hung up on and messages never handled, by the limit that they broke (docs/protocol.md)."""
+        return dict(self._broken + Counter(self._guard.hung_up) + self._inbox.lost)
 
     @property
     def client_stats(self) -> list[ClientStats]:
@@ -148,7 +169,7 @@ class ControlServer:
             self._send(address, self._welcome)
 
     def poll(self) -> ControlState | None:
-        """Read what has come and answer it. Never blocks, and reads a bounded number of messages.
+        """Read what has come and answer it. Never blocks, and takes a bounded time; what is left has its turn later.
 
         Returns:
             the newest accepted state, numbers clamped to the limits in `info`; None if there is none since the last
@@ -157,18 +178,11 @@ class ControlServer:
         newest: ControlState | None = None
         calibrate = False
         self._start_afresh_if_flooded()
-        for _ in range(MESSAGES_PER_POLL):
-            try:
-                parts = receive_parts(self._socket, limit=2)
-            except zmq.Again:
-                self._full_polls = 0
-                break
-            state = self._handle(parts[0].bytes, [part.bytes for part in parts[1:]])
+        for address, parts in self._inbox.messages():
+            state = self._handle(address, parts)
             if state is not None:
                 newest = state
                 calibrate |= state.calibrate
-        else:
-            self._full_polls += 1
         if newest is not None and calibrate:
             newest = msgspec.structs.replace(newest, calibrate=True)
         return newest
@@ -176,7 +190,7 @@ class ControlServer:
     def close(self) -> None:
         """Free the socket; a second call does nothing."""
         if not self._socket.closed:
-            self._socket.close()
+            self._close_socket()
             self._door.close()
 
     def __enter__(self) -> ControlServer:
@@ -187,8 +201,15 @@ class ControlServer:
     ) -> None:
         self.close()
 
-    def _open(self) -> Socket:
-        return open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+    def _open(self) -> None:
+        self._socket = open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-control-guard")
+        self._inbox = ControlInbox(self._socket, self._guard)
+
+    def _close_socket(self) -> None:
+        self._guard.close()
+        self._broken += Counter(self._guard.hung_up) + self._inbox.lost
+        self._socket.close()
 
     def _start_afresh_if_flooded(self) -> None:
         """Open another socket when more comes than is read, after a flood or a long suspend, instead of reading on.
@@ -196,18 +217,24 @@ class ControlServer:
         What waits in the old one is forgotten with it, the connections too. Our clients are back after a tenth of a
         second and say again what they want, so that the newest state is here sooner than at the end of a long queue.
         """
-        if self._is_bound and self._full_polls < MAX_FULL_POLLS:
+        if self._is_bound and not self._inbox.is_behind:
             return
         if self._is_bound:
-            self._log.warn(f"{self.endpoint}: more control messages came than can be read; all clients connect again")
-            self.floods += 1
-            self._socket.close()
-            self._socket = self._open()
+            # Whoever is hung up on leaves behind what had come already, and is back at once to send as much again. So
+            # nobody new is let in meanwhile.
+            self._socket.unbind(self.endpoint)
             self._is_bound = False
+        if self._inbox.full_polls >= MAX_FULL_POLLS:
+            self._log.warn(f"{self.endpoint}: more control messages came than can be read; all clients connect again")
+            self._close_socket()
+            self._broken[FLOODS] += 1
+            self._open()
+            self._guard.trim_soon()
+        if self._inbox.full_polls:
+            return
         with contextlib.suppress(WireError):  # libzmq lets go of the port a moment later; the next poll tries again
             self._door.bind(self._socket, self.endpoint)
             self._is_bound = True
-            self._full_polls = 0
 
     def _handle(self, address: bytes, parts: list[bytes]) -> ControlState | None:
         try:

@@ -14,12 +14,14 @@ import msgspec
 
 from .errors import MessageRejected, ProtocolMismatch, WireError
 from .messages import ClientStats, ControlState, IdentityMix, StreamInfo
-from .packing import MAX_BYTES, pack, to_record, unpack
+from .packing import MAX_BYTES, MAX_ELEMENTS, pack, to_record, unpack
+from .plain_numbers import plain, plain_state
 from .planes import Unsigned
 from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64
 
 MAX_SEED: Final = 2**63 - 1
 MAX_FPS: Final = 1000.0
+MAX_CLIENT_ELEMENTS: Final = 1024  # of what a client says; the live loop reads it between two frames
 REQUESTS: Final = ("info", "last", "key")
 
 
@@ -111,10 +113,10 @@ def encode_client_message(message: ClientMessage) -> bytes:
     """Pack what a client says.
 
     Raises:
-        WireError: a number is not finite, or the whole is too large.
+        WireError: a number is not finite or not a number, or the whole is too large.
     """
     if isinstance(message, ControlState):
-        return _pack(_set_of(message))
+        return _pack(_set_of(plain_state(message)))
     if isinstance(message, ClientStats):
         return _pack(
             _Stat(shown=message.shown, dropped=message.dropped, age_p50=message.age_p50_ms, age_p99=message.age_p99_ms)
@@ -145,7 +147,7 @@ def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientM
     Raises:
         MessageRejected: with one of the codes of `docs/protocol.md`; nothing else is raised, whatever the bytes.
     """
-    message = _decode(data, _FROM_CLIENT)
+    message = _decode(data, _FROM_CLIENT, MAX_CLIENT_ELEMENTS)
     if isinstance(message, _Set):
         return check_state(_state_of(message), info)
     if isinstance(message, _Stat):
@@ -170,7 +172,7 @@ def decode_server_message(data: bytes | memoryview) -> ServerMessage:
     Raises:
         MessageRejected: with one of the codes of `docs/protocol.md`; nothing else is raised, whatever the bytes.
     """
-    message = _decode(data, _FROM_SERVER)
+    message = _decode(data, _FROM_SERVER, MAX_ELEMENTS)
     assert isinstance(message, Welcome | Refuse | Pong)
     if isinstance(message, Welcome):
         _check_welcome(message)
@@ -186,20 +188,21 @@ def check_state(state: ControlState, info: StreamInfo) -> ControlState:
     Raises:
         MessageRejected: `control`, `number`, `identity` or `expression`.
     """
+    state = plain_state(state)
     limits = {control.name: control for control in info.controls}
     controls: dict[str, float] = {}
     for name, value in state.controls.items():
         if name not in limits:
             raise MessageRejected("control", f"the stream has no control {name[:64]!r}")
-        controls[name] = _clamped(value, limits[name].minimum, limits[name].maximum, name)
+        controls[name] = _clamped(value, limits[name].minimum, limits[name].maximum)
     mix = state.mix
     if mix is not None:
-        mix = IdentityMix(_known_identity(mix.identity, info), _clamped(mix.amount, 0.0, 1.0, "mix"))
+        mix = IdentityMix(_known_identity(mix.identity, info), _clamped(mix.amount, 0.0, 1.0))
     if state.identity is not None:
         _known_identity(state.identity, info)
     if state.expression and state.expression not in [expression.name for expression in info.expressions]:
         raise MessageRejected("expression", f"the character has no expression {state.expression[:64]!r}")
-    psi = None if state.truncation_psi is None else _clamped(state.truncation_psi, 0.0, 1.0, "truncation_psi")
+    psi = None if state.truncation_psi is None else _clamped(state.truncation_psi, 0.0, 1.0)
     return msgspec.structs.replace(state, controls=controls, mix=mix, truncation_psi=psi)
 
 
@@ -216,8 +219,8 @@ def _check_welcome(message: Welcome) -> None:
             raise MessageRejected("number", f"the range of {control.name[:64]!r} is none")
 
 
-def _decode(data: bytes | memoryview, kinds: dict[str, Any]) -> Any:
-    message = unpack(data)
+def _decode(data: bytes | memoryview, kinds: dict[str, Any], max_elements: int) -> Any:
+    message = unpack(data, max_elements=max_elements)
     kind = message.get("k")
     if not isinstance(kind, str) or kind not in kinds:
         raise MessageRejected("kind", f"unknown kind of message: {repr(kind)[:32]}")
@@ -225,7 +228,7 @@ def _decode(data: bytes | memoryview, kinds: dict[str, Any]) -> Any:
 
 
 def _pack(message: msgspec.Struct) -> bytes:
-    packed = pack(msgspec.to_builtins(message))
+    packed = pack(msgspec.to_builtins(message, enc_hook=plain))
     if len(packed) > MAX_BYTES:
         raise WireError(f"a {type(message).__name__} of {len(packed)} bytes; the control channel carries {MAX_BYTES}")
     return packed
@@ -233,9 +236,6 @@ def _pack(message: msgspec.Struct) -> bytes:
 
 def _set_of(state: ControlState) -> _Set:
     mix = None if state.mix is None else _Mix(state.mix.identity, state.mix.amount)
-    numbers = [*state.controls.values(), state.truncation_psi or 0.0, mix.amount if mix else 0.0]
-    if not all(math.isfinite(number) for number in numbers):
-        raise WireError(f"control state {state.control_id} holds a number that is not finite; leave such a control out")
     return _Set(
         cid=state.control_id,
         ts=state.timestamp_ns,
@@ -262,10 +262,8 @@ def _state_of(message: _Set) -> ControlState:
     )
 
 
-def _clamped(value: float, minimum: float, maximum: float, name: str) -> float:
-    if not math.isfinite(value):
-        raise MessageRejected("number", f"{name} is {value}, no number to move anything by")
-    return float(min(max(value, minimum), maximum))
+def _clamped(value: float, minimum: float, maximum: float) -> float:
+    return min(max(value, minimum), maximum)
 
 
 def _known_identity(who: str | int, info: StreamInfo) -> str | int:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, TypeAlias
 
 import zmq
 
+from .connection_guard import ConnectionGuard, Limits, identity_of, source_of
 from .curve import door_of
 from .endpoints import DEFAULT_FRAMES_ENDPOINT
 from .errors import WireError
 from .keys import ServerKeys
 from .sockets import FRAME_QUEUE, open_socket
+from .subscriptions import Subscriptions
 
 GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
-MAX_SUBSCRIPTION_BYTES: Final = 1024
-MAX_EVENTS_PER_POLL: Final = 1000
+MAX_SUBSCRIPTION_BYTES: Final = 1024  # handshakes included
+MAX_EVENTS_PER_POLL: Final = 256
+SUBSCRIPTIONS: Final = "subscriptions"
+LIMITS: Final = Limits(
+    connections=128,
+    unfinished_bytes=64 * 1024,  # a client that sends ZMTP heartbeats takes an hour for it
+    all_unfinished_bytes=512 * 1024,
+    stalled=8,
+)
 SETTLE_S: Final = 0.01
 
 MessagePart: TypeAlias = "bytes | memoryview | zmq.Frame"
@@ -50,12 +58,13 @@ class FrameSocket:
         Raises:
             WireError: the endpoint is taken, malformed, or without keys reachable from other machines.
         """
-        self._subscriptions: Counter[bytes] = Counter()
+        self._subscriptions = Subscriptions(identity_of)
         self._listeners: list[Callable[[bytes], None]] = []
         self._door = door_of(keys, insecure=insecure)
         self._socket = open_socket(self._door.context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
         # Tell about every subscription that comes and goes, also about the second one to the same topic.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-frames-guard")
         try:
             self.endpoint = self._door.bind(self._socket, endpoint)
         except WireError:
@@ -69,8 +78,23 @@ class FrameSocket:
 
     @property
     def subscriptions(self) -> Mapping[bytes, int]:
-        """How many subscriptions there are to every prefix of a topic, as of the last `poll`."""
-        return self._subscriptions
+        """How many connections subscribe to every prefix of a topic, as of the last `poll`."""
+        return self._subscriptions.counts
+
+    @property
+    def subscriptions_version(self) -> int:
+        """Changes whenever `subscriptions` does."""
+        return self._subscriptions.version
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are, subscribed or not."""
+        return self._guard.connection_count
+
+    @property
+    def over_limits(self) -> dict[str, int]:
+        """Connections hung up on, by the limit that they broke (docs/protocol.md)."""
+        return self._guard.hung_up
 
     def on_subscription(self, listener: Callable[[bytes], None]) -> None:
         """Have a function called in `poll` with the prefix of every subscription that comes."""
@@ -83,20 +107,13 @@ class FrameSocket:
 
     def poll(self) -> None:
         """Note who came and went. Never blocks, and reads a bounded number of events."""
+        self._subscriptions.sweep()
         for _ in range(MAX_EVENTS_PER_POLL):
             try:
-                event = self._socket.recv(zmq.NOBLOCK)
+                event = self._socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            prefix = event[1:]
-            if event[:1] == b"\x01":
-                self._subscriptions[prefix] += 1
-                for listener in self._listeners:
-                    listener(prefix)
-            elif event[:1] == b"\x00":
-                self._subscriptions[prefix] -= 1
-                if self._subscriptions[prefix] <= 0:
-                    del self._subscriptions[prefix]
+            self._note(event.bytes, source_of(event))
 
     def send(self, parts: Sequence[MessagePart]) -> None:
         """Send a message to who subscribes to its topic and can take it now. Never blocks."""
@@ -119,9 +136,25 @@ class FrameSocket:
     def close(self) -> None:
         """Free the socket within a tenth of a second; a second call does nothing."""
         if not self._socket.closed:
+            self._guard.close()
             self._socket.linger = GOODBYE_MS
             self._socket.close()
             self._door.close()
+
+    def _note(self, event: bytes, source: int | None) -> None:
+        kind, prefix = event[:1], event[1:]
+        if source is None:
+            self._subscriptions.somebody_left(prefix)
+            return
+        self._guard.heard(source, len(event))
+        if kind == b"\x01":
+            good = self._subscriptions.add(source, prefix)
+            for listener in self._listeners if good else ():
+                listener(prefix)
+        else:
+            good = self._subscriptions.remove(source, prefix)
+        if not good:
+            self._guard.hang_up(source, SUBSCRIPTIONS)
 
     def __enter__(self) -> FrameSocket:
         return self

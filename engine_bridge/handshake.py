@@ -21,6 +21,8 @@ _EVENTS: Final = (
     | zmq.Event.HANDSHAKE_FAILED_AUTH
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
     | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.Event.CONNECTED  # this one and the next for `ProducerWatch`
+    | zmq.Event.DISCONNECTED
 )
 _HANG_UPS: Final = 3  # in a row; a producer that dies during a handshake hangs up once
 _REFUSED: Final = 400  # ZAP's status for a client that may not come in

@@ -156,6 +156,8 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
         driver: name of the driver that moves the character now.
         frame_age_ms_p50: median age of a frame when a subscriber takes it, None until known.
         subscribers: how many clients watch.
+        connections: how many there are to both channels, watching or not.
+        over_limits: how often each limit of docs/protocol.md was broken, by its name, since the start.
     """
 
     provider: str = ""
@@ -169,6 +171,8 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
     driver: str = ""
     frame_age_ms_p50: float | None = None
     subscribers: int = 0
+    connections: int = 0
+    over_limits: dict[str, int] = {}
 
 
 class ClientStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """msgpack maps with bounds. Knows limits and shapes, not what a message means.
 
-A few bytes of msgpack can promise millions of elements or thousands of levels. Every promise is checked against a
-bound before memory is taken, and the depth afterwards on what the bound has let through.
+A few bytes of msgpack can promise millions of elements or thousands of levels, and 64 KiB can hold 62,000 empty maps.
+Every promise is checked against a bound before memory is taken, the elements of the whole while they are read, and the
+depth afterwards on what these bounds have let through.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ MAX_KEYS: Final = 64  # of the outermost map of a frame's header
 MAX_DEPTH: Final = 4  # levels of maps and arrays, the outermost map being the first
 MAX_MAP: Final = 256  # keys of any map: all controls of the vocabulary fit
 MAX_ARRAY: Final = 1024
+MAX_ELEMENTS: Final = 4096  # pairs of all maps and elements of all arrays together
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -28,8 +30,13 @@ def pack(message: dict[str, Any]) -> bytes:
     return packed
 
 
-def unpack(data: bytes | memoryview, *, max_keys: int = MAX_MAP) -> dict[str, Any]:
+def unpack(data: bytes | memoryview, *, max_keys: int = MAX_MAP, max_elements: int = MAX_ELEMENTS) -> dict[str, Any]:
     """Read exactly one map from bytes of unknown origin.
+
+    Args:
+        data: packed.
+        max_keys: of the outermost map.
+        max_elements: pairs of all maps and elements of all arrays together.
 
     Returns:
         the map; its keys, and those of the maps inside, are strings.
@@ -39,10 +46,13 @@ def unpack(data: bytes | memoryview, *, max_keys: int = MAX_MAP) -> dict[str, An
     """
     if len(data) > MAX_BYTES:
         raise MessageRejected("header_size", f"a packed map of {len(data)} bytes, the limit is {MAX_BYTES}")
+    elements = _Elements(max_elements)
     try:
         value = msgpack.unpackb(
             data,
             raw=False,
+            object_pairs_hook=elements.map_of,
+            list_hook=elements.array_of,
             strict_map_key=True,
             max_str_len=MAX_BYTES,
             max_bin_len=MAX_BYTES,
@@ -71,6 +81,27 @@ def to_record(message: dict[str, Any], kind: type[Record], *, code: str = "heade
         return msgspec.convert(message, type=kind, strict=True)
     except msgspec.ValidationError as error:
         raise MessageRejected(code, f"{kind.__name__}: {error}") from error
+
+
+class _Elements:
+    """Counts what a message holds while it is read, and stops the reading in time."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+
+    def map_of(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        self._add(len(pairs))
+        return dict(pairs)
+
+    def array_of(self, values: list[Any]) -> list[Any]:
+        self._add(len(values))
+        return values
+
+    def _add(self, count: int) -> None:
+        self._count += count
+        if self._count > self._limit:
+            raise ValueError(f"more than {self._limit} elements")
 
 
 def _refuse_extension(kind: int, data: bytes) -> None:

@@ -24,6 +24,7 @@ from .planes import RAW
 from .wire import TOPIC_FAMILY, Bye, Heartbeat, encode_bye, encode_heartbeat, new_session, topic_of, topic_prefix
 
 HEARTBEAT_NS: Final = 500_000_000
+GREETING_NS: Final = 100_000_000  # between two greetings: each fills the queues of those who are there already
 
 
 class Publisher:
@@ -88,6 +89,10 @@ class Publisher:
         self._clock = clock
         self._stats: LiveStats | None = None
         self._newly_wanted: set[str] = set()
+        self._last_greeting_ns: int | None = None
+        self._counted_version = -1  # of the socket's subscriptions; what follows was counted then
+        self._subscriber_count = 0
+        self._wanted_variants: list[str] = []
         self._last_heartbeat_ns: int | None = None
         self._owns_socket = isinstance(endpoint, str)
         self.socket = FrameSocket(endpoint, keys=keys, insecure=insecure) if isinstance(endpoint, str) else endpoint
@@ -113,11 +118,8 @@ class Publisher:
     def subscriber_count(self) -> int:
         """How many subscriptions match this stream; each of our clients holds one while it receives."""
         self.poll()
-        return sum(
-            count
-            for prefix, count in self.socket.subscriptions.items()
-            if any(self._asks(prefix, variant) for variant in self._topics)
-        )
+        self._count()
+        return self._subscriber_count
 
     def publish(self, frame: Frame) -> None:
         """Send a frame to all who can take it now. Never blocks.
@@ -152,12 +154,14 @@ class Publisher:
     def poll(self) -> None:
         """Note who came and went, greet who came, send a heartbeat when one is due. Never blocks."""
         self.socket.poll()
-        if self._newly_wanted:
+        now = self._clock()
+        if self._newly_wanted and (self._last_greeting_ns is None or now - self._last_greeting_ns >= GREETING_NS):
+            self._last_greeting_ns = now
             newly_wanted = [variant for variant in self._topics if variant in self._newly_wanted]
             self._newly_wanted.clear()
             self._send_heartbeat(newly_wanted)
             self._resend(newly_wanted)
-        elif self._last_heartbeat_ns is None or self._clock() - self._last_heartbeat_ns >= HEARTBEAT_NS:
+        elif self._last_heartbeat_ns is None or now - self._last_heartbeat_ns >= HEARTBEAT_NS:
             self._send_heartbeat(self._audible())
 
     def resend_last(self) -> None:
@@ -197,13 +201,23 @@ class Publisher:
             return False
         return variant == RAW or prefix.startswith(topic_prefix(variant))
 
+    def _count(self) -> None:
+        """Go through the subscriptions, but only when they have changed: this is asked several times a frame."""
+        if self._counted_version == self.socket.subscriptions_version:
+            return
+        self._counted_version = self.socket.subscriptions_version
+        self._subscriber_count = 0
+        wanted: set[str] = set()
+        for prefix, count in self.socket.subscriptions.items():
+            asked = [variant for variant in self._topics if self._asks(prefix, variant)]
+            wanted.update(asked)
+            self._subscriber_count += count if asked else 0
+        self._wanted_variants = [variant for variant in self._topics if variant in wanted]
+
     def _wanted(self) -> list[str]:
         """The variants that somebody subscribes to."""
-        return [
-            variant
-            for variant in self._topics
-            if any(self._asks(prefix, variant) for prefix in self.socket.subscriptions)
-        ]
+        self._count()
+        return self._wanted_variants
 
     def _audible(self) -> list[str]:
         """The variants under whose topics heartbeats and byes go out."""

@@ -15,6 +15,7 @@ import numpy as np
 import zmq
 
 from .clock import age_ns, now_ns, unix_offset_ns
+from .connection_guard import ProducerWatch
 from .curve import use_client_keys
 from .endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect, is_for_this_machine
 from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
@@ -39,6 +40,7 @@ from .wire import (
     MAJOR,
     MAX_PARTS,
     MAX_TOPIC_BYTES,
+    MIN_PARTS,
     TOPIC_FAMILY,
     Bye,
     FrameMessage,
@@ -53,7 +55,7 @@ from .wire import (
 
 logger = logging.getLogger(__name__)
 
-LOOK_AROUND_MS: Final = 250
+SPARE_BYTES: Final = 8 * 1024 * 1024  # that libzmq may hold back, beside frames
 MOST_WAITING: Final = 4096  # messages; more at once is a flood, or a minute of frames that nobody read
 MOST_DECODED: Final = 32  # of the frames that wait under one topic, the newest
 AGES_KEPT: Final = 1024
@@ -302,6 +304,9 @@ class Subscriber:
         socket.subscribe(self._topics[0])
         connect(socket, self.endpoint)
         self._probing = False
+        self._held = ProducerWatch(
+            first_bytes=MAX_FRAME_BYTES + SPARE_BYTES, spare_bytes=SPARE_BYTES, forgiven_bytes=SPARE_BYTES // 8
+        )
         opened_ns = now_ns()
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
@@ -309,8 +314,9 @@ class Subscriber:
         poller.register(thread.alarm, zmq.POLLIN)
         while not thread.stopping:
             self._look_after_silence(socket, may_probe=now_ns() - opened_ns >= STALE_AFTER_NS)
-            events = dict(poller.poll(LOOK_AROUND_MS))
+            events = dict(poller.poll(self._held.patience_ms))
             for event in watch.events():
+                self._held.note(*event)
                 refusal = self._judge.refusal_in(*event)
                 if refusal is not None:
                     return self._note_refused(refusal)
@@ -321,6 +327,9 @@ class Subscriber:
                     return pause_s
             if self._patience.is_over(now_ns()):
                 return 0.0
+            flood = self._held.flood(socket)
+            if flood is not None:
+                return self._note_refused(f"{self.endpoint} sends {flood}; the connection was closed")
             self._follow_variant(socket)
         return 0.0
 
@@ -400,7 +409,9 @@ class Subscriber:
         with contextlib.suppress(zmq.Again):
             while len(waiting) < MOST_WAITING and size < MAX_FRAME_BYTES:
                 parts = [part.buffer for part in receive_parts(socket, limit=MAX_PARTS)]
-                size += sum(part.nbytes for part in parts)
+                came = sum(part.nbytes for part in parts)
+                self._held.heard(came, payload=len(parts) > MIN_PARTS)
+                size += came
                 waiting.append(parts)
         return waiting
 

@@ -41,6 +41,7 @@ MAJOR: Final = 1
 MINOR: Final = 1
 TOPIC_FAMILY: Final = b"avf"  # what topics of every major version begin with
 MAX_TOPIC_BYTES: Final = 80
+MIN_PARTS: Final = 2  # topic and header
 MAX_PARTS: Final = 8
 MAX_SIDE_PX: Final = 8192
 

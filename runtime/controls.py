@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -233,7 +234,7 @@ def check_controls(controls: Mapping[str, float]) -> None:
     """
     check_names(controls)
     for name, value in controls.items():
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not isinstance(value, numbers.Real) or not math.isfinite(value):
             raise ControlError(
                 f'Control "{name}" has the value {value!r}, which is not a number. Send a finite number.'
             )

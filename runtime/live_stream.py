@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -22,6 +23,7 @@ from engine_bridge.frame_socket import FrameSocket
 from engine_bridge.keys import ServerKeys
 from engine_bridge.messages import LiveStats, StreamInfo
 from engine_bridge.publisher import Publisher
+from engine_bridge.sockets import OncePerSecond
 
 from .about import provenance_of, stream_info
 from .performer import Performer
@@ -97,6 +99,8 @@ class LiveStream:
         self._keys = keys
         self._recent: tuple[int, int] = (0, 0)
         self._said_bad = 0
+        self._said_over_limits: Counter[str] = Counter()
+        self._log = OncePerSecond(logger)
         if window:
             self.source = WindowSource(self._info(fps, derived=False), performer.drivers.window)
         with contextlib.ExitStack() as unless_all_open:
@@ -186,16 +190,39 @@ class LiveStream:
             driver=performer.drivers.label,
             frame_age_ms_p50=float(np.median(ages)) if ages else None,
             subscribers=self.publisher.subscriber_count if self.publisher else 0,
+            connections=sum(socket.connection_count for socket in self._guarded),
+            over_limits=dict(self._over_limits),
         )
         if self.source is not None:
             self.source.tell(stats)
         if self.publisher is not None:
             self.publisher.heartbeat(stats)
+        self._say_over_limits()
         if performer.bad_controls > self._said_bad:
             count = performer.bad_controls - self._said_bad
             self._said_bad = performer.bad_controls
             last = performer.last_bad_control
             logger.warning("%s: %d control states could not be used, the last: %s", performer.stream, count, last)
+
+    def _say_over_limits(self) -> None:
+        broken = self._over_limits
+        if broken != self._said_over_limits:
+            self._said_over_limits = broken
+            told = ", ".join(f"{name} {count}" for name, count in sorted(broken.items()))
+            self._log.warn(f"{self.performer.stream}: somebody takes more than the limits allow, so far: {told}")
+
+    @property
+    def _guarded(self) -> list[FrameSocket | ControlServer]:
+        sockets = (self.publisher.socket if self.publisher else None, self.control_server)
+        return [socket for socket in sockets if socket is not None]
+
+    @property
+    def _over_limits(self) -> Counter[str]:
+        """How often each limit was broken; the frame socket's are those of all its streams."""
+        broken: Counter[str] = Counter()
+        for socket in self._guarded:
+            broken.update(socket.over_limits)
+        return broken
 
     def announce(self, *, page: str) -> None:
         """Tell this host where the stream is; where that cannot be told, it is still played.

@@ -46,7 +46,8 @@ _library_logger = logging.getLogger(f"{__name__}.websockets")
 _library_logger.setLevel(logging.CRITICAL)  # a port scan is no event
 
 MAX_PAGES: Final = 16
-MAX_CONNECTIONS: Final = 128  # those that only load files, or say nothing, included
+MAX_CONNECTIONS: Final = 128  # those that only load files, or say nothing, included; the oldest such one goes first
+MAX_UNREAD_BYTES: Final = 256 * 1024  # of answers to pings, beside one message
 MAX_MESSAGE_BYTES: Final = MAX_BYTES + 5  # of what a browser sends: one control message with its frame
 MESSAGES_PER_SECOND: Final = 1000  # of one browser; more are read more slowly
 IDLE_S: Final = 5.0  # without being asked for so long, nobody watches
@@ -112,7 +113,7 @@ class WebRelay:
         self._log = OncePerSecond(logger)
         self._audiences: dict[tuple[str | None, str], _Audience] = {}
         self._page_count = 0
-        self._connected: set[ServerConnection] = set()
+        self._connected: dict[_CountedConnection, None] = {}  # the oldest first
         self._started: Future[int] = Future()
         self._loop = asyncio.SelectorEventLoop()  # the kind that can wait for ZeroMQ on every system
         self._thread = threading.Thread(target=self._run, name="bunraku-web", daemon=True)
@@ -233,7 +234,7 @@ class WebRelay:
                 return Refusal(400, "query", str(error))
         if not _VARIANT.fullmatch(variant) or variant in _NOT_FOR_BROWSERS:
             return Refusal(400, "query", "enc names no variant for browsers. Use raw, lz4 or jpeg.")
-        if self._page_count >= MAX_PAGES:
+        if self._page_count >= MAX_PAGES and self._idle_page() is None:
             return Refusal(503, "full", f"{MAX_PAGES} pages watch already. Close one of them.")
         return None
 
@@ -245,11 +246,17 @@ class WebRelay:
         """Serve one page until it is gone."""
         assert websocket.request is not None
         stream, variant = _wanted(urlsplit(websocket.request.path).query)
-        if self._page_count >= MAX_PAGES:  # several shook hands at once
+        idle = self._idle_page() if self._page_count >= MAX_PAGES else None
+        if idle is not None:
+            self.refused["idle"] += 1
+            idle.abort()
+        elif self._page_count >= MAX_PAGES:  # several shook hands at once
             await websocket.close(_TRY_AGAIN_LATER, "too many pages watch already")
             return
         self._page_count += 1
         audience = self._audience(stream or self._stream, variant)
+        assert isinstance(websocket, _CountedConnection)
+        websocket.is_page = True
         page = _Page(websocket, audience.feed)
         audience.pages.add(page)
         self._connect_control(page, audience)
@@ -268,6 +275,11 @@ class WebRelay:
             if not audience.pages:
                 del self._audiences[audience.key]
                 audience.feed.close()
+
+    def _idle_page(self) -> _Page | None:
+        """Of the pages that have not asked for a frame lately, the one that has not for longest."""
+        pages = [page for audience in self._audiences.values() for page in audience.pages if page.is_idle]
+        return min(pages, key=lambda page: page.asked_s, default=None)
 
     async def _listen(self, page: _Page, websocket: ServerConnection, audience: _Audience) -> None:
         second, messages = time.monotonic(), 0
@@ -339,13 +351,14 @@ class _Page:
         control: its connection to the control channel, made with its first control message.
     """
 
-    def __init__(self, websocket: ServerConnection, feed: Feed) -> None:
+    def __init__(self, websocket: _CountedConnection, feed: Feed) -> None:
         self.asks = False
+        self.asked_s = time.monotonic()  # when it last asked for a frame
         self.control: ControlLink | None = None
         self._websocket = websocket
         self._feed = feed
         self._last_number = 0
-        self._asked_s = time.monotonic()
+        self._ending = False
         self._notices: deque[bytes] = deque(maxlen=NOTICES_KEPT)
         self._answers: deque[bytes] = deque(maxlen=ANSWERS_KEPT)
         self._something = asyncio.Event()
@@ -353,12 +366,22 @@ class _Page:
     @property
     def watches(self) -> bool:
         """Whether frames are worth making for it."""
-        return self.asks or time.monotonic() - self._asked_s < IDLE_S
+        return self.asks or time.monotonic() - self.asked_s < IDLE_S
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its place may be given to another page: it has not asked for a frame lately."""
+        return time.monotonic() - self.asked_s >= IDLE_S and not self._ending
+
+    def abort(self) -> None:
+        """Hang up."""
+        self._ending = True
+        self._websocket.transport.abort()
 
     def ask(self) -> None:
         """Note that it wants the next frame."""
         self.asks = True
-        self._asked_s = time.monotonic()
+        self.asked_s = time.monotonic()
         self._something.set()
 
     def wake(self) -> None:
@@ -390,6 +413,7 @@ class _Page:
 
     async def _send(self, message: bytes) -> None:
         """Send, but hang up on who reads nothing for so long; a ping could not get through either."""
+        self._websocket.owed_bytes = len(message)
         try:
             await asyncio.wait_for(self._websocket.send(message), SEND_S)
         except asyncio.TimeoutError:
@@ -436,21 +460,35 @@ class _Audience:
 
 
 class _CountedConnection(ServerConnection):
-    """A connection that hangs up at once when there are too many, before it has said a word."""
+    """A connection that makes room when there are too many, and takes no more pings than it may answer.
 
-    def __init__(self, connected: set[ServerConnection], *arguments: Any, **named: Any) -> None:
+    Attributes:
+        is_page: whether it is a page's, with a WebSocket; these are counted apart.
+        owed_bytes: of the message that is being sent.
+    """
+
+    def __init__(self, connected: dict[_CountedConnection, None], *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.is_page = False
+        self.owed_bytes = 0
         self._connected = connected
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._connected.add(self)
+        self._connected[self] = None
         if len(self._connected) > MAX_CONNECTIONS:
-            self.transport.abort()
+            oldest = next(connection for connection in self._connected if not connection.is_page)
+            self._connected.pop(oldest)
+            oldest.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > 2 * self.owed_bytes + MAX_UNREAD_BYTES:
+            self.transport.abort()  # it pings on and reads no answer
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._connected.discard(self)
+        self._connected.pop(self, None)
 
 
 def _wanted(query: str) -> tuple[str | None, str]:

@@ -25,7 +25,7 @@ from engine_bridge import (
     WireError,
 )
 from engine_bridge.clock import now_ns
-from engine_bridge.control_server import MESSAGES_PER_POLL
+from engine_bridge.control_inbox import MESSAGES_PER_POLL
 from engine_bridge.control_wire import decode_server_message
 
 FREE_PORT = "tcp://127.0.0.1:0"

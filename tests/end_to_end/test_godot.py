@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ from tests import zmtp_peer
 from tests.conformance_kit import KIT, cases
 from tests.conftest import RunProgram
 from tests.godot_game import ADDON, PATIENCE_S, Display, Game, make_project, need_godot, run_godot, start_godot
+from tests.raw_zmtp import RawPeer, frame
 
 WINDOW = 640  # pixels a side, as in project.godot
 PLACE = 32  # where peer.gd puts the character
@@ -422,6 +424,31 @@ def test_it_sends_no_zmtp_heartbeats(game: Game) -> None:
                     said += connection.recv(4096)
     assert b"avf1/" in said
     assert b"PING" not in said
+
+
+@pytest.mark.parametrize("part_bytes", [0, 100_000])
+def test_producer_whose_message_never_ends_is_left_and_the_game_goes_on(game: Game, part_bytes: int) -> None:
+    parts = frame(bytes(part_bytes), more=True) * max(1, 2**18 // (part_bytes + 2))
+    stop = threading.Event()
+
+    def flood(listener: socket.socket) -> None:
+        listener.settimeout(0.1)
+        while not stop.is_set():
+            with contextlib.suppress(OSError, EOFError), listener.accept()[0] as connection:
+                rogue = RawPeer(connection, "XPUB")
+                connection.settimeout(0.1)
+                while not stop.is_set():
+                    rogue.send(parts)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=flood, args=(listener,))
+        thread.start()
+        try:
+            game.tell("receive", f"tcp://127.0.0.1:{listener.getsockname()[1]}", "")
+            game.until(lambda told: told["state"] == "error" and "does not end" in told["error"])
+        finally:
+            stop.set()
+            thread.join()
 
 
 def test_other_major_version_is_told_from_silence(game: Game) -> None:

@@ -409,6 +409,40 @@ def test_no_more_pages_than_sixteen(relay: WebRelay) -> None:
             page.close()
 
 
+def test_page_that_asks_for_nothing_gives_its_place_to_another(
+    relay: WebRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine_bridge.web.relay.IDLE_S", 0.2)
+    pages = [Browser(relay.address) for _ in range(MAX_PAGES)]
+    try:
+        time.sleep(0.3)
+        pages[0].ask()
+        pages[0].frame()
+        with Browser(relay.address) as newcomer:
+            newcomer.ask()
+            newcomer.frame()
+        pages[0].ask()
+        pages[0].frame()
+        assert relay.refused["idle"] == 1
+    finally:
+        for page in pages:
+            page.close()
+
+
+def test_page_that_pings_on_and_reads_no_answer_is_cut_off(relay: WebRelay, stopped_pages: list[socket.socket]) -> None:
+    pings = b"\x89\xfd\x00\x00\x00\x00" + bytes(125)
+
+    def flood() -> bool:
+        for page in stopped_pages:
+            with contextlib.suppress(OSError):
+                page.sendall(pings * 1000)
+        return relay.page_count == 0
+
+    for page in stopped_pages:
+        page.settimeout(1.0)
+    eventually(flood)
+
+
 def test_connections_that_say_nothing_do_not_crowd_out_others(relay: WebRelay) -> None:
     host, _, port = relay.address.rpartition(":")
     silent = [socket.create_connection((host, int(port)), PATIENCE_S) for _ in range(200)]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from fractions import Fraction
 from typing import Any
 
 import msgpack
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +21,8 @@ from engine_bridge.control_wire import (
     Refuse,
     Request,
     Want,
+    Welcome,
+    check_state,
     decode_client_message,
     decode_server_message,
     encode_client_message,
@@ -271,3 +276,51 @@ def test_accepted_states_are_within_the_limits(controls: dict[str, float]) -> No
     else:
         limits = {spec.name: spec for spec in INFO.controls}
         assert all(limits[name].minimum <= value <= limits[name].maximum for name, value in state.controls.items())
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.array(1)[()], np.int64(1), Fraction(1, 2)])
+def test_numbers_of_any_library_travel(number: Any) -> None:
+    state = ControlState(
+        control_id=np.uint32(3),  # type: ignore[arg-type]
+        timestamp_ns=np.int64(4),  # type: ignore[arg-type]
+        controls={"jawOpen": number},
+        identity=np.int64(5),  # type: ignore[arg-type]
+        mix=IdentityMix(np.uint8(6), number),  # type: ignore[arg-type]
+        truncation_psi=number,
+        calibrate=np.bool_(True),  # type: ignore[arg-type]
+    )
+    info = msgspec.structs.replace(INFO, has_mapping=True)
+    plain = ControlState(
+        control_id=3,
+        timestamp_ns=4,
+        controls={"jawOpen": float(number)},
+        identity=5,
+        mix=IdentityMix(6, float(number)),
+        truncation_psi=float(number),
+        calibrate=True,
+    )
+    assert decode_client_message(encode_client_message(state), info) == plain
+    in_process = check_state(state, info)
+    assert in_process == plain
+    assert type(in_process.controls["jawOpen"]) is float
+
+
+@pytest.mark.parametrize(
+    "value", [True, np.bool_(True), "1", None, math.nan, np.float32("inf"), [1.0], np.array([1.0]), 10**400, 1j]
+)
+def test_what_is_not_a_number_is_refused_by_the_name_of_its_control(value: Any) -> None:
+    state = ControlState(controls={"jawOpen": value})
+    with pytest.raises(WireError, match="jawOpen is"):
+        encode_client_message(state)
+    with pytest.raises(MessageRejected, match="jawOpen is") as caught:
+        check_state(state, INFO)
+    assert caught.value.code == "number"
+
+
+def test_numbers_of_numpy_travel_in_what_a_client_and_a_producer_tell() -> None:
+    hello = Hello(proto=[1], want=Want(fps=np.float32(30.0)))  # type: ignore[arg-type]
+    assert decode_client_message(encode_client_message(hello), INFO) == Hello(proto=[1], want=Want(fps=30.0))
+    control = ControlSpec("jawOpen", np.float32(0.0), np.float32(1.0), np.float32(0.5))  # type: ignore[arg-type]
+    told = decode_server_message(encode_server_message(welcome_of(msgspec.structs.replace(INFO, controls=[control]))))
+    assert isinstance(told, Welcome)
+    assert told.info.controls == [ControlSpec("jawOpen", 0.0, 1.0, 0.5)]

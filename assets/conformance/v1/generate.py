@@ -462,11 +462,38 @@ def jpeg_message(width: int, height: int, *, cut: int = 0) -> list[bytes]:
     return parts([jpeg], w=width, h=height, f="rgb8", pl=[plane("jpeg", "rgb", width * height * 3, len(jpeg))])
 
 
+def elements() -> Iterator[Case]:
+    """Few bytes may hold very many small things: they are counted, wherever they are."""
+
+    def padded(total: int) -> list[bytes]:
+        """A good frame with so many elements in all, in an unknown key."""
+        own = len(header(x=[])) + 1 + len(plane())
+        lengths = []
+        left = total - own
+        while left > 0:
+            lengths.append(min(left - 1, 1000))
+            left -= lengths[-1] + 1
+        return parts(x=[[0] * length for length in lengths])
+
+    yield Case("as_many_elements_as_can_be", frame(padded(4096), picture()))
+    packed = msgpack.packb(header())
+    # One pair more, a key x with 62,000 empty maps.
+    maps = bytes([packed[0] + 1]) + packed[1:] + b"\xa1x\xdc\x03\xe8" + (b"\xdc\x00\x3d" + b"\x80" * 61) * 1000
+    twice = bytes([packed[0] + 1]) + packed[1:] + b"\xa1x\xdc\x00\x20" + (b"\xde\x01\x00" + b"\xa1y\xc0" * 256) * 32
+    for name, message in (
+        ("one_element_too_many", padded(4097)),
+        ("very_many_empty_maps", [TOPIC, maps, picture().tobytes()]),
+        ("one_key_very_many_times", [TOPIC, twice, picture().tobytes()]),
+    ):
+        yield Case(f"bad_{name}", drop("msgpack", message), good())
+
+
 GROUPS: tuple[tuple[int, Callable[[], Iterator[Case]]], ...] = (
     (0, pictures),
     (100, encodings),
     (200, sequences),
     (300, garbage),
+    (400, elements),
 )
 
 

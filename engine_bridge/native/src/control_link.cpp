@@ -188,6 +188,7 @@ std::int64_t ControlLink::converse(Socket &socket, const std::string &endpoint) 
         pending_[HELLO] = true;
         next_touch_ns_ = 0;
     }
+    held_.disconnected();
     while (!stop_.stopped()) {
         keep_in_touch();
         bool wants_to_send = false;
@@ -204,7 +205,7 @@ std::int64_t ControlLink::converse(Socket &socket, const std::string &endpoint) 
             {socket.monitor(), 0, ZMQ_POLLIN, 0},
             {socket.raw(), 0, static_cast<short>(wants_to_send ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN), 0},
         };
-        if (zmq_poll(items, 3, LOOK_AROUND_MS) < 0 && zmq_errno() == ETERM) {
+        if (zmq_poll(items, 3, held_.patience_ms()) < 0 && zmq_errno() == ETERM) {
             stop_.stop();
             return 0;
         }
@@ -227,6 +228,12 @@ std::int64_t ControlLink::converse(Socket &socket, const std::string &endpoint) 
         }
         if (patience_.is_over(now_ns()) && !is_incompatible()) {
             return 0;
+        }
+        const std::string flood = socket.has_message() ? std::string() : held_.flood();
+        if (!flood.empty()) {
+            const Lock lock(mutex_);
+            last_error_.note("parts", endpoint + " sends " + flood + "; the connection was closed");
+            return liveness_.refused(now_ns());
         }
     }
     return 0;
@@ -300,6 +307,7 @@ std::int64_t ControlLink::drain(Socket &socket, const std::string &endpoint) {
         case Received::stopped: stop_.stop(); return 0;
         case Received::message: break;
         }
+        held_.heard(message.bytes(), false);
         Rejection why;
         ServerMessage parsed;
         const bool good = message.count() == 1
@@ -395,6 +403,7 @@ std::int64_t ControlLink::judge_handshakes(Socket &socket, const std::string &en
         if (event.number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             note_connection();
         }
+        held_.note(event.number, event.value);
         const std::string refusal = judge_.refusal_in(event, endpoint);
         if (!refusal.empty()) {
             const Lock lock(mutex_);

@@ -11,6 +11,7 @@
 #include "bunraku/client.h"
 #include "control_wire.h"
 #include "handshake.h"
+#include "held_bytes.h"
 #include "last_error.h"
 #include "liveness.h"
 #include "sent_states.h"
@@ -126,6 +127,7 @@ private:
     HandshakeJudge judge_;
     Patience patience_;
     std::uint64_t connections_ = 0;
+    HeldBytes held_{HELD_BYTES, HELD_BYTES, FORGIVEN_BYTES};
     std::int64_t next_touch_ns_ = 0;
     std::int64_t next_stat_ns_ = 0;
     ClientStat stat_{};

@@ -114,9 +114,9 @@ bool FrameChannel::should_probe(std::int64_t now_ns) {
     return lost && !version_is_ours_;
 }
 
-std::int64_t FrameChannel::refused(const std::string &text, std::int64_t now_ns) {
+std::int64_t FrameChannel::refused(const std::string &code, const std::string &text, std::int64_t now_ns) {
     const Lock lock(mutex_);
-    last_error_.note("key", text);
+    last_error_.note(code, text);
     return liveness_.refused(now_ns);
 }
 

@@ -38,8 +38,9 @@ public:
     // Whether topics of all major versions should be listened to; to be asked now and then.
     bool should_probe(std::int64_t now_ns);
 
-    // The producer did not take the connection. Returns milliseconds to pause before connecting anew.
-    std::int64_t refused(const std::string &text, std::int64_t now_ns);
+    // The connection cannot be used: the producer did not take it (code "key"), or sends what never ends ("parts").
+    // Returns milliseconds to pause before connecting again.
+    std::int64_t refused(const std::string &code, const std::string &text, std::int64_t now_ns);
 
     // More messages waited at once than any producer sends. Returns milliseconds to pause before connecting again.
     std::int64_t flooded(const std::string &text, std::int64_t now_ns);

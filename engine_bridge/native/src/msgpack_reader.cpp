@@ -199,6 +199,7 @@ bool check_map(const std::uint8_t *data, std::size_t size, std::size_t max_keys,
     bool key_without_text = false;
     bool expects_key = false;
     std::size_t keys = 0;
+    std::size_t elements = 0;
     do {
         Value value;
         const std::size_t offset = static_cast<std::size_t>(at - data);
@@ -224,6 +225,10 @@ bool check_map(const std::uint8_t *data, std::size_t size, std::size_t max_keys,
         if (value.type == Type::map || value.type == Type::array) {
             if (depth == MAX_NESTING) {
                 return why.because("msgpack", "nested deeper than %zu", MAX_NESTING);
+            }
+            elements += value.size;
+            if (elements > MAX_ELEMENTS) {
+                return why.because("msgpack", "more than %zu elements", MAX_ELEMENTS);
             }
             const bool is_map = value.type == Type::map;
             levels[depth++] = {static_cast<std::uint16_t>(is_map ? 2 * value.size : value.size), is_map};

@@ -16,6 +16,7 @@ constexpr std::size_t MAX_PACKED_BYTES = 64 * 1024;
 constexpr std::size_t MAX_HEADER_KEYS = 64;
 constexpr std::size_t MAX_MAP_KEYS = 256;
 constexpr std::size_t MAX_ARRAY = 1024;
+constexpr std::size_t MAX_ELEMENTS = 4096; // pairs of all maps and elements of all arrays together
 constexpr std::size_t MAX_DEPTH = 4;      // levels of maps and arrays, the outermost map being the first
 constexpr std::size_t MAX_NESTING = 1024; // deeper than this nothing is even looked at
 

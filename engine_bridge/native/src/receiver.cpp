@@ -42,7 +42,8 @@ FrameRecord record_of(const Topic &topic, const Header &header, std::int64_t clo
 
 Receiver::Receiver(void *context, Options options, FrameChannel &channel, FrameBox &box, ControlLink *control)
     : context_(context), options_(std::move(options)), channel_(channel), box_(box), control_(control),
-      endpoint_(options_.endpoint), judge_(options_.keys.own_public, options_.keys.server) {}
+      endpoint_(options_.endpoint), judge_(options_.keys.own_public, options_.keys.server),
+      held_(MAX_FRAME_BYTES + SPARE_BYTES, SPARE_BYTES, SPARE_BYTES / 8) {}
 
 void Receiver::start() {
     thread_ = std::thread([this] { run(); });
@@ -112,6 +113,7 @@ bool Receiver::has_moved() {
 std::int64_t Receiver::receive(Socket &socket) {
     encoding_ = BUNRAKU_RAW; // everybody has it, and hears from a heartbeat what else there is
     channel_.use(encoding_);
+    held_.disconnected();
     probing_ = false;
     topics_.assign(1, topic_of(encoding_));
     if (!socket.subscribe(topics_.front())) {
@@ -124,7 +126,7 @@ std::int64_t Receiver::receive(Socket &socket) {
             {socket.raw(), 0, ZMQ_POLLIN, 0},
             {socket.monitor(), 0, ZMQ_POLLIN, 0},
         };
-        if (zmq_poll(items, 2, LOOK_AROUND_MS) < 0 && zmq_errno() == ETERM) {
+        if (zmq_poll(items, 2, held_.patience_ms()) < 0 && zmq_errno() == ETERM) {
             stop_.stop();
             return 0;
         }
@@ -144,6 +146,10 @@ std::int64_t Receiver::receive(Socket &socket) {
         if (patience_.is_over(now_ns())) {
             return 0;
         }
+        const std::string flood = socket.has_message() ? std::string() : held_.flood();
+        if (!flood.empty()) {
+            return channel_.refused("parts", endpoint_ + " sends " + flood + "; the connection was closed", now_ns());
+        }
     }
     return 0;
 }
@@ -162,6 +168,7 @@ std::int64_t Receiver::drain(Socket &socket) {
             }
             break;
         }
+        held_.heard(incoming_->bytes(), incoming_->count() > MIN_PARTS);
         Topic topic;
         Header header;
         const std::int64_t now = now_ns();
@@ -343,9 +350,10 @@ std::int64_t Receiver::judge_handshakes(Socket &socket) {
     HandshakeEvent event;
     Received received;
     while ((received = socket.next_event(event)) == Received::message) {
+        held_.note(event.number, event.value);
         const std::string refusal = judge_.refusal_in(event, endpoint_);
         if (!refusal.empty()) {
-            return channel_.refused(refusal, now_ns());
+            return channel_.refused("key", refusal, now_ns());
         }
     }
     if (received == Received::stopped) {

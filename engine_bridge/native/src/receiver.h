@@ -10,6 +10,7 @@
 #include "control_link.h"
 #include "frame_channel.h"
 #include "handshake.h"
+#include "held_bytes.h"
 #include "liveness.h"
 #include "pixels.h"
 #include "planes.h"
@@ -65,6 +66,7 @@ private:
     std::string endpoint_;
     HandshakeJudge judge_;
     Patience patience_;
+    HeldBytes held_;
     std::int64_t next_look_ns_ = 0;   // for the stream's file
     bool probing_ = false;            // whether topics of all major versions are subscribed
     std::uint32_t encoding_ = 0;      // decided on

@@ -12,7 +12,8 @@ constexpr int KEEPALIVE_IDLE_S = 3; // after which the kernel asks a silent prod
 constexpr int KEEPALIVE_INTERVAL_S = 1;
 constexpr int KEEPALIVE_PROBES = 3;
 constexpr int HANDSHAKE_EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+                                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                                 ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED; // these two for HeldBytes
 
 } // namespace
 
@@ -54,6 +55,7 @@ void Message::clear() {
 
 Received Message::receive(void *socket) {
     clear();
+    total_ = 0;
     bool more = true;
     while (more) {
         // A part above those kept replaces the one before it.
@@ -66,6 +68,7 @@ Received Message::receive(void *socket) {
             return error == EAGAIN ? Received::nothing : Received::stopped;
         }
         count_ = place + 1;
+        total_ += zmq_msg_size(&parts_[place]);
         more = zmq_msg_more(&parts_[place]) != 0;
     }
     for (std::size_t i = 0; i < count_; ++i) {

@@ -54,6 +54,7 @@ public:
     Received receive(void *socket);
 
     const Bytes *parts() const { return bytes_; }
+    std::size_t bytes() const { return total_; } // of all parts, those that were not kept included
     std::size_t count() const { return count_; }
     zmq_msg_t &part(std::size_t index) { return parts_[index]; }
 
@@ -65,6 +66,7 @@ private:
     zmq_msg_t parts_[KEPT];
     Bytes bytes_[KEPT];
     std::size_t count_ = 0;
+    std::size_t total_ = 0;
 };
 
 // What became of a handshake: libzmq's event, and the value that tells more.
@@ -90,6 +92,13 @@ public:
     const char *error() const { return error_; }
     void *raw() const { return socket_; }
     void *monitor() const { return monitor_; }
+
+    // Whether a whole message waits. While one does, it is not known how much libzmq holds of one that is unfinished.
+    bool has_message() const {
+        int events = 0;
+        std::size_t size = sizeof events;
+        return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+    }
 
     bool subscribe(const std::string &topic) {
         return zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()) == 0;

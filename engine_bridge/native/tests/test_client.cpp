@@ -8,6 +8,7 @@
 #include "check.h"
 #include "messages.h"
 #include "producer.h"
+#include "rogue.h"
 #include "shared_ring.h"
 
 using namespace producer;
@@ -737,3 +738,41 @@ TEST("curve", "with the right keys frames and controls arrive, with others ERROR
         std::printf("        keys where none are known: %s\n", client.status().last_error);
     }
 }
+
+#ifdef __linux__
+
+TEST("client", "a message that never ends is given up, and what it took is freed") {
+    const auto resident_mb = [] {
+        unsigned long pages = 0;
+        std::FILE *const file = std::fopen("/proc/self/statm", "r");
+        CHECK(file != nullptr && std::fscanf(file, "%*u %lu", &pages) == 1);
+        std::fclose(file);
+        return pages * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >> 20;
+    };
+    constexpr unsigned long LARGEST_FRAME_MB = 72; // before the first frame nobody knows how large they are
+    const struct {
+        const char *kind;
+        std::size_t part_bytes;
+    } FLOODS[] = {{"XPUB", 0}, {"XPUB", 20000}, {"ROUTER", 0}, {"ROUTER", 20000}};
+    for (const auto &flood : FLOODS) {
+        Rogue rogue(flood.kind, flood.part_bytes);
+        Producer producer;
+        const unsigned long before = resident_mb();
+        const bool frames = std::string(flood.kind) == "XPUB";
+        Client client(frames ? rogue.endpoint : producer.frames_endpoint, [&](bunraku_options &options) {
+            options.control_endpoint = frames ? "" : rogue.endpoint.c_str();
+        });
+        unsigned long most = 0;
+        CHECK(eventually([&] {
+            most = std::max(most, resident_mb());
+            return std::string(client.status().last_error_code) == "parts" && rogue.connections >= 2;
+        }));
+        std::printf("        %s, parts of %zu bytes: %lu MB, at most %lu\n", flood.kind, flood.part_bytes, before,
+                    most);
+#if !defined(BUNRAKU_SANITIZED) // a sanitizer keeps what was freed
+        CHECK(most < before + 50 + (frames ? LARGEST_FRAME_MB : 0));
+#endif
+    }
+}
+
+#endif

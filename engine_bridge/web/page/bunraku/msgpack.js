@@ -6,6 +6,7 @@ import { MessageRejected } from "./rejected.js";
 const MAX_PACKED_BYTES = 64 * 1024; // of one header or control message
 const MAX_MAP = 256;
 const MAX_ARRAY = 1024;
+const MAX_ELEMENTS = 4096; // pairs of all maps and elements of all arrays together
 const MAX_DEPTH = 4;
 const MAX_NESTING = 1024; // what the reader follows, to tell "too deep" from "not msgpack"
 
@@ -25,6 +26,7 @@ class Unpacker {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.at = 0;
     this.deepest = 0;
+    this.elements = 0;
   }
 
   value(level) {
@@ -87,7 +89,7 @@ class Unpacker {
 
   array(count, level) {
     if (count > MAX_ARRAY) throw new MessageRejected("msgpack", `an array of ${count} elements, the limit is ${MAX_ARRAY}`);
-    this.note(level);
+    this.note(level, count);
     const items = [];
     for (let i = 0; i < count; i++) items.push(this.value(level));
     return items;
@@ -95,7 +97,7 @@ class Unpacker {
 
   map(count, level) {
     if (count > MAX_MAP) throw new MessageRejected("msgpack", `a map of ${count} keys, the limit is ${MAX_MAP}`);
-    this.note(level);
+    this.note(level, count);
     const map = new Map();
     for (let i = 0; i < count; i++) {
       const key = this.value(level);
@@ -105,7 +107,9 @@ class Unpacker {
     return map;
   }
 
-  note(level) {
+  note(level, count) {
+    this.elements += count;
+    if (this.elements > MAX_ELEMENTS) throw new MessageRejected("msgpack", `more than ${MAX_ELEMENTS} elements`);
     if (level > MAX_NESTING) throw new MessageRejected("msgpack", `nested deeper than ${MAX_NESTING}`);
     if (level > this.deepest) this.deepest = level;
   }

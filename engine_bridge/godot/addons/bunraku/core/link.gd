@@ -13,6 +13,7 @@ const GREET_NS = 10000000000  # for the handshake; a suspended producer answers 
 const FIRST_PATIENCE_NS = 10000000000
 const LONGEST_PATIENCE_NS = 40000000000
 const LONGEST_TICK_NS = 500000000  # only time in which the game ran counts as silence
+const READS_PER_TICK = 4096  # so that a flood of small parts or pings cannot hold up the game
 const FIRST_RETRY_NS = 100000000
 const LONGEST_RETRY_NS = 1000000000
 
@@ -34,6 +35,7 @@ var _ticked_ns = 0
 var _silent_ns = 0
 var _patience_ns = FIRST_PATIENCE_NS
 var _retry_at_ns = 0
+var _reads_left = READS_PER_TICK
 var _retry_ns = FIRST_RETRY_NS
 
 
@@ -65,6 +67,7 @@ func _init(place, socket_type, peer_types, max_bytes, max_parts):
 func tick(now_ns: int) -> bool:
 	_silent_ns += int(min(now_ns - _ticked_ns, LONGEST_TICK_NS))
 	_ticked_ns = now_ns
+	_reads_left = READS_PER_TICK
 	if _peer == null:
 		if now_ns >= _retry_at_ns:
 			_open(now_ns)
@@ -83,7 +86,8 @@ func tick(now_ns: int) -> bool:
 
 # The next message that has come, as an Array of parts, or null if none waits.
 func receive():
-	while _peer != null and _greeted and _zmtp.failure == "":
+	while _peer != null and _greeted and _zmtp.failure == "" and _reads_left > 0:
+		_reads_left -= 1
 		var waiting = int(min(_peer.get_available_bytes(), _zmtp.wanted()))
 		if waiting <= 0:
 			return null

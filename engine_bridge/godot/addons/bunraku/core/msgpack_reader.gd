@@ -8,12 +8,14 @@ const Bytes = preload("bytes.gd")
 const MAX_BYTES = 65536  # of one packed map
 const MAX_MAP = 256  # keys of any map
 const MAX_ARRAY = 1024
+const MAX_ELEMENTS = 4096  # pairs of all maps and elements of all arrays together
 const MAX_DEPTH = 4  # levels of maps and arrays, the outermost map being the first
 
 var code = ""  # why the last map was rejected, a code of docs/protocol.md; empty if it was not
 var why = ""  # the same for people
 
 var _stream = null
+var _elements = 0  # so far, of all containers
 var _count = 0  # elements of the container that was just opened, -1 if the value is none
 
 
@@ -31,6 +33,7 @@ func read(bytes, max_keys: int):
 	_stream = StreamPeerBuffer.new()
 	_stream.big_endian = true
 	_stream.data_array = bytes
+	_elements = 0
 	var root = _read_tree()
 	if code != "":
 		return null
@@ -70,6 +73,9 @@ func _read_tree():
 			parent[0].append(value)
 			parent[1] -= 1
 		if _count >= 0:
+			_elements += _count
+			if _elements > MAX_ELEMENTS:
+				return _reject("msgpack", "more than %d elements" % MAX_ELEMENTS)
 			open.append([value, _count, null])
 			deepest = max(deepest, open.size())
 		while open.size() > 0 and open.back()[1] == 0:

@@ -11,6 +11,9 @@ const Bytes = preload("bytes.gd")
 
 const GREETING_BYTES = 64
 const MAX_COMMAND_BYTES = 4096
+const MOST_OUTGOING_BYTES = 1048576  # who pings on and reads no answer is not served
+const MOST_PARTS = 1024  # of one message; who sends more never ends it
+const MAX_HEADER_BYTES = 65536
 const MORE = 1
 const LONG = 2
 const COMMAND = 4
@@ -21,13 +24,15 @@ var outgoing = Bytes.empty()  # what is to be sent; the owner takes from it
 
 var _socket_type: String
 var _peer_types
-var _max_bytes: int  # of one part
+var _max_bytes: int  # of one part, and of all parts of a message beside a header
 var _max_parts: int  # of one message; of a longer one, one part more is kept to tell
 var _step = GREETING
 var _wanted = GREETING_BYTES
 var _got = Bytes.empty()
 var _flags = 0
 var _parts = []
+var _part_count = 0
+var _message_bytes = 0
 var _message = null
 
 
@@ -137,11 +142,18 @@ func _read_body(bytes) -> void:
 	if not is_ready:
 		_fail("a message before the handshake is over")
 		return
+	_part_count += 1
+	_message_bytes += bytes.size()
+	if _part_count > MOST_PARTS or _message_bytes > _max_bytes + 2 * MAX_HEADER_BYTES:
+		_fail("a message of %d parts and %d bytes that does not end" % [_part_count, _message_bytes])
+		return
 	if _parts.size() <= _max_parts:
 		_parts.append(bytes)
 	if _flags & MORE == 0:
 		_message = _parts
 		_parts = []
+		_part_count = 0
+		_message_bytes = 0
 
 
 func _read_command(bytes) -> void:
@@ -155,6 +167,8 @@ func _read_command(bytes) -> void:
 		_read_ready(rest)
 	elif name == "ERROR":
 		_fail("the producer hung up: %s" % _error_text(rest))
+	elif name == "PING" and outgoing.size() > MOST_OUTGOING_BYTES:
+		_fail("pings, and reads no answer")
 	elif name == "PING" and rest.size() >= 2:
 		_put_command("PONG", Bytes.part(rest, 2, int(min(rest.size() - 2, 16))))
 

@@ -1,0 +1,457 @@
+"""Bounds on what libzmq itself does not bound: connections, and messages that never end. Knows descriptors and bytes.
+
+libzmq counts whole messages. What it collects of a message that has not ended is outside of every queue limit, and so
+is the number of connections. The system knows both: how many bytes have arrived on a connection (`TCP_INFO`), and how
+many of them nobody has read. What has arrived, less what was handed over as whole messages, is what libzmq holds.
+
+Byte counts are there on Linux and for TCP. Elsewhere, and for `ipc://`, only connections are counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import math
+import os
+import socket as sockets
+import stat
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+from .sockets import Socket
+
+CHECK_MS: Final = 10  # between two looks at the connections
+IDLE_MS: Final = 250  # the same while there is none
+FORGIVEN_BYTES: Final = 128  # of a message: its frame, encryption, pings before it
+TRIM_AFTER_S: Final = 1.0  # after the last hanging up
+STALLED_S: Final = 1.0  # without taking anything while something waits
+MANY: Final = "connections"
+UNFINISHED: Final = "unfinished"
+STALLED: Final = "stalled"
+
+_MANY_PARTS_BYTES: Final = 256 * 1024
+_MAY_GROW_BYTES: Final = 32 * 1024 * 1024  # a game loads other things at the same time
+_EVENTS: Final = zmq.Event.ACCEPTED | zmq.Event.CLOSED | zmq.Event.DISCONNECTED
+_RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+_EVENT: Final = struct.Struct("=HI")
+_TCP_INFO: Final = 11  # of Linux, as the offsets
+_ACKED_AT: Final = 120  # u64 bytes_acked, then u64 bytes_received
+_NOT_SENT_AT: Final = 144
+_TCP_INFO_BYTES: Final = 148
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What peers may take of a producer's socket.
+
+    Attributes:
+        connections: at most; beyond it the one that matters least is hung up on.
+        unfinished_bytes: of one connection, arrived and not handed over as whole messages.
+        all_unfinished_bytes: the same of all connections together.
+        stalled: connections that take nothing of what waits for them; each holds back pictures in memory.
+    """
+
+    connections: int
+    unfinished_bytes: int
+    all_unfinished_bytes: int
+    stalled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the system says of a connection, in bytes since it was made.
+
+    Attributes:
+        read: arrived and read by libzmq.
+        acked: taken by the other side.
+        waits: not sent yet, because the other side takes no more.
+    """
+
+    read: int
+    acked: int
+    waits: int
+
+
+def traffic_of(descriptor: int) -> Traffic | None:
+    """Look at a connection; None if it is gone, or if this system or this kind of connection does not tell."""
+    if sys.platform != "linux":
+        return None
+    import fcntl
+    import termios
+
+    buffer = ctypes.create_string_buffer(_TCP_INFO_BYTES)
+    length = ctypes.c_uint32(_TCP_INFO_BYTES)
+    if _libc().getsockopt(descriptor, sockets.IPPROTO_TCP, _TCP_INFO, buffer, ctypes.byref(length)):
+        return None
+    if length.value < _TCP_INFO_BYTES:  # a Linux before 4.6
+        return None
+    try:
+        (unread,) = struct.unpack("=i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return None
+    acked, arrived = struct.unpack_from("=QQ", buffer, _ACKED_AT)
+    (waits,) = struct.unpack_from("=I", buffer, _NOT_SENT_AT)
+    return Traffic(read=max(0, arrived - unread), acked=acked, waits=waits)
+
+
+def identity_of(descriptor: int) -> int | None:
+    """Tells a connection from a later one with the same descriptor; None if it is gone, 0 where nothing tells."""
+    if sys.platform == "win32":
+        return 0
+    try:
+        return os.fstat(descriptor).st_ino
+    except OSError:
+        return None
+
+
+class UnfinishedMessage:
+    """How many bytes of one connection libzmq holds back. Pure arithmetic."""
+
+    def __init__(self, *, forgiven_bytes: int = FORGIVEN_BYTES) -> None:
+        self._forgiven = forgiven_bytes
+        self._taken = 0
+
+    def after(self, read: int, delivered: int, messages: int) -> int:
+        """Bytes held back now.
+
+        Args:
+            read: bytes that libzmq has read since the connection was made.
+            delivered: bytes of whole messages handed over since the last call.
+            messages: how many they were. A message that is whole proves that nothing before it is unfinished, so
+                some bytes that are in no message are forgiven with each.
+        """
+        self._taken = min(read, self._taken + delivered + messages * self._forgiven)
+        return read - self._taken
+
+
+@dataclass(slots=True)
+class _Connection:
+    descriptor: int
+    identity: int
+    since: float
+    heard: float = 0.0  # when the last whole message was handed over, 0 before the first
+    delivered: int = 0
+    messages: int = 0
+    unfinished: int = 0
+    acked: int = 0
+    moved: float = 0.0  # when it last took something, or had nothing to take
+    ending: bool = False
+    balance: UnfinishedMessage = field(default_factory=UnfinishedMessage)
+
+
+class ConnectionGuard:
+    """Watches the connections of a producer's socket, in a thread, so that a loop that stands still is guarded too.
+
+    Make it before the socket is bound; close it before the socket is closed. The owner of the socket tells it of every
+    message (`heard`).
+    """
+
+    def __init__(self, watched: Socket, limits: Limits, *, name: str) -> None:
+        """Start watching.
+
+        Args:
+            watched: not yet bound.
+            limits: that hold for it.
+            name: of the thread.
+        """
+        self._watched = watched
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._connections: dict[int, _Connection] = {}
+        self._places: set[str | int] = set()  # where connections are accepted: ports of TCP, paths of ipc
+        self._hung_up: Counter[str] = Counter()
+        self._trim_due = math.inf
+        self._stop = threading.Event()
+        self._monitor: Socket = watched.get_monitor_socket(_EVENTS)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def hung_up(self) -> dict[str, int]:
+        """Connections that were hung up on, by reason."""
+        with self._lock:
+            return dict(self._hung_up)
+
+    @property
+    def connection_count(self) -> int:
+        """How many there are now."""
+        with self._lock:
+            return len(self._connections)
+
+    def heard(self, descriptor: int, size: int) -> None:
+        """Note that a whole message was handed over.
+
+        Args:
+            descriptor: that it came from (`zmq.SRCFD`).
+            size: bytes of its parts together.
+        """
+        with self._lock:
+            connection = self._known(descriptor)
+            if connection is not None:
+                connection.heard = time.monotonic()
+                connection.delivered += size
+                connection.messages += 1
+
+    def hang_up(self, descriptor: int, reason: str) -> None:
+        """End a connection; libzmq frees what it holds of it. The reason is counted."""
+        with self._lock:
+            connection = self._known(descriptor)
+            if connection is not None:
+                self._end(connection, reason)
+
+    def trim_soon(self) -> None:
+        """Give back memory when a flood seems to be over."""
+        self._trim_due = time.monotonic() + TRIM_AFTER_S
+
+    def close(self) -> None:
+        """Stop watching. Safe to call twice."""
+        if not self._stop.is_set():
+            self._stop.set()
+            self._watched.disable_monitor()  # wakes the thread
+            self._thread.join()
+
+    # From here on: the thread.
+
+    def _run(self) -> None:
+        due = 0.0
+        try:
+            while not self._stop.is_set():
+                came = self._monitor.poll(CHECK_MS if self._connections else IDLE_MS)
+                if came:
+                    self._note_events()
+                now = time.monotonic()
+                if now >= due or len(self._connections) > self._limits.connections:
+                    due = now + CHECK_MS / 1000
+                    with self._lock:
+                        self._check(now)
+                    if now >= self._trim_due:
+                        self._trim_due = math.inf
+                        _give_back_memory()
+        finally:
+            self._monitor.close()
+
+    def _note_events(self) -> None:
+        with contextlib.suppress(zmq.Again):
+            while True:
+                told, endpoint = self._monitor.recv_multipart(zmq.NOBLOCK)
+                event, descriptor = _EVENT.unpack(told)
+                with self._lock:
+                    if event == zmq.Event.ACCEPTED:
+                        self._places.add(_place_in(endpoint.decode(errors="replace")))
+                    known = self._connections.get(descriptor)
+                    if known is not None and not known.identity:  # otherwise `_check` finds out
+                        del self._connections[descriptor]
+                    if event == zmq.Event.ACCEPTED:
+                        self._known(descriptor)
+                if event == zmq.Event.ACCEPTED and len(self._connections) > self._limits.connections:
+                    return  # first make room
+
+    def _known(self, descriptor: int) -> _Connection | None:
+        """A connection, noted now if it is new: its first message may be here before the monitor tells of it.
+
+        None if it has gone.
+        """
+        identity = identity_of(descriptor)
+        if identity is None:
+            return None
+        connection = self._connections.get(descriptor)
+        if connection is None or connection.identity != identity:
+            now = time.monotonic()
+            connection = self._connections[descriptor] = _Connection(descriptor, identity, since=now, moved=now)
+        return connection
+
+    def _check(self, now: float) -> None:
+        for connection in list(self._connections.values()):
+            if identity_of(connection.descriptor) != connection.identity:
+                del self._connections[connection.descriptor]
+        here = [connection for connection in self._connections.values() if not connection.ending]
+        for connection in here:
+            self._measure(connection, now)
+            if connection.unfinished > self._limits.unfinished_bytes:
+                self._end(connection, UNFINISHED)
+        by_weight = sorted(here, key=lambda connection: connection.unfinished, reverse=True)
+        total = sum(connection.unfinished for connection in here)
+        for connection in by_weight:
+            if total <= self._limits.all_unfinished_bytes:
+                break
+            total -= connection.unfinished
+            self._end(connection, UNFINISHED)
+        stalled = [connection for connection in here if now - connection.moved > STALLED_S]
+        stalled.sort(key=lambda connection: connection.moved)
+        for connection in stalled[: max(0, len(stalled) - self._limits.stalled)]:
+            self._end(connection, STALLED)
+        here = [connection for connection in here if not connection.ending]
+        excess = len(here) - self._limits.connections
+        if excess > 0:
+            # Who has said nothing goes first, the oldest of them, so that newcomers have time to speak; then who has
+            # been silent for longest. Half of the places are for those that have been here for longest.
+            spoken = sorted((one for one in here if one.heard), key=lambda one: one.since)
+            kept = {one.descriptor for one in spoken[: self._limits.connections // 2]}
+            here.sort(key=lambda one: (one.descriptor in kept, one.heard, one.since))
+            for connection in here[:excess]:
+                self._end(connection, MANY)
+
+    def _measure(self, connection: _Connection, now: float) -> None:
+        traffic = traffic_of(connection.descriptor)
+        if traffic is None:
+            return
+        connection.unfinished = connection.balance.after(traffic.read, connection.delivered, connection.messages)
+        connection.delivered = connection.messages = 0
+        if traffic.acked != connection.acked or not traffic.waits:
+            connection.acked, connection.moved = traffic.acked, now
+
+    def _end(self, connection: _Connection, reason: str) -> None:
+        """Shut a connection down, and only this one: its descriptor may be another's by now."""
+        if connection.ending:
+            return
+        try:
+            ours = sockets.dup(connection.descriptor)
+        except OSError:  # it is gone
+            return
+        if identity_of(ours) != connection.identity or not stat.S_ISSOCK(os.fstat(ours).st_mode):
+            os.close(ours)
+            return
+        with sockets.socket(fileno=ours) as same:
+            if not self._accepted_here(same):
+                return
+            connection.ending = True
+            self._hung_up[reason] += 1
+            self.trim_soon()
+            with contextlib.suppress(OSError):  # it is going already
+                # Without it a peer whose buffers are full would be left waiting for a minute.
+                same.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
+                same.shutdown(sockets.SHUT_RDWR)
+
+    def _accepted_here(self, same: sockets.socket) -> bool:
+        """Whether it is a connection that was accepted at a place of the watched socket.
+
+        Not the listening socket itself, without which libzmq aborts the process, and nobody else's connection: news of
+        a connection may come when its descriptor is another's.
+        """
+        try:
+            listens = same.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN)
+            return not listens and _place_of(same.getsockname()) in self._places
+        except OSError:  # it is going already
+            return False
+
+
+class ProducerWatch:
+    """What libzmq holds back of the producer that a client is connected to. For the client's own thread.
+
+    The producer may be hostile, too. The client asks after every look at its socket, and closes it if this says why.
+    """
+
+    def __init__(self, *, first_bytes: int, spare_bytes: int, forgiven_bytes: int = FORGIVEN_BYTES) -> None:
+        """Begin without a connection.
+
+        Args:
+            first_bytes: that may be held back before the first message with a payload, whose size nobody knows.
+            spare_bytes: that may be held back afterwards, beside four messages as large as the largest.
+            forgiven_bytes: with every message, for those that are dropped because nobody subscribes to them any more.
+        """
+        self._first_bytes = first_bytes
+        self._spare_bytes = spare_bytes
+        self._forgiven_bytes = forgiven_bytes
+        self._descriptor: int | None = None
+        self._balance = UnfinishedMessage(forgiven_bytes=forgiven_bytes)
+        self._delivered = self._messages = 0  # since the last look
+        self._largest: int | None = None  # message with a payload
+        self._resident_before: int | None = None  # of this process, when a message began to be held back
+
+    @property
+    def patience_ms(self) -> int:
+        """How long the client may wait before it looks again."""
+        return IDLE_MS if self._descriptor is None else CHECK_MS
+
+    def note(self, event: int, value: int) -> None:
+        """Take an event of the socket's monitor and its value."""
+        if event == zmq.Event.CONNECTED:
+            self._descriptor = value
+            self._balance = UnfinishedMessage(forgiven_bytes=self._forgiven_bytes)
+            self._delivered = self._messages = 0
+            self._largest = self._resident_before = None
+        elif event == zmq.Event.DISCONNECTED:
+            self._descriptor = None
+
+    def heard(self, size: int, *, payload: bool) -> None:
+        """Note that a whole message was taken.
+
+        Args:
+            size: bytes of its parts together.
+            payload: whether it is of the kind that the limit depends on.
+        """
+        self._delivered += size
+        self._messages += 1
+        self._resident_before = None
+        if payload:
+            self._largest = max(self._largest or 0, size)
+
+    def flood(self, socket: Socket) -> str | None:
+        """Why the connection should be closed; None if it is as it should be."""
+        if int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            return None  # while whole messages wait, it is not known what is unfinished
+        traffic = None if self._descriptor is None else traffic_of(self._descriptor)
+        if traffic is None:
+            return None
+        held = self._balance.after(traffic.read, self._delivered, self._messages)
+        self._delivered = self._messages = 0
+        limit = self._first_bytes if self._largest is None else self._spare_bytes + 4 * self._largest
+        if held > limit:
+            return f"a message of more than {limit} bytes that does not end"
+        if held > _MANY_PARTS_BYTES and self._has_grown(held + _MAY_GROW_BYTES):
+            return "a message of very many parts that does not end"
+        return None
+
+    def _has_grown(self, by: int) -> bool:
+        """Whether this process has, since a message is being collected: an empty part of two bytes takes 64."""
+        resident = _resident_bytes()
+        if self._resident_before is None:
+            self._resident_before = resident
+        return resident - self._resident_before > by
+
+
+def _place_in(endpoint: str) -> str | int:
+    """The port of `tcp://HOST:PORT`, the path of `ipc://PATH`."""
+    scheme, _, place = endpoint.partition("://")
+    return int(place.rpartition(":")[2]) if scheme == "tcp" else place
+
+
+def _place_of(address: Any) -> str | int:
+    """The same of a socket's address."""
+    if isinstance(address, tuple):
+        return int(address[1])
+    if isinstance(address, bytes):  # an abstract name of Linux
+        return "@" + address[1:].decode(errors="replace")
+    return str(address)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def source_of(frame: zmq.Frame) -> int | None:
+    """The descriptor that a part came from; None if it came from no connection, as news of one that is gone."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return None
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def _give_back_memory() -> None:
+    """Have the C library return what a flood has left free; glibc keeps it otherwise."""
+    if sys.platform == "linux" and hasattr(_libc(), "malloc_trim"):
+        _libc().malloc_trim(0)

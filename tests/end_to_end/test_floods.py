@@ -1,0 +1,74 @@
+"""One hostile program floods a live producer; whoever watches honestly notices nothing, and nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine_bridge import ControlClient, ControlState, Subscriber
+from tests.bunraku_program import ANYWHERE, CARD, playing
+from tests.floods import FLOODS, flooding, survey
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells how many bytes have arrived on a connection"
+)
+
+OFTEN = ("unfinished control message", "unfinished subscription", "62,000 empty maps", "1,000 silent connections")
+MAY_GROW_MB = 50
+KEPT = 0.9  # of the frames right before the flood
+ATTEMPTS = 4  # the machine may be busy with something else
+
+
+@pytest.fixture(scope="module")
+def producer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[psutil.Process, str, str]]:
+    with playing(*CARD, *ANYWHERE, cwd=tmp_path_factory.mktemp("floods")) as (process, frames, control):
+        yield psutil.Process(process.pid), frames, control
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=[]
+            if name in OFTEN
+            else [
+                pytest.mark.skipif(
+                    os.environ.get("BUNRAKU_TEST_LONG") != "1", reason="takes long; BUNRAKU_TEST_LONG=1 runs it"
+                )
+            ],
+        )
+        for name in FLOODS
+    ],
+)
+def test_flood_costs_an_honest_subscriber_no_frames_and_the_producer_no_memory(
+    name: str, producer: tuple[psutil.Process, str, str]
+) -> None:
+    process, frames, control = producer
+    with Subscriber(frames) as subscriber:
+        assert subscriber.wait(60.0) is not None
+        for attempt in range(ATTEMPTS):
+            told = survey(name, process, subscriber, frames, control, seconds=1.0)
+            assert process.is_running()
+            assert told["mb_after"] - told["mb_before"] <= MAY_GROW_MB
+            assert told["descriptors_after"] <= told["descriptors_before"] + 16
+            if told["fps_during"] >= KEPT * told["fps_before"] or attempt + 1 == ATTEMPTS:
+                break
+        assert told["fps_during"] >= KEPT * told["fps_before"], told
+        assert told["over_limits"] or not name.startswith("unfinished")
+
+
+def test_new_subscriber_and_new_control_client_get_in_through_a_thousand_silent_connections(
+    producer: tuple[psutil.Process, str, str], tmp_path: Path
+) -> None:
+    _, frames, control = producer
+    with flooding("1,000 silent connections", frames, control), Subscriber(frames) as subscriber:
+        assert subscriber.wait(30.0) is not None
+    with flooding("1,000 half handshakes", frames, control), ControlClient(control) as client:
+        assert client.wait_for_info(30.0) is not None
+        client.send(ControlState(controls={"jawOpen": 0.5}))
