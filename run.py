@@ -3,6 +3,7 @@
 
     python run.py demo [options of "bunraku live"]         play the shipped character in a window
     python run.py test [--allow-cuda] [options of pytest]  run all tests
+    python run.py lock [--upgrade]                         write the lock files again, after a change of pyproject.toml
 
 Try for example
 
@@ -10,10 +11,14 @@ Try for example
     python run.py demo --identity 7 --no-window --seconds 5 --record seven.mp4
     python run.py test tests/unit -k frame
 
-Both make `.venv` beside this file, install into it and start. The second time nothing is installed, unless
-pyproject.toml, the Python version or the place of this folder changed. `demo` never installs PyTorch. `test` does,
-in its CPU build where there is no NVIDIA card; it stops before it would download CUDA libraries for nothing, unless
-you say --allow-cuda. `.venv` belongs to this script: delete it at any time, the next run makes it anew.
+`demo` and `test` make `.venv` beside this file, install into it and start. The second time nothing is installed,
+unless pyproject.toml, a lock file, the Python version or the place of this folder changed. `demo` never installs
+PyTorch. `test` does, in its CPU build where there is no NVIDIA card; it stops before it would download CUDA libraries
+for nothing, unless you say --allow-cuda. `.venv` belongs to this script: delete it at any time, the next run makes a
+new one.
+
+Only what the lock files name is installed, and only files with the hashes they list; PyTorch is the exception, because
+its CPU build is another file in every place. `lock` keeps the versions that still fit; --upgrade takes the newest.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; otherwise what the started program returned.
 """
@@ -30,6 +35,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -60,14 +66,39 @@ LOCK = VENV / "bunraku-setup.lock"  # held while .venv is being filled; its pres
 LOG = VENV / "bunraku-setup.log"  # what pip said in the step that failed
 
 TEST_EXTRAS = frozenset({"train", "openvino", "test", "dev"})
+DEMO_LOCK = ROOT / "locks" / "demo.txt"
+TEST_LOCK = ROOT / "locks" / "test.txt"
+PYPI = "https://pypi.org/simple"
+UV = "uv==0.13.9"  # writes the lock files
+BUILD_NEEDS = ("hatchling", "editables")  # what an editable install is built with
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# What its CPU build needs. It is not in the lock files itself: the file differs between the indexes that have it.
+TORCH_NEEDS = (
+    "filelock",
+    "fsspec>=0.8.5",
+    "jinja2",
+    "networkx>=2.5.1",
+    "setuptools>=77.0.3",
+    "sympy>=1.13.3",
+    "typing-extensions>=4.10.0",
+)
 PIP_DOING = re.compile(r"\s*((?:Collecting|Downloading|Building|Installing) .*?)(?: \(from .*|: .*)?$")
 CUDA_PACKAGE = re.compile(r"\s*(Collecting (nvidia|cuda)-|Processing (.*[/\\])?(nvidia|cuda)_[^/\\]*\.whl)")
 OLDEST_PIP = (22, 0)  # editable installs from pyproject.toml; Python 3.10.0 came with an older one
 
 # What pip or venv says, the likely cause, what to do. The first match counts: the particular comes before the general.
 CAUSES = (
+    (
+        r"do not match the hashes",
+        "a file from the package index is not the one that the lock file names.",
+        "It may have been tampered with, or a mirror has built it again. Do not install it.{settings}",
+    ),
+    (
+        r"hashes are required|in --require-hashes mode",
+        "a lock file in the folder locks is incomplete.",
+        "Restore it (git checkout locks), or write it again (python run.py lock).",
+    ),
     (
         r"no space left|errno 28\b|not enough space|disk quota",
         "the disk is full.",
@@ -120,15 +151,16 @@ class SetUpError(Exception):
 def main(arguments: list[str]) -> int:
     """Run one command line; returns the exit code."""
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if command in ("-h", "--help") or (command in ("demo", "test") and rest[:1] in (["-h"], ["--help"])):
+    if command in ("-h", "--help") or (command in ("demo", "test", "lock") and rest[:1] in (["-h"], ["--help"])):
         print(__doc__)
         return 0
-    if command not in ("demo", "test"):
-        problem = f"There is no command {command!r}." if command else "A command is missing."
-        print(f"{problem} Use `demo` or `test`:\n\n{__doc__}", file=sys.stderr)
+    run = {"demo": demo, "test": test, "lock": lock}.get(command)
+    if run is None or (run is lock and rest not in ([], ["--upgrade"])):
+        problem = f"There is no command {' '.join(arguments)!r}." if command else "A command is missing."
+        print(f"{problem} Use `demo`, `test` or `lock`:\n\n{__doc__}", file=sys.stderr)
         return 2
     try:
-        return demo(rest) if command == "demo" else test(rest)
+        return run(rest)
     except SetUpError as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1
@@ -152,6 +184,32 @@ def test(arguments: list[str]) -> int:
     set_up(TEST_EXTRAS, allow_cuda="--allow-cuda" in arguments)
     os.chdir(ROOT)
     return hand_over([str(PYTHON), "-m", "pytest", *(word for word in arguments if word != "--allow-cuda")])
+
+
+def lock(arguments: list[str]) -> int:
+    """Write the lock files: for every system and every Python that Bunraku runs on, with the hashes of all files."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        run_step("Making a place for uv", [base_python(), "-m", "venv", str(folder / "venv")])
+        run_step(f"Getting {UV}", [str(programs / "python"), "-m", "pip", "install", "--only-binary=:all:", UV])
+        # Nothing else may bring it in: an override that holds nowhere takes it out.
+        (folder / "without-torch.txt").write_text("torch; python_version < '0'\n")
+        options = ["--universal", "--python-version=3.10", "--generate-hashes", "--only-binary=:all:", "--no-annotate"]
+        options += ["--no-config", "--quiet", "--default-index", PYPI, "--custom-compile-command=python run.py lock"]
+        options += ["--overrides", str(folder / "without-torch.txt"), *arguments]
+        # The smaller one last and held to the larger one, so that `test` after `demo` exchanges nothing.
+        for path, extras, needs in (
+            (TEST_LOCK, TEST_EXTRAS, (*BUILD_NEEDS, *TORCH_NEEDS)),
+            (DEMO_LOCK, frozenset[str](), BUILD_NEEDS),
+        ):
+            (folder / "needs.in").write_text("\n".join(needs) + "\n")
+            wanted = ["pyproject.toml", str(folder / "needs.in"), *(f"--extra={extra}" for extra in sorted(extras))]
+            held = ["--constraints", str(TEST_LOCK)] if path == DEMO_LOCK else []
+            path.parent.mkdir(exist_ok=True)
+            compiling = [str(programs / "uv"), "pip", "compile", *wanted, *options, *held, "--output-file", str(path)]
+            run_step(f"Resolving {path.relative_to(ROOT)}", compiling)
+    return 0
 
 
 def hand_over(command: list[str]) -> int:
@@ -220,8 +278,23 @@ def here() -> dict[str, str]:
 
 
 def fingerprint() -> str:
-    """Changes when what must be installed may have changed."""
-    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    """Changes when what must be installed may have changed.
+
+    Raises:
+        SetUpError: a file that says what to install is missing.
+    """
+    digest = hashlib.sha256()
+    for path in (ROOT / "pyproject.toml", DEMO_LOCK, TEST_LOCK):
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise SetUpError(f"{path} cannot be read: {error.strerror}. Restore it: git checkout .") from error
+    return digest.hexdigest()
+
+
+def base_python() -> str:
+    """The interpreter below an active virtual environment, which may be the one that is about to be replaced."""
+    return getattr(sys, "_base_executable", None) or sys.executable
 
 
 def fill(extras: frozenset[str], *, unfinished: bool, allow_cuda: bool) -> None:
@@ -238,18 +311,19 @@ def fill(extras: frozenset[str], *, unfinished: bool, allow_cuda: bool) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        # The interpreter below an active .venv, so that nobody saws off the branch he sits on.
-        base_python = getattr(sys, "_base_executable", None) or sys.executable
-        run_step("Making .venv", [base_python, "-m", "venv", str(VENV)])
+        run_step("Making .venv", [base_python(), "-m", "venv", str(VENV)])
         pip_version = pip_version_inside()
     if pip_version is None:
         raise SetUpError(f"Python in {VENV} does not start. Delete that folder and run this again.")
     if pip_version < OLDEST_PIP:
         pip_install("Renewing pip", "--upgrade", "pip")
+    locked = TEST_LOCK if extras else DEMO_LOCK
+    # The lock file names everything, so nothing is left to look for, and nothing is built.
+    exactly = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--requirement", str(locked)]
+    pip_install("Installing " + ("what all extras need" if extras else "what Bunraku needs"), *exactly)
     if "train" in extras:
         install_torch(allow_cuda=allow_cuda)
-    names = f"[{','.join(sorted(extras))}]" if extras else ""
-    pip_install("Installing Bunraku" + (" with all extras" if extras else ""), "--editable", f".{names}")
+    pip_install("Installing Bunraku", "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
 def pip_version_inside() -> tuple[int, ...] | None:
@@ -271,17 +345,18 @@ def pip_version_inside() -> tuple[int, ...] | None:
 
 
 def install_torch(*, allow_cuda: bool) -> None:
-    """Install PyTorch: the CPU build where there is no NVIDIA card.
+    """Install PyTorch: the CPU build where there is no NVIDIA card. What that needs is there already.
 
-    A local version such as 2.13.0+cpu beats 2.13.0, so the same requirement takes the CPU build as soon as an index
-    that has it is in sight: PyTorch's own where it can be reached, or one that the user's pip settings name. Where none
-    is, pip is stopped as soon as it reaches for CUDA packages, which happens before it downloads them.
+    PyTorch's own index is asked for PyTorch and for nothing else. Where it cannot be reached, the user's pip settings
+    decide: a local version such as 2.13.0+cpu beats 2.13.0, so an index or folder that has the CPU build is enough.
+    Where none has, pip is stopped as soon as it reaches for CUDA packages, which happens before it downloads them.
     """
     if shutil.which("nvidia-smi") or allow_cuda:
         pip_install("Installing PyTorch", TORCH)
-        return
-    index = [] if sys.platform == "darwin" or not answers(TORCH_CPU_INDEX) else ["--extra-index-url", TORCH_CPU_INDEX]
-    pip_install("Installing PyTorch for the CPU", *index, TORCH, stop_at=CUDA_PACKAGE)
+    elif sys.platform != "darwin" and answers(TORCH_CPU_INDEX):
+        pip_install("Installing PyTorch for the CPU", "--no-deps", "--index-url", TORCH_CPU_INDEX, TORCH)
+    else:
+        pip_install("Installing PyTorch for the CPU", TORCH, stop_at=CUDA_PACKAGE)
 
 
 def answers(url: str) -> bool:

@@ -59,6 +59,7 @@ SPARE_BYTES: Final = 8 * 1024 * 1024  # that libzmq may hold back, beside frames
 MOST_WAITING: Final = 4096  # messages; more at once is a flood, or a minute of frames that nobody read
 MOST_DECODED: Final = 32  # of the frames that wait under one topic, the newest
 AGES_KEPT: Final = 1024
+_OTHERS_KEPT: Final = 8
 
 
 class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,7 @@ class Subscriber:
         self._refused_ring = ""  # offered, but could not be read
         self._rings = RingCache()
         self._probing = False  # whether topics of all major versions are subscribed
+        self._others: set[str] = set()  # streams that the producer plays, while ours is not among them
         self._version_is_ours = False  # whether any stream of our version was heard since the wanted one was
 
         # Everything below is shared with the thread and guarded by the lock inside the condition.
@@ -428,12 +430,21 @@ class Subscriber:
     def _is_wanted(self, topic: Topic) -> bool:
         variants = (RAW, "shm") if self._wanted_variant is None else (self._wanted_variant,)
         if self._stream is not None and topic.stream != self._stream:
+            self._note_other(topic.stream)
             return False
         if topic.variant not in variants:
             if self._wanted_variant is not None and topic.variant == RAW:
                 self._say_why_silent()
             return False
         return True
+
+    def _note_other(self, stream: str) -> None:
+        """Say that the producer is there and plays other streams: most likely the name is misspelt."""
+        with self._changed:
+            if self._liveness.state(now_ns()) is LinkState.LOST and len(self._others) < _OTHERS_KEPT:
+                self._others.add(stream)
+                playing = ", ".join(sorted(self._others))
+                self._last_error = f"There is no stream {self._stream} at {self.endpoint}; it plays {playing}"
 
     def _say_why_silent(self) -> None:
         with self._changed:
@@ -446,6 +457,9 @@ class Subscriber:
         """Note what a good message tells; returns the newest frame so far."""
         self._version_is_ours = False
         with self._changed:
+            if self._others:
+                self._others.clear()
+                self._last_error = ""
             if isinstance(message, Bye):
                 if message.session == self._order.session:
                     self._liveness.bye()

@@ -177,7 +177,7 @@ def topic_of(stream: str, variant: str = RAW) -> bytes:
         WireError: the name cannot be a stream's.
     """
     if not _STREAM.fullmatch(stream):
-        raise WireError(f"{stream!r} cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -")
+        raise WireError(f"{stream[:80]!r} cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -")
     return topic_prefix(variant) + stream.encode("ascii")
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Pixels
 
+from .advice import install_extra
 from .newest_worker import NewestWorker
 from .sinks import Layout, RgbLayout, parse_colour
 
@@ -55,7 +56,8 @@ class CameraSink:
             import pyvirtualcam
         except ImportError as error:
             raise SinkError(
-                f'The virtual camera needs pyvirtualcam (GPL 2.0): pip install "bunraku[camera]". Python says: {error}.'
+                f"The virtual camera needs pyvirtualcam (GPL 2.0). Python says: {error}. "
+                f"Install it with: {install_extra('camera')}"
             ) from error
         try:
             self._camera: Any = pyvirtualcam.Camera(

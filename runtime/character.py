@@ -22,6 +22,7 @@ from engine_bridge.errors import CharacterError, ControlError
 from engine_bridge.plain_text import LINE_CHARS, NAME_CHARS, is_plain, plain
 
 from . import atomic
+from .advice import update
 from .character_zip import EXPORT_AGAIN, FETCH_AGAIN, MEBI, MEMBER_LIMITS, members_of
 from .controls import VOCABULARY, Control, check_names
 from .expressions import Expression, default_expressions
@@ -280,7 +281,7 @@ class Character:
         if found > FORMAT:
             raise CharacterError(
                 f"{self.path.name} has format {found}, and this Bunraku reads up to {FORMAT}. "
-                "Update Bunraku: pip install --upgrade bunraku"
+                f"Update Bunraku: {update()}"
             )
         if found < 1:
             raise CharacterError(f"{self.path.name} claims format {found}, which never existed. {EXPORT_AGAIN}")

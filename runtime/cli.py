@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from .start import leave_on_interrupt
+
+if __name__ == "__main__":  # `python -m runtime.cli`: Ctrl-C is quiet during the imports below too
+    leave_on_interrupt()
+
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -12,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from . import cli_keys, cli_streams, cli_web
-from .cli_parts import JsonOption, free_form_rows, log_to_stderr, reporting, table
+from .cli_parts import JsonOption, reporting
 from .cli_web import WebOption, WebOriginOption, WebTokenOption
+from .terminal import escaped, log_to_stderr, run_command_line, say, say_json, table
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -198,7 +203,7 @@ def live(
     from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
     from engine_bridge.errors import SinkError
     from engine_bridge.keys import read_server_keys
-    from engine_bridge.wire import new_session
+    from engine_bridge.wire import new_session, topic_of
 
     from . import live as playing
     from .camera import CameraSettings
@@ -213,6 +218,8 @@ def live(
             f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
         )
     cast = _cast(people, identity, stream)
+    for name, _ in cast:
+        topic_of(name)
     if keys is not None and insecure:
         raise typer.BadParameter("--keys and --insecure exclude each other")
     server_keys = None if keys is None else read_server_keys(keys)
@@ -240,9 +247,9 @@ def live(
             web_origins=tuple(web_origin or ()),
             web_token=web_token,
         )
-        typer.echo(f"{choice.role.name} on {choice.sentence()}")
+        say(f"{choice.role.name} on {choice.sentence()}")
         for warning in drivers[0].warnings:
-            typer.echo(f"Note: {warning}.", err=True)
+            say(f"Note: {warning}.", err=True)
         performers = [
             Performer(choice.role, choice.engine, moved, identity=who, stream=name, session=new_session())
             for (name, who), moved in zip(cast, drivers, strict=True)
@@ -255,29 +262,27 @@ def live(
                 frames_at = played.publisher.endpoint if played.publisher else "off"
                 controls_at = played.control_server.endpoint if played.control_server else "off"
                 name = f"{played.performer.stream}: " if people else ""
-                typer.echo(f"{name}frames {frames_at}  controls {controls_at}  driver {drivers[0].label}")
+                say(f"{name}frames {frames_at}  controls {controls_at}  driver {drivers[0].label}")
             if loop.sinks:
-                typer.echo(f"showing on {', '.join(loop.sinks)}")
+                say(f"showing on {', '.join(loop.sinks)}")
             if loop.web is not None:
-                typer.echo(f"page {loop.web.url}")
+                say(f"page {loop.web.url}")
             sys.stdout.flush()
             if window:
                 title = f"{choice.role.name} - Bunraku"
-                playing.play_in_window(loop, title=title, background=background)
+                playing.play_in_window(loop, title=title, background=background, tell=say)
             else:
                 playing.play_without_window(loop)
         report = loop.report()
-    typer.echo(
+    say(
         f"{report.frames} frames in {report.seconds:.1f} s: {report.fps:.1f} fps, "
         f"engine {report.engine_ms_p50:.1f} ms, other {report.other_ms_p50:.2f} ms, {report.dropped} dropped"
     )
     if report.recordings:
         left_out = f", {report.recording_missed} frames left out" if report.recording_missed else ""
-        typer.echo(f"wrote {', '.join(report.recordings)}{left_out}")
+        say(f"wrote {', '.join(report.recordings)}{left_out}")
     if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.encode(report).decode())
+        say_json(report)
 
 
 @app.command()
@@ -336,9 +341,9 @@ def view(
     with WireSource(
         endpoint, control=control, stream=stream or found, variant=variant and variant.value, keys=client_keys
     ) as source:
-        typer.echo(f"watching {endpoint}" + (f" as {variant.value}" if variant else ""))
+        say(f"watching {endpoint}" + (f" as {variant.value}" if variant else ""))
         sys.stdout.flush()
-        run_window(source, title=f"{found or endpoint} - Bunraku", background=background, seconds=seconds)
+        run_window(source, title=f"{found or endpoint} - Bunraku", background=background, seconds=seconds, tell=say)
 
 
 @app.command()
@@ -396,15 +401,15 @@ def render(
         neutral=neutral,
     )
     with _open(_find(character, engine), engine, precision, _settings(threads, Profile.exclusive)) as choice:
-        typer.echo(f"{choice.role.name} on {choice.sentence()}")
+        say(f"{choice.role.name} on {choice.sentence()}")
         with interrupt_on_signals():
             frames, warnings = run(choice.role, choice.engine, settings, progress=_progress(out.name))
     for warning in warnings:
-        typer.echo(f"Note: {warning}.", err=True)
-    typer.echo(f"wrote {out}: {frames} frames, {frames / fps:.2f} s at {fps:g} fps")
+        say(f"Note: {warning}.", err=True)
+    say(f"wrote {out}: {frames} frames, {frames / fps:.2f} s at {fps:g} fps")
     if as_json:
         label = choice.engine.description.label
-        typer.echo(json.dumps({"command": "render", "out": str(out), "frames": frames, "fps": fps, "provider": label}))
+        say_json({"command": "render", "out": str(out), "frames": frames, "fps": fps, "provider": label})
 
 
 @app.command()
@@ -414,11 +419,10 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
 
     Example: `bunraku inspect aki --json`
     """
-    import msgspec
-
     from engine_bridge.plain_text import LINE_CHARS, plain
 
     from .character import Character, find_character
+    from .free_form import free_form_rows
 
     path = find_character(character or _SHIPPED)
     with Character.open(path) as opened:
@@ -437,7 +441,7 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
         ("AI-generated", "yes" if manifest.ai_generated else "no"),
         ("frame", f"{size} RGBA"),
         ("controls", f"{len(manifest.controls)}: {', '.join(control.name for control in manifest.controls)}"),
-        ("identities", f"{len(manifest.identities)}: {', '.join(list(manifest.identities)[:16])}"),
+        ("identities", f"{len(manifest.identities)}: {', '.join(manifest.identities)}"),
         ("new identities", "yes, by seed" if has_mapping else "no"),
         ("expressions", ", ".join(expressions) or "none"),
         ("w", f"{w_dim} numbers"),
@@ -453,12 +457,12 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
         shown = {
             "command": "inspect",
             "path": str(path),
-            "manifest": msgspec.to_builtins(manifest),
-            "graphs": {name: msgspec.to_builtins(graph) for name, graph in graphs.items()},
+            "manifest": manifest,
+            "graphs": graphs,
             "expressions": expressions,
             "report": report,
         }
-        typer.echo(json.dumps(shown))
+        say_json(shown)
 
 
 @app.command()
@@ -488,13 +492,15 @@ def bench(
         [] if path is None else measuring.bench_engines(path, _candidates(path, engine, precision), settings, frames)
     )
     if lanes:
-        table(measuring.HEADINGS, [lane.row() for lane in lanes])
-        typer.echo(
-            "ms: one after another; 60 fps: paced, with the cores it keeps busy; busy: the same beside a competing load"
+        table(measuring.HEADINGS, [lane.row() for lane in lanes], tight=True)
+        say(
+            "start: seconds to the first picture. p50, p99: ms of each, one after another.\n"
+            "60Hz: ms at 60 a second, with the fps and the cores it keeps busy.\n"
+            "busy: the same beside a competing load. MB: memory of the process.\n"
+            "dB: lowest percentile of PSNR against fp32 in ONNX Runtime.\n"
         )
-        typer.echo("dB: lowest percentile of PSNR against fp32 in ONNX Runtime; MB: memory of the process\n")
     with _open(path, engine, precision, settings) as choice:
-        typer.echo(f"{choice.role.name} on {choice.sentence()}")
+        say(f"{choice.role.name} on {choice.sentence()}")
         figures = measuring.bench_loop(choice.role, choice.engine, frames=frames)
         figures += measuring.bench_batches(choice.engine)
         figures += measuring.bench_transport(choice.role, choice.engine, frames=min(frames, 300))
@@ -509,13 +515,11 @@ def bench(
     ]
     table(["figure", "value", "budget", ""], rows)
     if as_json:
-        import msgspec
-
         values = {figure.name: figure.value for figure in figures}
         over = [figure.name for figure in figures if not figure.good]
         told = {"command": "bench", "provider": about.label, **values, "over_budget": over}
-        told |= {"engines": msgspec.to_builtins(lanes), "machine": describe()}
-        typer.echo(json.dumps(told))
+        told |= {"engines": lanes, "machine": describe()}
+        say_json(told)
 
 
 @app.command()
@@ -541,14 +545,14 @@ def build(
         raise typer.BadParameter("the test card has nothing to build")
 
     def tell(phase: str, done: int, of: int) -> bool:
-        typer.echo(json.dumps({"phase": phase, "done": done, "of": of}))
+        say_json({"phase": phase, "done": done, "of": of})
         return True
 
     with _open(path, engine, precision, _settings(None, Profile.shared), progress=tell if as_json else None) as choice:
         if as_json:
-            typer.echo(json.dumps({"command": "build", "provider": choice.engine.description.label}))
+            say_json({"command": "build", "provider": choice.engine.description.label})
         else:
-            typer.echo(f"ready: {choice.role.name} on {choice.sentence()}")
+            say(f"ready: {choice.role.name} on {choice.sentence()}")
 
 
 @app.command()
@@ -560,14 +564,12 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Example: `bunraku doctor`
     """
-    import msgspec
-
     from .doctor import MISSING, examine
 
     findings = examine()
     table(["", "", "found", "what to do"], [(f.name, f.state, f.found, f.advice) for f in findings])
     if as_json:
-        typer.echo(json.dumps({"command": "doctor", "findings": msgspec.to_builtins(findings)}))
+        say_json({"command": "doctor", "findings": findings})
     if any(finding.state == MISSING for finding in findings):
         raise typer.Exit(1)
 
@@ -645,12 +647,13 @@ class _BuildBar:
         """Show how far a phase is; called from the thread that builds."""
         if self._bar is None:
             from rich.console import Console
+            from rich.markup import escape
             from rich.progress import Progress
 
             self._bar = Progress(console=Console(stderr=True), transient=True)
             self._bar.start()
         if phase not in self._tasks:
-            self._tasks[phase] = self._bar.add_task(phase, total=of)
+            self._tasks[phase] = self._bar.add_task(escape(phase), total=of)
         self._bar.update(self._tasks[phase], completed=done, total=of)
         return True
 
@@ -669,7 +672,7 @@ def _tell(text: str) -> None:
     """Say something beside what the command prints."""
     from engine_bridge.plain_text import LINE_CHARS, plain
 
-    typer.echo(plain(text, LINE_CHARS), err=True)
+    say(plain(text, LINE_CHARS), err=True)
 
 
 def _endpoint(given: str | None, default: str) -> str | None:
@@ -688,18 +691,15 @@ def _progress(name: str) -> Callable[[int, int], None] | None:
     def show(done: int, total: int) -> None:
         if done % 10 == 0 or done == total:
             end = "\n" if done == total else ""
-            sys.stderr.write(f"\r{name}: {done}/{total} frames{end}")
+            sys.stderr.write(f"\r{escaped(name)}: {done}/{total} frames{end}")
             sys.stderr.flush()
 
     return show
 
 
 def main() -> None:
-    """Entry point of `bunraku`."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Run one command line and end the process."""
+    run_command_line(app)
 
 
 if __name__ == "__main__":

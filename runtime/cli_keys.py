@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .cli_parts import JsonOption, reporting, table
+from .cli_parts import JsonOption, reporting
+from .terminal import say, say_json, table
 
 app = typer.Typer(
     name="keys",
@@ -36,9 +36,9 @@ def init(folder: FolderArgument = None, *, force: ForceOption = False) -> None:
 
     where = _folder(folder)
     made = make_server_keys(where, overwrite=force)
-    typer.echo(f"made {where / 'server.toml'}, public key {made.public}")
-    typer.echo(f"Let a client in with: bunraku keys add NAME{_folder_word(folder)}")
-    typer.echo(f'Then: bunraku live --keys "{where}" --publish tcp://0.0.0.0:5760 --control tcp://0.0.0.0:5761')
+    say(f"made {where / 'server.toml'}, public key {made.public}")
+    say(f"Let a client in with: bunraku keys add NAME{_folder_word(folder)}")
+    say(f'Then: bunraku live --keys "{where}" --publish tcp://0.0.0.0:5760 --control tcp://0.0.0.0:5761')
 
 
 @app.command()
@@ -64,12 +64,12 @@ def add(
 
     if public is not None:
         add_known_client(_folder(folder), name, public, overwrite=force)
-        typer.echo(f"{name} may connect")
+        say(f"{name} may connect")
         return
-    file = Path.cwd() / f"{name}.client.toml"
+    file = Path(f"{name}.client.toml")
     add_client(_folder(folder), name, file, overwrite=force)
-    typer.echo(f"{name} may connect; carry {file} to it and delete it here")
-    typer.echo(f"Over there: bunraku view tcp://ADDRESS_OF_THIS_MACHINE:5760 --key {file.name}")
+    say(f"{name} may connect; carry {file.resolve()} to it and delete it here")
+    say(f"Over there: bunraku view tcp://ADDRESS_OF_THIS_MACHINE:5760 --key {file.name}")
 
 
 @app.command(name="list")
@@ -86,10 +86,10 @@ def list_clients(folder: FolderArgument = None, as_json: JsonOption = False) -> 
     clients = allowed.clients()
     table(["who", "public key"], [("this machine", server.public), *((one.name, one.public) for one in clients)])
     for trouble in allowed.troubles:
-        typer.echo(f"Note: left out: {trouble}", err=True)
+        say(f"Note: left out: {trouble}", err=True)
     if as_json:
         told = {"command": "keys list", "server": server.public}
-        typer.echo(json.dumps({**told, "clients": {one.name: one.public for one in clients}}))
+        say_json({**told, "clients": {one.name: one.public for one in clients}})
 
 
 @app.command()
@@ -102,7 +102,7 @@ def remove(name: NameArgument, folder: FolderArgument = None) -> None:
     from engine_bridge.keys import remove_client
 
     remove_client(_folder(folder), name)
-    typer.echo(f"{name} may no longer connect; restart the producer to end what is open")
+    say(f"{name} may no longer connect; restart the producer to end what is open")
 
 
 def _folder(given: Path | None) -> Path:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-import typer
-
-from .cli_parts import JsonOption, reporting, table
+from .cli_parts import JsonOption, reporting
+from .terminal import say, say_json, table
 
 if TYPE_CHECKING:
     from engine_bridge.keys import ClientKeys
@@ -19,8 +17,6 @@ def streams(as_json: JsonOption = False) -> None:
 
     Example: `bunraku streams --json`
     """
-    import msgspec
-
     from engine_bridge.discovery import find_streams
 
     places = find_streams()
@@ -31,9 +27,9 @@ def streams(as_json: JsonOption = False) -> None:
         ]
         table(["stream", "frames", "controls", "keys", "process"], rows)
     else:
-        typer.echo("No stream is played on this machine. Start one with: bunraku live")
+        say("No stream is played on this machine. Start one with: bunraku live")
     if as_json:
-        typer.echo(json.dumps({"command": "streams", "streams": msgspec.to_builtins(places)}))
+        say_json({"command": "streams", "streams": places})
 
 
 def place_to_watch(where: str | None, stream: str | None, keys: ClientKeys | None) -> tuple[str, str | None]:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .cli_parts import log_to_stderr, reporting
+from .cli_parts import reporting
+from .terminal import log_to_stderr, say
 
 WebOption = Annotated[
     str | None,
@@ -73,6 +74,6 @@ def web(
         ) as relay,
         stop_on_signals(stop.set),
     ):
-        typer.echo(f"page {relay.url}")
+        say(f"page {relay.url}")
         sys.stdout.flush()
         stop.wait(seconds)

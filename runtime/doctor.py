@@ -14,6 +14,7 @@ from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_END
 from engine_bridge.errors import BunrakuError
 
 from . import machine
+from .advice import install, install_afresh, install_extra
 from .character import SHIPPED, Character, find_character, shipped_folder
 from .engine_cache import EngineCache
 from .engines import BACKENDS, BY_NAME, ON_GPU, availability, open_engine
@@ -52,7 +53,7 @@ def _safely(name: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except Exception as error:  # the edge: a broken library must not keep the others from being examined
-        return Finding(name, MISSING, f"could not be examined: {error!r}", "Install Bunraku again: python run.py demo")
+        return Finding(name, MISSING, f"could not be examined: {error!r}", install_afresh())
 
 
 def _python() -> Finding:
@@ -96,7 +97,7 @@ def _engine() -> Finding:
         with Character.open(find_character(SHIPPED)) as character, open_engine("auto", character) as choice:
             found = f"auto uses {choice.sentence()}"
     except BunrakuError as error:
-        return Finding("engine", MISSING, str(error), "pip install onnxruntime")
+        return Finding("engine", MISSING, str(error), install("onnxruntime"))
     return Finding("engine", GOOD, found, _faster(choice.engine.description.backend))
 
 
@@ -105,9 +106,9 @@ def _faster(chosen: str) -> str:
     if chosen in ON_GPU:
         return ""
     if not cuda_driver().missing:
-        return 'The GPU would be faster: pip install "bunraku[tensorrt-rtx]"'
+        return f"The GPU would be faster: {install_extra('tensorrt-rtx')}"
     if chosen == "onnxruntime" and machine.instructions() and "asimd" not in machine.instructions():
-        return 'OpenVINO is faster on this processor: pip install "bunraku[openvino]"'
+        return f"OpenVINO is faster on this processor: {install_extra('openvino')}"
     return ""
 
 
@@ -121,7 +122,11 @@ def _backend(name: str) -> Callable[[], Finding]:
 
 def _built() -> Finding:
     cache = EngineCache()
-    entries = cache.entries()
+    try:
+        entries = cache.entries()
+    except OSError as error:
+        said = f"{cache.folder} cannot be used: {error.strerror}"
+        return Finding("built engines", LIMITED, said, "Engines for GPUs are built again at every start.")
     size = sum(size for _, size in entries) / 2**20
     return Finding("built engines", GOOD, f"{len(entries)} in {cache.folder}, {size:.0f} MiB")
 
@@ -130,7 +135,12 @@ def _window() -> Finding:
     try:
         import pygame  # noqa: F401
     except ImportError as error:
-        return Finding("window", MISSING, f"pygame cannot be imported: {error}", "pip install pygame-ce pygame_gui")
+        return Finding(
+            "window",
+            MISSING,
+            f"pygame cannot be imported: {error}",
+            install("--force-reinstall", "pygame-ce", "pygame_gui"),
+        )
     reason = machine.missing_display()
     if reason:
         return Finding("window", LIMITED, reason, "bunraku live --no-window publishes without a window.")
@@ -140,7 +150,7 @@ def _window() -> Finding:
 def _ffmpeg() -> Finding:
     encoder = film_encoder_name()
     good = encoder != "mpeg4"
-    advice = "" if good else "Films are larger than they need to be; pip install --upgrade imageio-ffmpeg"
+    advice = "" if good else f"Films are larger than they need to be: {install('--upgrade', 'imageio-ffmpeg')}"
     return Finding("films", GOOD if good else LIMITED, f"{encoder}, {ffmpeg_path()}", advice)
 
 
@@ -168,7 +178,12 @@ def _wire() -> Finding:
 
     found = f"libzmq {zmq.zmq_version()}"
     if not zmq.has("curve"):
-        return Finding("wire", LIMITED, f"{found} without CURVE", "No keys for other machines; pip install pyzmq")
+        return Finding(
+            "wire",
+            LIMITED,
+            f"{found} without CURVE",
+            f"No keys for other machines: {install('--force-reinstall', 'pyzmq')}",
+        )
     return Finding("wire", GOOD, f"{found}, CURVE for other machines")
 
 
@@ -200,7 +215,7 @@ def _camera() -> Finding:
     try:
         found = f"pyvirtualcam {version('pyvirtualcam')}"
     except PackageNotFoundError:
-        return Finding("camera", LIMITED, "not installed", 'For live --camera: pip install "bunraku[camera]"')
+        return Finding("camera", LIMITED, "not installed", f"For live --camera: {install_extra('camera')}")
     return Finding("camera", GOOD, f"{found}; live --camera auto says whether there is a device")
 
 

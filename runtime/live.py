@@ -218,6 +218,7 @@ class LiveLoop:
         self._record_lock = threading.Lock()
         self._workers: list[NewestWorker] = []
         self._socket: FrameSocket | None = None
+        self._warming: threading.Thread | None = None
         self.streams: list[LiveStream] = []
         self.error: BaseException | None = None
         self.web: WebRelay | None = None
@@ -262,6 +263,8 @@ class LiveLoop:
         with not_ended_twice():
             self._close_sockets()
             self._close_workers()
+            if self._warming is not None:  # a second at most; a library that loads while the process ends aborts it
+                self._warming.join()
             if self._recorder is not None:
                 self._finished.append(self._recorder)
                 self._recorder = None
@@ -342,11 +345,11 @@ class LiveLoop:
                 recorder, self._recorder = self._recorder, None
                 recorder.finish()
                 self._finished.append(recorder)
-                return f"Saving {recorder.path.name}"
+                return f"Saving {recorder.path}"
             if self._recorder is None:
                 name = time.strftime("bunraku-%Y%m%d-%H%M%S.mp4")
                 self._recorder = self._open_recorder(Path.cwd() / name)
-            return f"Recording {self._recorder.path.name}"
+            return f"Recording {self._recorder.path}"
 
     def report(self) -> LiveReport:
         """What the loop did; what was recorded is known after `close`."""
@@ -451,7 +454,8 @@ class LiveLoop:
             self._first_ns = done
             self._first_frame_s = seconds_since_process_start()
             if self._performer.role.latents.has_mapping and (self.source or self.control_server):
-                threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True).start()
+                self._warming = threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True)
+                self._warming.start()
         else:
             self._intervals.add(abs(done - self._last_ns - self._pacer.period_ns))
         self._others.add(done - begun - engine_ns)
@@ -576,8 +580,14 @@ def play_without_window(loop: LiveLoop) -> None:
     _raise(loop)
 
 
-def play_in_window(loop: LiveLoop, *, title: str, background: str) -> None:
+def play_in_window(loop: LiveLoop, *, title: str, background: str, tell: Callable[[str], None] | None = None) -> None:
     """Run the loop in its own thread and the window in this one, the main thread, until the window is closed.
+
+    Args:
+        loop: made for a window.
+        title: of the window.
+        background: at first.
+        tell: called with sentences for the terminal.
 
     Raises:
         BunrakuError: what ended the loop, or why there is no window.
@@ -590,7 +600,7 @@ def play_in_window(loop: LiveLoop, *, title: str, background: str) -> None:
     thread = threading.Thread(target=loop.run, name="bunraku-live", daemon=True)
     with stop_on_signals(loop.stop):  # until the thread has ended
         try:
-            with Window(loop.source, title=title, background=background, on_record=loop.record) as window:
+            with Window(loop.source, title=title, background=background, on_record=loop.record, tell=tell) as window:
                 thread.start()
                 while not window.closed and not loop.ended:
                     window.step()

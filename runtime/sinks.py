@@ -28,6 +28,7 @@ from engine_bridge import side_by_side
 from engine_bridge.errors import SinkError
 
 from . import atomic
+from .advice import install
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -301,8 +302,8 @@ def ffmpeg_path() -> str:
         path = str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise SinkError(
-            f"No ffmpeg was found ({error}). Install one with `pip install --force-reinstall imageio-ffmpeg`, "
-            "or write a folder of pictures."
+            f"No ffmpeg was found ({error}). Write .webp or a folder of pictures instead, or install one with: "
+            f"{install('--force-reinstall', 'imageio-ffmpeg')}"
         ) from error
     if shutil.which(path) is None:
         raise SinkError(f"The ffmpeg at {path} is not a program. Set IMAGEIO_FFMPEG_EXE to another one, or unset it.")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Pixels
 
+from .advice import install_extra
 from .newest_worker import NewestWorker
 
 MAX_NAME_BYTES: Final = 255  # SpoutMaxSenderNameLen is 256, its end included
@@ -85,6 +86,8 @@ def _spout_sender() -> Callable[[], Any]:
     try:
         import SpoutGL
     except ImportError as error:
-        raise SinkError(f'Spout needs SpoutGL: pip install "bunraku[spout]". Python says: {error}.') from error
+        raise SinkError(
+            f"Spout needs SpoutGL. Python says: {error}. Install it with: {install_extra('spout')}"
+        ) from error
     sender: Callable[[], Any] = SpoutGL.SpoutSender
     return sender

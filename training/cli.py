@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from runtime.start import leave_on_interrupt
+
+if __name__ == "__main__":  # `python -m training.cli`: Ctrl-C is quiet during the imports below too
+    leave_on_interrupt()
+
 import json
 import sys
 from collections.abc import Callable
@@ -9,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from engine_bridge.errors import BunrakuError, RecipeError
+from engine_bridge.errors import RecipeError
+from runtime.terminal import run_command_line, say_json
+from training.console import PlainConsole
 from training.stopping import Stopped
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Make a data set.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-console = Console(stderr=True)
+console = PlainConsole()
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of stdout.")]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
@@ -40,18 +46,16 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override the recip
 
 
 def main() -> None:
-    """Run the command line; errors become one line and exit code 1, a signal 128 and its number (Ctrl-C 130)."""
+    """Run one command line and end the process; a signal that stops training gives 128 and its number."""
+    run_command_line(_run)
+
+
+def _run() -> None:
     try:
         app()
-    except BunrakuError as error:
-        console.print(f"[bold red]error[/] {error}", highlight=False, markup=True, soft_wrap=True)
-        sys.exit(1)
     except Stopped as stopped:
         console.print(f"ended by {stopped.signal.name}")
         sys.exit(stopped.exit_code)
-    except KeyboardInterrupt:
-        console.print("interrupted")
-        sys.exit(130)
 
 
 @data_app.command("cast")
@@ -340,18 +344,18 @@ def _add_precisions(
         table.add_row(
             limit.figure, *("" if f is None else f"{f:g}" for f in found), f"{sign} {limit.value:g} {limit.unit}"
         )
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for report in reports:
-        console.print(report.sentence(), highlight=False)
+        console.print(report.sentence())
         if report.kept_float:
-            console.print(f"layers in fp32: {', '.join(report.kept_float)}", highlight=False)
-    console.print(f"worst picture of int8: {worst}", highlight=False)
+            console.print(f"layers in fp32: {', '.join(report.kept_float)}")
+    console.print(f"worst picture of int8: {worst}")
     told: list[dict[str, Any]] = msgspec.to_builtins(reports)
     return told
 
 
 def _note(text: str) -> None:
-    console.print(text, highlight=False)
+    console.print(text)
 
 
 def _counter(what: str) -> Callable[[int, int], None]:
@@ -362,9 +366,9 @@ def _counter(what: str) -> Callable[[int, int], None]:
         nonlocal last
         tenth = done * 10 // max(total, 1)
         if console.is_terminal:
-            console.print(f"{what}: {done}/{total}", end="\r" if done < total else "\n", highlight=False)
+            console.print(f"{what}: {done}/{total}", end="\r" if done < total else "\n")
         elif tenth != last:
-            console.print(f"{what}: {done}/{total}", highlight=False)
+            console.print(f"{what}: {done}/{total}")
         last = tenth
 
     return show
@@ -381,14 +385,13 @@ def _print_report(report: dict[str, Any]) -> None:
                 keys = ("psnr_median_db", "psnr_p1_db", "ssim_mean", "alpha_edge_error", "eye_error", "mouth_error")
                 cells = (f"{row[key]:.{2 if key.endswith('_db') else 3}f}" if key in row else "" for key in keys)
                 table.add_row(question.split("_")[0], who.split("_")[0], *cells)
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for question in ("seen_identities", "unseen_identities"):
         if question in report:
             ours, limits = report[question]["ours"], report["alpha_limits"]
             console.print(
                 f"{question.split('_')[0]}: {ours['haze_outside']:.2%} of the pixels outside are hazy, "
                 f"{ours['veil_inside']:.2%} inside a little clear (must be below {limits['haze_outside']:.1%})",
-                highlight=False,
             )
     console.print('"nearest": the nearest training frame instead of a network, chosen with knowledge of the answer')
     for question, row in report["obedience"].items():
@@ -400,7 +403,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def _finish(as_json: bool, result: dict[str, Any]) -> None:
     if as_json:
-        typer.echo(json.dumps(result))
+        say_json(result)
 
 
 if __name__ == "__main__":

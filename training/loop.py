@@ -31,6 +31,7 @@ from engine_bridge.errors import CheckpointError, RecipeError, SinkError, Traini
 from runtime.atomic import replacing
 from training.attributes import attribute_table
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
+from training.console import PlainConsole
 from training.curves import Curves
 from training.dataset import PairSampler, open_dataset, split_frames
 from training.inherit import Ancestor, begin_from
@@ -86,7 +87,7 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
         TrainingError: its numbers are no longer finite, or another process is training in `run`.
         Stopped: a signal asked for it, and the checkpoint is safe. A second signal ends the process at once.
     """
-    console = console or Console(stderr=True)
+    console = console or PlainConsole()
     _quiet_fabric()
     fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)  # type: ignore[arg-type]
     fabric.launch()
@@ -395,9 +396,9 @@ def _versions() -> dict[str, str]:
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,

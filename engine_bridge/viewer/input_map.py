@@ -63,7 +63,7 @@ BINDINGS: Final[tuple[Binding, ...]] = (
     Binding("S", "save a PNG with alpha", Action.SCREENSHOT, (pygame.K_s,)),
     Binding("R", "start and stop recording", Action.RECORD, (pygame.K_r,)),
     Binding("Tab", "hide or show the panel", Action.PANEL, (pygame.K_TAB,)),
-    Binding("F2", "hide or show the figures", Action.HUD, (pygame.K_F2,)),
+    Binding("F2", "all figures, none, or a short line", Action.HUD, (pygame.K_F2,)),
     Binding("Ctrl +", "larger text", Action.LARGER, (pygame.K_PLUS, pygame.K_EQUALS, pygame.K_KP_PLUS), control=True),
     Binding("Ctrl -", "smaller text", Action.SMALLER, (pygame.K_MINUS, pygame.K_KP_MINUS), control=True),
     Binding("H  F1", "this help", Action.HELP, (pygame.K_h, pygame.K_F1)),

@@ -74,6 +74,19 @@ def figures(
     return lines
 
 
+def short_figures(
+    stats: LiveStats | None, link: LinkState, *, shown_fps: float, silent_s: float | None
+) -> list[Figure]:
+    """The same in one line, which leaves the head free: state, frames per second, time for one.
+
+    Args: see `figures`.
+    """
+    state, *_ = figures(None, link, shown_fps=shown_fps, provider="", silent_s=silent_s)
+    if stats is None:
+        return [Figure(state.value, f"{shown_fps:.0f} fps", state.colour)]
+    return [Figure(state.value, f"{stats.fps:.0f} fps  {stats.engine_ms_p50:.1f} ms", state.colour)]
+
+
 class Overlay:
     """Draws boxes of text over an area of the screen; each is rendered once and kept until its text changes.
 

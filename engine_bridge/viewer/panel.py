@@ -21,6 +21,7 @@ from pygame_gui.elements import (
     UITextEntryLine,
 )
 
+from engine_bridge.labels import control_label
 from engine_bridge.messages import ControlSpec, StreamInfo
 
 from . import background, theme
@@ -46,6 +47,8 @@ SEEDS: Final = 2**31
 # Rows that are not controls of the character; no control's name has a space.
 _AMOUNT: Final = "mix amount"
 _TRUNCATION: Final = "truncation psi"
+_LABELS: Final = {_AMOUNT: "amount", _TRUNCATION: "variety"}
+_HINTS: Final = {_TRUNCATION: "How far people differ from the average face: 0 is the average. Known as truncation psi."}
 
 
 @dataclass(slots=True)
@@ -357,8 +360,8 @@ class Panel:
             if info.expressions:
                 sections.append(_Section("Expressions", self._build_expressions, True))
             if info.identities or info.has_mapping:
-                sections.append(_Section("Identity", self._build_identity, True))
-                sections.append(_Section("Mix", self._build_mix, False))
+                sections.append(_Section("Person", self._build_identity, True))
+                sections.append(_Section("Mix with another person", self._build_mix, False))
             groups: dict[str, list[ControlSpec]] = {}
             for spec in info.controls:
                 groups.setdefault(spec.group or "controls", []).append(spec)
@@ -480,7 +483,10 @@ class Panel:
         """Add a row with a slider and return where the next one begins."""
         height, name, value, reset = self._px(_ROW), self._px(118), self._px(50), self._px(20)
         width, thick = self._inner - name - value - reset - self._px(2), self._px(14)
-        self._label(pygame.Rect(0, top, name, height), spec.name, body, "@name")
+        words = _LABELS.get(spec.name) or control_label(spec.name)
+        self._label(pygame.Rect(0, top, name, height), words, body, "@name").set_tooltip(
+            _HINTS.get(spec.name, spec.name)
+        )
         slider = UIHorizontalSlider(
             pygame.Rect(name, top + (height - thick) // 2, width, thick),
             start_value=float(spec.rest),

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -32,7 +33,7 @@ from . import theme
 from .desk import Desk
 from .input_map import BINDINGS, Action, action_of
 from .look import LookAt
-from .overlay import Figure, Overlay, figures
+from .overlay import Figure, Overlay, figures, short_figures
 from .panel import SEEDS, WIDTH, Panel
 from .picture import Picture
 from .source import ReportsLink, ReportsProblem, StreamSource
@@ -51,6 +52,14 @@ _PICTURE: Final = (720, 720)  # room for the picture at the start, at scale 1
 _LEAST_PICTURE: Final = 140  # width that the panel leaves to the picture, at scale 1
 
 
+class Hud(Enum):
+    """How much is written over the picture."""
+
+    SHORT = auto()
+    ALL = auto()
+    NONE = auto()
+
+
 def run_window(
     source: StreamSource,
     *,
@@ -61,6 +70,7 @@ def run_window(
     seconds: float | None = None,
     on_record: Recorder | None = None,
     screenshots: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
     """Show a stream until the user closes the window. Runs in the main thread; the source stays open.
 
@@ -73,13 +83,21 @@ def run_window(
         seconds: close by itself after so long; None waits for the user.
         on_record: called with True to start and False to stop recording. It may not block, and may return a sentence
             for the user, such as the file's name. None offers no recording.
-        screenshots: folder for pictures; None takes the working directory.
+        screenshots: folder for pictures; None takes Bunraku in the user's folder of pictures.
+        tell: called with sentences for the terminal, such as where a picture was saved.
 
     Raises:
         SinkError: no window can be opened here, or there is no such background.
     """
     window = Window(
-        source, title=title, size=size, background=background, scale=scale, on_record=on_record, screenshots=screenshots
+        source,
+        title=title,
+        size=size,
+        background=background,
+        scale=scale,
+        on_record=on_record,
+        screenshots=screenshots,
+        tell=tell,
     )
     with window:
         end_s = None if seconds is None else time.perf_counter() + seconds
@@ -104,6 +122,7 @@ class Window:
         scale: float | None = None,
         on_record: Recorder | None = None,
         screenshots: Path | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.closed = False
         self._source = source
@@ -112,7 +131,8 @@ class Window:
         self._background = backgrounds.check(background)
         self._wanted_scale = scale
         self._on_record = on_record
-        self._folder = screenshots or Path.cwd()
+        self._folder = screenshots or _pictures()
+        self._tell = tell
 
     def __enter__(self) -> Window:
         """Open the window.
@@ -132,7 +152,8 @@ class Window:
         self._shown: deque[float] = deque(maxlen=512)
         self._toast = ("", 0.0)
         self._figures_s = -1.0
-        self._panel_wanted = self._hud_wanted = True
+        self._panel_wanted = True
+        self._hud = Hud.SHORT
         self._help_wanted = self._following = self._dragging = self._panning = False
         self._recording_since: float | None = None
         self._pointer = (0, 0)
@@ -344,7 +365,10 @@ class Window:
     def _report_saved(self, now_s: float) -> None:
         for done in [saving for saving in self._saving if saving.done()]:
             self._saving.remove(done)
-            self._say(done.result(), now_s)
+            said = done.result()
+            self._say(said, now_s)
+            if self._tell is not None:
+                self._tell(said)
 
     def _record(self) -> None:
         if self._on_record is None:
@@ -367,7 +391,8 @@ class Window:
             self._say("Make the window larger to see the panel")
 
     def _toggle_hud(self) -> None:
-        self._hud_wanted = not self._hud_wanted
+        self._hud = {Hud.SHORT: Hud.ALL, Hud.ALL: Hud.NONE, Hud.NONE: Hud.SHORT}[self._hud]
+        self._figures_s = -1.0
         self._picture_due = True
 
     def _toggle_help(self) -> None:
@@ -457,15 +482,15 @@ class Window:
 
     def _draw_overlay(self, area: pygame.Rect, now_s: float) -> None:
         link = self._link(now_s)
-        if self._hud_wanted and not self._help_wanted:
+        if self._hud is not Hud.NONE and not self._help_wanted:
             self._overlay.draw_figures(self._screen, area, self._lines)
         if self._recording_since is not None:
             seconds = int(now_s - self._recording_since)
             self._overlay.draw_recording(self._screen, area, f"REC {seconds // 60:02d}:{seconds % 60:02d}")
         if self._frame is None:
             notice = "Waiting for the first frame"
-            if link is LinkState.ERROR and isinstance(self._source, ReportsProblem):
-                notice = self._source.problem
+            if link in (LinkState.ERROR, LinkState.LOST) and isinstance(self._source, ReportsProblem):
+                notice = self._source.problem or notice
             self._overlay.draw_notice(self._screen, area, notice, over_picture=False)
         elif link is not LinkState.LIVE:
             self._overlay.draw_notice(self._screen, area, _NOTICES[link], over_picture=True)
@@ -484,13 +509,12 @@ class Window:
             self._toast = ("", 0.0)
         shown = [moment for moment in self._shown if moment > now_s - 1.0]
         stats = self._source.stats
-        self._lines = figures(
-            stats,
-            self._link(now_s),
-            shown_fps=len(shown),
-            provider=self._frame.provider if self._frame is not None else "",
-            silent_s=None if self._frame_s is None else now_s - self._frame_s,
-        )
+        link, silent_s = self._link(now_s), None if self._frame_s is None else now_s - self._frame_s
+        if self._hud is Hud.ALL:
+            provider = self._frame.provider if self._frame is not None else ""
+            self._lines = figures(stats, link, shown_fps=len(shown), provider=provider, silent_s=silent_s)
+        else:
+            self._lines = short_figures(stats, link, shown_fps=len(shown), silent_s=silent_s)
         self._picture_due = True
         info = self._source.info
         if info is not None:
@@ -572,5 +596,12 @@ def _save_png(pixels: Pixels, path: Path) -> str:
     except (OSError, pygame.error) as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        return f"{path.name} could not be saved: {error}"
-    return f"Saved {path.name}"
+        return f"{path} could not be saved: {error}"
+    return f"Saved {path}"
+
+
+def _pictures() -> Path:
+    """Where a user looks for pictures."""
+    import platformdirs
+
+    return platformdirs.user_pictures_path() / "Bunraku"

@@ -152,7 +152,7 @@ def candidates(
     if precision in MEMBERS and MEMBERS[precision] not in character:
         raise CharacterError(f"{character.path.name} {_without(precision)}. Choose --precision fp32 or auto.")
     if name != "auto" and (reason := unavailable(name)):
-        raise EngineUnavailable(f"The engine {name} cannot be used: {reason}. `--engine auto` finds one that can.")
+        raise EngineUnavailable(f"The engine {name} cannot be used (`--engine auto` finds one that can): {reason}")
     found: list[Candidate] = []
     passed: list[tuple[str, str]] = []
     for backend in BACKENDS if name == "auto" else (name,):
@@ -167,7 +167,7 @@ def candidates(
                 passed.append((f"{backend} {each}", lack))
     found.sort(key=lambda candidate: candidate == _LAST)
     if not found:
-        told = "; ".join(f"{what}: {why}" for what, why in passed)
+        told = "; ".join(f"{what}: {why.partition('; ')[0]}" for what, why in passed)
         raise EngineUnavailable(f"Nothing here can play {character.path.name} like that ({told}). Choose `auto`.")
     return found, passed
 

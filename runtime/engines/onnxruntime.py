@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
+from runtime.advice import install, uninstall_then_install
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.machine import ThreadProfile
 
@@ -43,7 +44,7 @@ def unavailable(name: str) -> str:
         name: one of `PROVIDERS`.
     """
     if find_spec("onnxruntime") is None:
-        return "not installed; pip install onnxruntime"
+        return f"not installed; {install('onnxruntime')}"
     if name == "onnxruntime":
         return ""
     if name == "coreml" and sys.platform != "darwin":
@@ -54,7 +55,7 @@ def unavailable(name: str) -> str:
     try:
         version(package)
     except PackageNotFoundError:
-        return f"not installed; pip uninstall onnxruntime, then pip install {package}"
+        return f"not installed; {uninstall_then_install('onnxruntime', package)}"
     import onnxruntime
 
     there = onnxruntime.get_available_providers()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
+from runtime.advice import install, install_extra
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.machine import ThreadProfile
 
@@ -20,11 +21,11 @@ _PRECISION_HINT: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 def unavailable() -> str:
     """Why it cannot be used here; empty if it can."""
     if find_spec("openvino") is None:
-        return 'not installed; pip install "bunraku[openvino]"'
+        return f"not installed; {install_extra('openvino')}"
     try:
         import openvino  # noqa: F401
     except Exception as error:  # the edge: broken libraries fail in many ways, and another engine may still play
-        return f'installed, but cannot be imported ({error}); pip install --force-reinstall "bunraku[openvino]"'
+        return f"installed, but cannot be imported ({error}); {install('--force-reinstall', 'openvino')}"
     return ""
 
 

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine_bridge.errors import EngineError, EngineMismatch, EngineUnavailable, SinkError
+from runtime.advice import install_extra
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.engine_cache import CacheKey, EngineCache
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INSTALL: Final = 'pip install "bunraku[tensorrt]" --extra-index-url https://pypi.nvidia.com'
 _MAJORS: Final = ("10", "11")
 _FLOAT_BYTES: Final = 4
 
@@ -43,15 +43,20 @@ def unavailable() -> str:
     if driver.missing:
         return driver.missing
     if find_spec("tensorrt") is None or find_spec("cuda") is None or find_spec("cuda.bindings") is None:
-        return f"not installed; {INSTALL}"
+        return f"not installed; {_install()}"
     try:
         import tensorrt
         from cuda.bindings import runtime  # noqa: F401
     except Exception as error:  # the edge: broken libraries fail in many ways, and another engine may still play
-        return f"installed, but cannot be imported ({error}); {INSTALL} --force-reinstall"
+        return f"installed, but cannot be imported ({error}); {_install('--force-reinstall')}"
     if str(tensorrt.__version__).split(".")[0] not in _MAJORS:
-        return f"TensorRT {tensorrt.__version__} is installed, but 10 or 11 is needed; {INSTALL} --upgrade"
+        return f"TensorRT {tensorrt.__version__} is installed, but 10 or 11 is needed; {_install('--upgrade')}"
     return ""
+
+
+def _install(*options: str) -> str:
+    """The command that installs it; TensorRT's own libraries come from NVIDIA's index."""
+    return install_extra("tensorrt", *options, "--extra-index-url", "https://pypi.nvidia.com")
 
 
 class TensorRtEngine(Engine):

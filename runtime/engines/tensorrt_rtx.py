@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
+from runtime.advice import install_extra
 from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.engine_cache import CacheKey, EngineCache
 
@@ -21,7 +22,6 @@ from .bound_session import BoundSession
 from .cuda_driver import cuda_driver
 from .gpu_lane import pieces
 
-INSTALL: Final = 'pip install "bunraku[tensorrt-rtx]"'
 _PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"
 
 
@@ -32,11 +32,12 @@ def unavailable() -> str:
     if driver.missing:
         return driver.missing
     if find_spec(_PLUGIN) is None or find_spec("onnxruntime") is None:
-        return f"not installed; {INSTALL}"
+        return f"not installed; {install_extra('tensorrt-rtx')}"
     try:
         devices = _devices()
     except Exception as error:  # the edge: ONNX Runtime's errors share no base class, and another engine may still play
-        return f"installed, but cannot be loaded ({error}); update the driver, or {INSTALL} --upgrade"
+        again = install_extra("tensorrt-rtx", "--upgrade")
+        return f"installed, but cannot be loaded ({error}); update the driver, or {again}"
     if not devices:
         gpus = ", ".join(f"{gpu.name}, compute capability {gpu.compute_capability}" for gpu in driver.gpus)
         return f"does not run on this GPU ({gpus}); it needs an RTX card of the 30 series or newer"

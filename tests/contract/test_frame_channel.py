@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -302,6 +303,14 @@ def test_stream_whose_name_begins_alike_is_another_stream(tcp_endpoint: str) -> 
         came = subscriber.wait(PATIENCE_S)
         assert came is not None
         assert came.frame_id == 2
+
+
+def test_wrong_name_of_a_stream_is_told_with_the_names_there_are(tcp_endpoint: str) -> None:
+    with Publisher(tcp_endpoint, stream="aki") as publisher, Subscriber(tcp_endpoint, stream="aky") as subscriber:
+        numbers = itertools.count(1)
+        eventually(lambda: publisher.publish(frame(next(numbers))) or subscriber.last_error != "")
+        assert subscriber.last_error == f"There is no stream aky at {tcp_endpoint}; it plays aki"
+        assert subscriber.state is LinkState.LOST
 
 
 def test_other_major_version_is_told_from_silence_and_left_behind_when_ours_comes(tcp_endpoint: str) -> None:

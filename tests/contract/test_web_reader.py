@@ -39,3 +39,21 @@ def test_damaged_messages_are_dropped_and_forgotten(run_program: RunProgram, rep
 
 def test_the_npc_speaks_as_all_others_do(run_program: RunProgram, repository: Path) -> None:
     assert run_node(run_program, repository, "tests/web/speech.mjs")["differences"] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "socket"),
+    [
+        ("http://127.0.0.1:5762/", "ws://127.0.0.1:5762/avf1"),
+        ("http://127.0.0.1:5762/index.html?ui=0&token=x", "ws://127.0.0.1:5762/avf1"),
+        ("http://[::1]:5762", "ws://[::1]:5762/avf1"),
+        ("https://example.org/bunraku/", "wss://example.org/bunraku/avf1"),
+        ("https://example.org/a/b/index.html#x", "wss://example.org/a/b/avf1"),
+    ],
+)
+def test_the_page_finds_its_relay_below_the_path_of_a_proxy(
+    run_program: RunProgram, repository: Path, address: str, socket: str
+) -> None:
+    result = run_program(["node", "tests/web/addresses.mjs", address], cwd=repository)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1]) == [[socket, socket]]

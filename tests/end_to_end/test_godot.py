@@ -471,6 +471,15 @@ def test_other_major_version_is_told_from_silence(game: Game) -> None:
         context.term()
 
 
+def test_wrong_name_of_a_stream_is_told_with_the_names_there_are(game: Game, producer: Producer) -> None:
+    game.tell("receive", producer.publisher.endpoint, "aky")
+    told = game.until(lambda told: "aki" in told.get("error", ""), meanwhile=producer.step)
+    assert told["error"] == "no stream aky there; it plays aki"
+    assert told["state"] == "lost"
+    game.tell("receive", producer.publisher.endpoint, "aki")
+    game.until(lambda told: told["state"] == "live" and told["error"] == "", meanwhile=producer.step)
+
+
 def run_decoder(project: Path, display: Display, task: str, source: Path, **environment: str) -> list[str]:
     out = project / f"{task}.out"
     told = {"BUNRAKU_TEST_TASK": task, "BUNRAKU_TEST_IN": str(source), "BUNRAKU_TEST_OUT": str(out), **environment}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunProgram
-from tests.end_to_end.stand_in_project import PROJECT, make_project, offline
+from tests.end_to_end.stand_in_project import PROJECT, make_project, make_wheel, offline, write_lock
 
 # Making a virtual environment takes seconds on an idle machine and minutes on one that trains at the same time.
 pytestmark = pytest.mark.timeout(900)
 
 NO_WINDOW = ["live", "--no-window", "--seconds", "10", "--record", "demo.webp"]
+
+NO_SUCH_PACKAGE = f"no-such-package==1.0 --hash=sha256:{'0' * 64}"
 
 RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -31,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_py(folder: Path, run_program: RunProgram) -> Iterator[RunPy]:
-    """Run `run.py` of the clone, as a program; the project file is put back afterwards."""
+    """Run `run.py` of the clone, as a program; project and lock files are put back afterwards."""
 
     def run(*arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
         return run_program(
@@ -43,6 +46,7 @@ def run_py(folder: Path, run_program: RunProgram) -> Iterator[RunPy]:
 
     yield run
     (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    write_lock(folder, "demo", "")
 
 
 def installed(done: subprocess.CompletedProcess[str]) -> bool:
@@ -90,7 +94,7 @@ def test_pip_runs_again_only_when_the_project_changed(run_py: RunPy, folder: Pat
 
 
 def test_failed_install_is_explained_and_the_next_run_recovers(run_py: RunPy, folder: Path) -> None:
-    (folder / "pyproject.toml").write_text(PROJECT + "# needs no-such-package\n", encoding="utf-8")
+    write_lock(folder, "demo", NO_SUCH_PACKAGE)
     failed = run_py("demo")
     assert failed.returncode == 1
     assert "no-such-package" in failed.stderr
@@ -99,18 +103,51 @@ def test_failed_install_is_explained_and_the_next_run_recovers(run_py: RunPy, fo
     assert "run the same command again" in failed.stderr
     assert "Traceback" not in failed.stderr
 
-    (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
-    mended = run_py("demo")
-    assert mended.returncode == 0, mended.stderr
-    assert "Making .venv: done" in mended.stdout
+    write_lock(folder, "demo", "")
+    recovered = run_py("demo")
+    assert recovered.returncode == 0, recovered.stderr
+    assert "Making .venv: done" in recovered.stdout
 
 
 def test_unreachable_index_is_named_as_the_cause(run_py: RunPy, folder: Path) -> None:
-    (folder / "pyproject.toml").write_text(PROJECT + "# needs no-such-package\n", encoding="utf-8")
+    write_lock(folder, "demo", NO_SUCH_PACKAGE)
     nobody_listens = "http://127.0.0.1:9/simple"
     failed = run_py("demo", PIP_NO_INDEX=None, PIP_INDEX_URL=nobody_listens, PIP_RETRIES="1")
     assert failed.returncode == 1
     assert "Likely cause: no network" in failed.stderr
+
+
+def test_a_file_with_another_hash_is_not_installed(run_py: RunPy, folder: Path, tmp_path: Path) -> None:
+    make_wheel(tmp_path, "locked", "1.0")
+    (wheel,) = tmp_path.iterdir()
+    right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    settings = {"PIP_FIND_LINKS": str(tmp_path)}
+
+    write_lock(folder, "demo", f"locked==1.0 --hash=sha256:{'0' * 64}")
+    refused = run_py("demo", **settings)
+    assert refused.returncode == 1
+    assert "Likely cause: a file from the package index is not the one that the lock file names" in refused.stderr
+
+    write_lock(folder, "demo", "locked==1.0")
+    unlocked = run_py("demo", **settings)
+    assert unlocked.returncode == 1
+    assert "Likely cause: a lock file in the folder locks is incomplete" in unlocked.stderr
+
+    write_lock(folder, "demo", f"locked==1.0 --hash=sha256:{right}")
+    done = run_py("demo", **settings)
+    assert done.returncode == 0, done.stderr
+    assert list((folder / ".venv").glob("[Ll]ib/**/locked-1.0.dist-info"))
+
+
+def test_a_missing_lock_file_is_named(run_py: RunPy, folder: Path) -> None:
+    (folder / "locks" / "test.txt").unlink()
+    try:
+        failed = run_py("demo")
+    finally:
+        write_lock(folder, "test", "")
+    assert failed.returncode == 1
+    assert "test.txt cannot be read" in failed.stderr
+    assert "Traceback" not in failed.stderr
 
 
 def test_broken_environment_is_made_anew(run_py: RunPy, folder: Path) -> None:

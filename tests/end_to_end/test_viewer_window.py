@@ -231,7 +231,7 @@ def test_identity_button_seed_box_and_dice(window, source):
 
 
 def test_mix_section_opens_and_mixes_a_second_identity(window, source):
-    click(window, button(window, "Mix"))
+    click(window, button(window, "Mix with another person"))
     picker = window._panel._mix
     click(window, picker._buttons["hana"].rect.center)
     assert source.sent[-1].mix.identity == "hana"
@@ -259,7 +259,7 @@ def test_screenshot_is_the_frame_with_its_alpha(window, source, tmp_path):
     with Image.open(files[0]) as image:
         assert image.mode == "RGBA"
         np.testing.assert_array_equal(np.asarray(image), pixels)
-    assert files[0].name in window._toast[0]
+    assert str(files[0]) in window._toast[0]
 
 
 def test_screenshot_that_cannot_be_saved_is_told_and_leaves_nothing(source, tmp_path):
@@ -336,7 +336,7 @@ def test_lost_stream_keeps_its_last_frame_and_says_so(source):
         linked.link = LinkState.LOST
         time.sleep(0.26)
         window.step()
-        assert any(line.value.startswith("lost") for line in window._lines)
+        assert any(line.label.startswith("lost") for line in window._lines)
         assert pygame.display.get_surface().get_at((568, 300))[:3] == (255, 0, 0)
 
 

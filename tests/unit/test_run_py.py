@@ -32,7 +32,12 @@ def run_py(tmp_path: Path) -> Path:
 @pytest.fixture
 def module(run_py: Path) -> ModuleType:
     """The copy as a module."""
-    spec = importlib.util.spec_from_file_location("run_py_copy", run_py)
+    return load_run_py(run_py)
+
+
+def load_run_py(path: Path) -> ModuleType:
+    """A `run.py` as a module."""
+    spec = importlib.util.spec_from_file_location("run_py_copy", path)
     assert spec
     assert spec.loader
     loaded = importlib.util.module_from_spec(spec)
@@ -54,7 +59,7 @@ def test_another_python_is_refused_before_anything_else(run_program: RunProgram,
     assert not (run_py.parent / ".venv").exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["paint"], ["--window", "demo"], ["Demo"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["--window", "demo"], ["Demo"], ["lock", "numpy"]], ids=" ".join)
 def test_wrong_usage_exits_2_and_shows_how(run_program: RunProgram, run_py: Path, arguments: list[str]) -> None:
     done = run_program([sys.executable, run_py, *arguments])
     assert done.returncode == 2
@@ -63,7 +68,9 @@ def test_wrong_usage_exits_2_and_shows_how(run_program: RunProgram, run_py: Path
     assert not (run_py.parent / ".venv").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["demo", "--help"], ["test", "-h"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["-h"], ["demo", "--help"], ["test", "-h"], ["lock", "-h"]], ids=" ".join
+)
 def test_help_needs_no_set_up(run_program: RunProgram, run_py: Path, arguments: list[str]) -> None:
     done = run_program([sys.executable, run_py, *arguments])
     assert done.returncode == 0
@@ -74,6 +81,9 @@ def test_help_needs_no_set_up(run_program: RunProgram, run_py: Path, arguments: 
 @pytest.mark.parametrize("content", ["a file", "a folder"])
 def test_a_foreign_dot_venv_is_left_alone(run_program: RunProgram, run_py: Path, content: str) -> None:
     (run_py.parent / "pyproject.toml").touch()
+    (run_py.parent / "locks").mkdir()
+    for name in ("demo.txt", "test.txt"):
+        (run_py.parent / "locks" / name).touch()
     venv = run_py.parent / ".venv"
     treasure = venv if content == "a file" else venv / "treasure.txt"
     treasure.parent.mkdir(exist_ok=True)

@@ -111,6 +111,7 @@ function chooseIdentity() {
   send();
 }
 
+// Twin of control_label in engine_bridge/labels.py.
 function readable(name) {
   return name.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
 }

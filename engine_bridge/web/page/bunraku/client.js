@@ -36,13 +36,13 @@ const loopback = (host) => host === "localhost" || host === "[::1]" || host.star
  */
 export class BunrakuClient extends EventTarget {
   /**
-   * options: address ("http://HOST:PORT" of the relay; the page's own by default), stream (null: the producer's
-   * choice), encoding ("raw", "lz4", "jpeg" or "auto": raw on the same host, JPEG elsewhere if there is any), token,
-   * name (told to the producer).
+   * options: address ("http://HOST:PORT" of the relay, or "https://HOST/PATH/" where a proxy has it below a path; the page's
+   * own by default), stream (null: the producer's choice), encoding ("raw", "lz4", "jpeg" or "auto": raw on the same
+   * host, JPEG elsewhere if there is any), token, name (told to the producer).
    */
-  constructor({ address = globalThis.location?.origin, stream = null, encoding = "auto", token = null, name = "browser" } = {}) {
+  constructor({ address = globalThis.location?.href, stream = null, encoding = "auto", token = null, name = "browser" } = {}) {
     super();
-    this.address = new URL(address);
+    this.address = new URL(".", address); // below the path of a proxy, too
     this.name = name;
     this.info = null;
     this.stats = null;
@@ -132,7 +132,7 @@ export class BunrakuClient extends EventTarget {
   // From here on: internal.
 
   url(scheme) {
-    const url = new URL("/avf1", this.address);
+    const url = new URL("avf1", this.address);
     if (scheme === "ws") url.protocol = this.address.protocol === "https:" ? "wss:" : "ws:";
     if (this.wanted.stream) url.searchParams.set("stream", this.wanted.stream);
     url.searchParams.set("enc", this.encoding);

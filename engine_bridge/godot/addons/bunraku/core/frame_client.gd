@@ -17,6 +17,7 @@ const AGES_KEPT = 256
 const STOOD_STILL_NS = 100000000  # between two ticks; the producer's queue may be full of old frames by then
 const CATCH_UP_MS = 20
 const FRESH_NS = 40000000
+const OTHERS_KEPT = 8
 const PROBE_AFTER_NS = 1500000000
 
 var received = 0  # frames that were news
@@ -36,6 +37,7 @@ var _order = FrameOrder.new()
 var _message = AvfMessage.new()
 var _newest = null
 var _probing = false  # whether topics of all major versions are subscribed
+var _others = []  # names of streams that the producer plays, while ours is not among them
 var _version_is_ours = false  # whether any stream of our version was heard since the wanted one was
 var _producer_offset_ns = null
 var _ages_ns = []
@@ -140,12 +142,17 @@ func judge(parts, now_ns: int) -> String:
 	if parts.size() > 0 and _message.read_topic(parts[0]) and _message.major == AvfMessage.MAJOR:
 		if _message.variant != "" or (stream != "" and _message.stream != stream):
 			_version_is_ours = true
+			if stream != "" and _message.stream != stream and _newest == null:
+				_note_other(_message.stream, now_ns)
 			return "ignored"
 	var message = _message.read(parts)
 	if message == null:
 		_note_rejected(now_ns)
 		return "drop:" + _message.code
 	_version_is_ours = false
+	if _others.size() > 0:
+		_others.clear()
+		last_error = ""
 	if message["k"] == "b":
 		if _order.session != null and message["ses"] == _order.session:
 			_liveness.bye()
@@ -185,6 +192,17 @@ func _drain(now_ns: int) -> void:
 			_link.pause(now_ns, _pause_ns)
 			_pause_ns = 0
 			return
+
+
+# Says that the producer is there and plays other streams: most likely the name is misspelt.
+func _note_other(name: String, now_ns: int) -> void:
+	if _liveness.state(now_ns) != Liveness.LOST or name in _others or _others.size() >= OTHERS_KEPT:
+		return
+	_others.append(name)
+	var listed = ""
+	for other in _others:
+		listed += (", " if listed != "" else "") + other
+	last_error = "no stream %s there; it plays %s" % [stream, listed]
 
 
 func _note_rejected(now_ns: int) -> void:

@@ -1,0 +1,24 @@
+"""Where the trainer's progress goes: stderr, every text as it is. Knows no command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from runtime.terminal import escaped
+
+
+class PlainConsole(Console):
+    """A console on stderr that reads no markup in what it prints, replaces no `:smile:`, colours no figures.
+
+    It breaks no lines either: a path stays whole for copying, and the terminal wraps it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make the text printable; see `runtime.terminal.escaped`."""
+        return super().render_str(escaped(text), **options)
