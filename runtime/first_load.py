@@ -164,7 +164,7 @@ class _MemoryWatch:
 def _child() -> None:
     """Load and draw once with all that was told on stdin; says one line."""
     trial = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=_Trial)
-    from .engines import openvino
+    from .engines import PRECISIONS_OF, openvino
     from .engines.onnxruntime import OnnxRuntimeEngine
 
     kinds: list[type[OnnxRuntimeEngine] | type[OpenVinoEngine]] = [OnnxRuntimeEngine]
@@ -175,6 +175,7 @@ def _child() -> None:
         (functools.partial(_draw, kind, graph, precision, trial), kind is OnnxRuntimeEngine and precision == "fp32")
         for precision, graph in trial.generators.items()
         for kind in kinds
+        if kind is OnnxRuntimeEngine or precision in PRECISIONS_OF["openvino"]
     ]
     plays += [(functools.partial(_map, trial), True)] if trial.mapping else []
     said = next((reason for play, needed in plays if (reason := _refusal(play, needed=needed))), "fine")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
+from engine_bridge.plain_text import plain
+
 _ROWS: Final = 40
 _ITEMS: Final = 12  # of one mapping or list
 _CHARS: Final = 160  # of one value
@@ -14,7 +16,10 @@ _DEPTH: Final = 2
 
 def free_form_rows(heading: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """One row for each key, with the figures in words: `("report obedience", "mouth open (frames 160, right 160)")`."""
-    rows = [(f"{heading} {_cut(_words(key), 40)}", _cut(_short(value))) for key, value in islice(values.items(), _ROWS)]
+    rows = [
+        (f"{heading} {plain(_words(key), 40)}", plain(_short(value), _CHARS))
+        for key, value in islice(values.items(), _ROWS)
+    ]
     left_out = len(values) - len(rows)
     return [*rows, (heading, f"{left_out} more, shown by --json")] if left_out else rows
 
@@ -25,7 +30,7 @@ def _short(value: object, depth: int = 0) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if not isinstance(value, (Mapping, list)):
-        return _cut(str(value))
+        return plain(str(value), _CHARS)
     if depth > _DEPTH:
         return "…"
     if isinstance(value, list):
@@ -42,7 +47,3 @@ def _named(name: str, value: object, depth: int) -> str:
 
 def _words(key: str) -> str:
     return key.replace("_", " ")
-
-
-def _cut(text: str, limit: int = _CHARS) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -10,6 +10,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 
 SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
@@ -43,8 +44,16 @@ def ping(*, ttl_ds: int = 0, context: bytes = b"") -> bytes:
 
 
 def connect(port: int) -> socket.socket:
-    """A connection on which nothing was said yet."""
-    connection = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+    """A connection on which nothing was said yet. A producer under a flood closes its port for a moment."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+            break
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
