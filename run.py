@@ -65,6 +65,7 @@ STAMP = VENV / "bunraku-setup.json"  # written last: without it a set-up that wa
 LOCK = VENV / "bunraku-setup.lock"  # held while .venv is being filled; its presence says that .venv is ours
 LOG = VENV / "bunraku-setup.log"  # what pip said in the step that failed
 
+ALL_TESTS = ("-n", "3", "--dist", "loadfile")  # options of pytest where none are given; most tests mostly wait
 TEST_EXTRAS = frozenset({"train", "openvino", "test", "dev"})
 DEMO_LOCK = ROOT / "locks" / "demo.txt"
 TEST_LOCK = ROOT / "locks" / "test.txt"
@@ -183,7 +184,8 @@ def test(arguments: list[str]) -> int:
     """Run the tests with everything installed that they can use."""
     set_up(TEST_EXTRAS, allow_cuda="--allow-cuda" in arguments)
     os.chdir(ROOT)
-    return hand_over([str(PYTHON), "-m", "pytest", *(word for word in arguments if word != "--allow-cuda")])
+    words = [word for word in arguments if word != "--allow-cuda"]
+    return hand_over([str(PYTHON), "-m", "pytest", *(words or ALL_TESTS)])
 
 
 def lock(arguments: list[str]) -> int:

@@ -179,7 +179,7 @@ def test_without_a_runtime_folder_there_is_one_per_user(monkeypatch: pytest.Monk
 LINES = st.lists(st.sampled_from(['stream = "aki"', "pid = 1", "session = 2", 'frames = "x"', "pid = -1", "[a]", "="]))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.one_of(st.binary(max_size=5000), LINES.map(lambda lines: "\n".join(lines).encode())))
 def test_any_bytes_in_the_folder_do_no_harm(data: bytes) -> None:
     folder = discovery.folder()

@@ -57,7 +57,7 @@ def _wait_for_checkpoints(process: subprocess.Popen[bytes], path: Path, count: i
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_stopped_or_killed_run_ends_with_the_weights_of_one_that_was_not(place: Path) -> None:
-    longer = ["--set", "stage.0.kimg=0.2", "--set", "stage.1.kimg=0.2", "--set", "checkpoint_steps=4"]
+    longer = ["--set", "stage.0.kimg=0.1", "--set", "stage.1.kimg=0.1", "--set", "checkpoint_steps=2"]
     command = [*TRAIN, "fit", "tiny", "--threads", "1", *longer]
     environment = {**os.environ, **ENVIRONMENT}
     for checkpoints, ending in ((3, signal.SIGKILL), (9, signal.SIGTERM), (5, signal.SIGHUP)):

@@ -12,6 +12,7 @@ const STEP = 0.05;
 const player = { right: 0.25, away: 0.6 }; // on the plane before her, as shares of its half width and its depth
 let speech = null;
 let begun = 0;
+let mood = null; // said with every state: one that is overtaken on its way must not leave her in the mood before
 
 async function start() {
   let BunrakuClient, View;
@@ -52,8 +53,9 @@ function act(client, now) {
   if (speech) {
     const { mouth, expression } = speech.at(now - begun);
     Object.assign(wanted.controls, mouth);
-    if (expression !== null) wanted.expression = expression;
+    mood = expression ?? mood;
   }
+  if (mood !== null) wanted.expression = mood;
   const known = new Set(client.info.controls.map(({ name }) => name));
   wanted.controls = Object.fromEntries(Object.entries(wanted.controls).filter(([name]) => known.has(name)));
   if (!client.info.expressions.some(({ name }) => name === wanted.expression) && wanted.expression) delete wanted.expression;
