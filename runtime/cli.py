@@ -186,7 +186,7 @@ def live(
     """Play a character: show a window, publish frames, take controls.
 
     Without a window and without a subscriber nothing is drawn, unless `--record`, `--camera`, `--spout` or `--seconds`
-    asks for it. Ctrl-C, SIGTERM, SIGHUP or closing the window ends the play in good order, with exit code 0; 1 if a
+    asks for it. Ctrl-C, SIGTERM, SIGHUP or closing the window ends the play cleanly, with exit code 0; 1 if a
     recording could not be completed.
 
     While it is written, the recording `take.mp4` is called `take.unfinished-PROCESS.mp4`. That one plays too, and stays

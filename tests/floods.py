@@ -21,7 +21,8 @@ import msgpack
 import psutil
 
 from engine_bridge import Subscriber
-from tests.raw_zmtp import GREETING, RawPeer, frame, message
+from tests.raw_zmtp import GREETING, RawPeer
+from tests.zmtp_peer import frame, message
 
 SETTLE_S: Final = 0.3
 EMPTY_MAPS: Final = (

@@ -1,4 +1,4 @@
-"""A peer that speaks ZMTP 3.0 (NULL) byte by byte, to say what libzmq would never say."""
+"""A connection of ZMTP 3.0 (NULL) that has shaken hands, and may then say what libzmq would never say."""
 
 from __future__ import annotations
 
@@ -9,18 +9,6 @@ from types import TracebackType
 
 PATIENCE_S = 20.0
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-
-
-def frame(body: bytes, *, more: bool = False) -> bytes:
-    """One message part on the wire."""
-    if len(body) < 256:
-        return bytes([int(more), len(body)]) + body
-    return bytes([int(more) | 2]) + struct.pack(">Q", len(body)) + body
-
-
-def message(*parts: bytes) -> bytes:
-    """One whole message on the wire."""
-    return b"".join(frame(part, more=index + 1 < len(parts)) for index, part in enumerate(parts))
 
 
 class RawPeer:

@@ -21,7 +21,8 @@ from engine_bridge import frame_socket as frame_sockets
 from engine_bridge.frame_socket import FrameSocket
 from engine_bridge.publisher import Publisher
 from engine_bridge.subscriptions import MAX_PER_CONNECTION, NEWS_AT_ONCE
-from tests.raw_zmtp import RawPeer, frame, message
+from tests.raw_zmtp import RawPeer
+from tests.zmtp_peer import frame, message
 
 FREE_PORT = "tcp://127.0.0.1:0"
 PATIENCE_S = 30.0

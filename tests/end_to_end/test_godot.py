@@ -39,7 +39,8 @@ from tests import zmtp_peer
 from tests.conformance_kit import KIT, cases
 from tests.conftest import RunProgram
 from tests.godot_game import ADDON, PATIENCE_S, Display, Game, make_project, need_godot, run_godot, start_godot
-from tests.raw_zmtp import RawPeer, frame
+from tests.raw_zmtp import RawPeer
+from tests.zmtp_peer import frame
 
 WINDOW = 640  # pixels a side, as in project.godot
 PLACE = 32  # where peer.gd puts the character
