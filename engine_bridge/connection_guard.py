@@ -40,7 +40,7 @@ STALLED: Final = "stalled"
 
 _MANY_PARTS_BYTES: Final = 256 * 1024
 _MAY_GROW_BYTES: Final = 32 * 1024 * 1024  # a game loads other things at the same time
-_EVENTS: Final = zmq.Event.ACCEPTED | zmq.Event.CLOSED | zmq.Event.DISCONNECTED
+_EVENTS: Final = zmq.Event.LISTENING | zmq.Event.ACCEPTED | zmq.Event.CLOSED | zmq.Event.DISCONNECTED
 _RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 _EVENT: Final = struct.Struct("=HI")
 _TCP_INFO: Final = 11  # of Linux, as the offsets
@@ -155,14 +155,17 @@ class ConnectionGuard:
     message (`heard`).
     """
 
-    def __init__(self, watched: Socket, limits: Limits, *, name: str) -> None:
+    def __init__(self, watched: Socket, limits: Limits, *, name: str, resets: bool = False) -> None:
         """Start watching.
 
         Args:
             watched: not yet bound.
             limits: that hold for it.
             name: of the thread.
+            resets: whether closing the socket resets its connections, instead of ending them in order with what
+                waits to be sent. A client that shakes hands just then is told by a reset to come back.
         """
+        self._resets = resets
         self._watched = watched
         self._limits = limits
         self._lock = threading.Lock()
@@ -245,6 +248,8 @@ class ConnectionGuard:
                 told, endpoint = self._monitor.recv_multipart(zmq.NOBLOCK)
                 event, descriptor = _EVENT.unpack(told)
                 with self._lock:
+                    if event == zmq.Event.LISTENING and self._resets:
+                        _let_connections_reset(descriptor)
                     if event == zmq.Event.ACCEPTED:
                         self._places.add(_place_in(endpoint.decode(errors="replace")))
                     known = self._connections.get(descriptor)
@@ -417,6 +422,13 @@ class ProducerWatch:
         if self._resident_before is None:
             self._resident_before = resident
         return resident - self._resident_before > by
+
+
+def _let_connections_reset(listener: int) -> None:
+    """Have the connections that a listening socket accepts end with a reset. On Linux they take this from it."""
+    with contextlib.suppress(OSError), sockets.socket(fileno=sockets.dup(listener)) as same:
+        if same.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN):
+            same.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
 
 
 def _place_in(endpoint: str) -> str | int:

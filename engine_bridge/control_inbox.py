@@ -21,7 +21,7 @@ from .sockets import Socket
 
 MAX_SENDERS: Final = 128  # with messages waiting
 MESSAGES_PER_POLL: Final = 64  # handed over; more are read
-BEHIND_POLLS: Final = 2  # in a row that leave messages over; then nobody new is let in until all is read
+BEHIND_POLLS: Final = 2  # in a row that leave messages over; then a poll may read for longer
 READ_NS: Final = 1_000_000  # of one poll
 CATCH_UP_NS: Final = 3_000_000  # of one poll, when behind
 HANDLE_NS: Final = 1_000_000  # of one poll

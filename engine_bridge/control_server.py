@@ -46,6 +46,7 @@ LIMITS: Final = Limits(
     stalled=8,
 )
 MAX_FULL_POLLS: Final = 60  # in a row; about a second in which more comes than is read
+MAX_HANG_UPS: Final = 8  # since then; each leaves some hundred kilobytes that libzmq keeps
 FLOODS: Final = "control_floods"
 PRESENT_NS: Final = 3_000_000_000
 
@@ -203,8 +204,9 @@ class ControlServer:
 
     def _open(self) -> None:
         self._socket = open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
-        self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-control-guard")
+        self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-control-guard", resets=True)
         self._inbox = ControlInbox(self._socket, self._guard)
+        self._hung_up_before = 0  # when there was last nothing left to read
 
     def _close_socket(self) -> None:
         self._guard.close()
@@ -217,21 +219,20 @@ class ControlServer:
         What waits in the old one is forgotten with it, the connections too. Our clients are back after a tenth of a
         second and say again what they want, so that the newest state is here sooner than at the end of a long queue.
         """
-        if self._is_bound and not self._inbox.is_behind:
+        hung_up = sum(self._guard.hung_up.values())
+        if not self._inbox.is_behind:
+            self._hung_up_before = hung_up
+        # Whoever is hung up on leaves behind what had come already, and is back at once to send as much again.
+        flooded = self._inbox.full_polls >= MAX_FULL_POLLS or hung_up - self._hung_up_before >= MAX_HANG_UPS
+        if self._is_bound and not flooded:
             return
         if self._is_bound:
-            # Whoever is hung up on leaves behind what had come already, and is back at once to send as much again. So
-            # nobody new is let in meanwhile.
-            self._socket.unbind(self.endpoint)
-            self._is_bound = False
-        if self._inbox.full_polls >= MAX_FULL_POLLS:
             self._log.warn(f"{self.endpoint}: more control messages came than can be read; all clients connect again")
             self._close_socket()
             self._broken[FLOODS] += 1
             self._open()
             self._guard.trim_soon()
-        if self._inbox.full_polls:
-            return
+            self._is_bound = False
         with contextlib.suppress(WireError):  # libzmq lets go of the port a moment later; the next poll tries again
             self._door.bind(self._socket, self.endpoint)
             self._is_bound = True
