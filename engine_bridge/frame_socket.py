@@ -20,6 +20,7 @@ from .subscriptions import Subscriptions
 GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
 MAX_SUBSCRIPTION_BYTES: Final = 1024  # handshakes included
 MAX_EVENTS_PER_POLL: Final = 256
+RECEIVE_BUFFER_BYTES: Final = 2048  # of the system; a flood gets as much through before the guard looks again
 SUBSCRIPTIONS: Final = "subscriptions"
 LIMITS: Final = Limits(
     connections=128,
@@ -62,6 +63,7 @@ class FrameSocket:
         self._listeners: list[Callable[[bytes], None]] = []
         self._door = door_of(keys, insecure=insecure)
         self._socket = open_socket(self._door.context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
+        self._socket.rcvbuf = RECEIVE_BUFFER_BYTES
         # Tell about every subscription that comes and goes, also about the second one to the same topic.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-frames-guard")
