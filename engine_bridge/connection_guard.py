@@ -5,6 +5,9 @@ is the number of connections. The system knows both: how many bytes have arrived
 many of them nobody has read. What has arrived, less what was handed over as whole messages, is what libzmq holds.
 
 Byte counts are there on Linux and for TCP. Elsewhere, and for `ipc://`, only connections are counted.
+
+Whoever is hung up on may be back at once and send as much again before the next look. So after a few floods in a row
+nobody new is let in for a while; on Linux the kernel then leaves them waiting before they have sent anything.
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ import ctypes
 import functools
 import math
 import os
+import random
 import socket as sockets
 import stat
 import struct
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,13 +34,21 @@ import zmq
 from .sockets import Socket
 
 CHECK_MS: Final = 10  # between two looks at the connections
+NEWCOMER_MS: Final = 1  # the same while one of them is new
+NEW_S: Final = 0.5
 IDLE_MS: Final = 250  # the same while there is none
 FORGIVEN_BYTES: Final = 128  # of a message: its frame, encryption, pings before it
-TRIM_AFTER_S: Final = 1.0  # after the last hanging up
+TRIM_AFTER_S: Final = 1.0  # after hanging up
 STALLED_S: Final = 1.0  # without taking anything while something waits
 MANY: Final = "connections"
 UNFINISHED: Final = "unfinished"
 STALLED: Final = "stalled"
+REFUSED: Final = "refused"
+
+FLOODS: Final = 4  # within FLOODS_S; then nobody new is let in for a while
+FLOODS_S: Final = 1.0
+# Any time between: kernels ask again after a second, so with a fixed time the same ones would always come too early.
+REFUSE_S: Final = (0.25, 0.75)
 
 _MANY_PARTS_BYTES: Final = 256 * 1024
 _MAY_GROW_BYTES: Final = 32 * 1024 * 1024  # a game loads other things at the same time
@@ -47,6 +59,9 @@ _TCP_INFO: Final = 11  # of Linux, as the offsets
 _ACKED_AT: Final = 120  # u64 bytes_acked, then u64 bytes_received
 _NOT_SENT_AT: Final = 144
 _TCP_INFO_BYTES: Final = 148
+_SO_ATTACH_FILTER: Final = 26
+_SO_DETACH_FILTER: Final = 27
+_DROP_ALL: Final = struct.pack("=HBBI", 0x06, 0, 0, 0)  # the filter `return 0`: keep no byte of any packet
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +185,13 @@ class ConnectionGuard:
         self._limits = limits
         self._lock = threading.Lock()
         self._connections: dict[int, _Connection] = {}
+        self._listener: tuple[int, int] | None = None  # its descriptor and identity
         self._places: set[str | int] = set()  # where connections are accepted: ports of TCP, paths of ipc
         self._hung_up: Counter[str] = Counter()
         self._trim_due = math.inf
+        self._newest = -math.inf  # when the newest connection was made
+        self._floods: deque[float] = deque(maxlen=FLOODS)  # when they were hung up on
+        self._refuse_until = 0.0  # 0 while newcomers are welcome
         self._stop = threading.Event()
         self._monitor: Socket = watched.get_monitor_socket(_EVENTS)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -212,8 +231,8 @@ class ConnectionGuard:
                 self._end(connection, reason)
 
     def trim_soon(self) -> None:
-        """Give back memory when a flood seems to be over."""
-        self._trim_due = time.monotonic() + TRIM_AFTER_S
+        """Give back the memory of a flood, but not at its every turn."""
+        self._trim_due = min(self._trim_due, time.monotonic() + TRIM_AFTER_S)
 
     def close(self) -> None:
         """Stop watching. Safe to call twice."""
@@ -228,19 +247,28 @@ class ConnectionGuard:
         due = 0.0
         try:
             while not self._stop.is_set():
-                came = self._monitor.poll(CHECK_MS if self._connections else IDLE_MS)
+                came = self._monitor.poll(self._patience_ms())
                 if came:
                     self._note_events()
                 now = time.monotonic()
                 if now >= due or len(self._connections) > self._limits.connections:
-                    due = now + CHECK_MS / 1000
                     with self._lock:
                         self._check(now)
+                        if self._refuse_until and now >= self._refuse_until:
+                            self._refuse_until = 0.0
+                            self._keep_out(False)
+                    due = time.monotonic() + self._patience_ms() / 1000
                     if now >= self._trim_due:
                         self._trim_due = math.inf
                         _give_back_memory()
         finally:
             self._monitor.close()
+
+    def _patience_ms(self) -> int:
+        """How long until the next look at the connections. A flood gets as much through until then as it can send."""
+        if not self._connections and not self._refuse_until:
+            return IDLE_MS
+        return NEWCOMER_MS if time.monotonic() < self._newest + NEW_S else CHECK_MS
 
     def _note_events(self) -> None:
         with contextlib.suppress(zmq.Again):
@@ -248,15 +276,19 @@ class ConnectionGuard:
                 told, endpoint = self._monitor.recv_multipart(zmq.NOBLOCK)
                 event, descriptor = _EVENT.unpack(told)
                 with self._lock:
-                    if event == zmq.Event.LISTENING and self._resets:
-                        _let_connections_reset(descriptor)
+                    if event == zmq.Event.LISTENING:
+                        self._listener = descriptor, identity_of(descriptor) or 0
+                        if self._resets:
+                            _let_connections_reset(descriptor)
                     if event == zmq.Event.ACCEPTED:
                         self._places.add(_place_in(endpoint.decode(errors="replace")))
                     known = self._connections.get(descriptor)
                     if known is not None and not known.identity:  # otherwise `_check` finds out
                         del self._connections[descriptor]
                     if event == zmq.Event.ACCEPTED:
-                        self._known(descriptor)
+                        newcomer = self._known(descriptor)
+                        if newcomer is not None and self._refuse_until:
+                            self._end(newcomer, REFUSED)
                 if event == zmq.Event.ACCEPTED and len(self._connections) > self._limits.connections:
                     return  # first make room
 
@@ -272,6 +304,7 @@ class ConnectionGuard:
         if connection is None or connection.identity != identity:
             now = time.monotonic()
             connection = self._connections[descriptor] = _Connection(descriptor, identity, since=now, moved=now)
+            self._newest = now
         return connection
 
     def _check(self, now: float) -> None:
@@ -331,10 +364,36 @@ class ConnectionGuard:
             connection.ending = True
             self._hung_up[reason] += 1
             self.trim_soon()
+            if reason not in (MANY, STALLED, REFUSED):
+                self._note_flood(time.monotonic())
             with contextlib.suppress(OSError):  # it is going already
                 # Without it a peer whose buffers are full would be left waiting for a minute.
                 same.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
                 same.shutdown(sockets.SHUT_RDWR)
+
+    def _note_flood(self, now: float) -> None:
+        self._floods.append(now)
+        if len(self._floods) == FLOODS and now - self._floods[0] < FLOODS_S:
+            if not self._refuse_until:
+                self._keep_out(True)
+            self._refuse_until = now + random.uniform(*REFUSE_S)
+
+    def _keep_out(self, on: bool) -> None:
+        """Have the kernel leave newcomers waiting, or let them in again. It asks them to try again by itself.
+
+        Where it cannot, they are hung up on as soon as the monitor tells of them.
+        """
+        if sys.platform != "linux" or self._listener is None:
+            return
+        descriptor, identity = self._listener
+        with contextlib.suppress(OSError), sockets.socket(fileno=sockets.dup(descriptor)) as same:
+            if identity_of(same.fileno()) == identity and same.family in (sockets.AF_INET, sockets.AF_INET6):
+                if on:
+                    program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
+                    filter_ = struct.pack("@HP", 1, ctypes.addressof(program))
+                    same.setsockopt(sockets.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
+                else:
+                    same.setsockopt(sockets.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def _accepted_here(self, same: sockets.socket) -> bool:
         """Whether it is a connection that was accepted at a place of the watched socket.

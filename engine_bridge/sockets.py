@@ -32,6 +32,7 @@ NO_LIMIT: Final = 0  # of a queue, as libzmq says it
 PRODUCERS: Final = (zmq.XPUB, zmq.ROUTER)
 PRODUCER_HANDSHAKE_MS: Final = 2000
 CLIENT_HANDSHAKE_MS: Final = 10_000
+CONNECT_MS: Final = 2500  # a producer that is flooded lets nobody in; the kernel alone would ask ever more seldom
 KEEPALIVE_IDLE_S: Final = 3  # after which the kernel asks a silent peer's kernel, KEEPALIVE_PROBES times
 KEEPALIVE_INTERVAL_S: Final = 1
 KEEPALIVE_PROBES: Final = 3
@@ -72,6 +73,7 @@ def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> S
     else:
         # A client waits for a producer that is suspended. Trying again and again would only fill its backlog.
         socket.handshake_ivl = CLIENT_HANDSHAKE_MS
+        socket.connect_timeout = CONNECT_MS
         socket.reconnect_ivl = 100
         socket.reconnect_ivl_max = 1000
     return socket

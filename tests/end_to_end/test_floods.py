@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from engine_bridge import ControlClient, ControlState, Subscriber
+from engine_bridge.connection_guard import FLOODS as FLOODS_IN_A_ROW
 from tests.bunraku_program import ANYWHERE, CARD, playing
 from tests.floods import FLOODS, flooding, survey
 
@@ -18,7 +20,13 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells how many bytes have arrived on a connection"
 )
 
-OFTEN = ("unfinished control message", "unfinished subscription", "62,000 empty maps", "1,000 silent connections")
+OFTEN = (
+    "unfinished control message",
+    "unfinished subscription",
+    "62,000 empty maps",
+    "subscriptions that change",
+    "1,000 silent connections",
+)
 MAY_GROW_MB = 50
 KEPT = 0.9  # of the frames right before the flood
 ATTEMPTS = 4  # the machine may be busy with something else
@@ -61,6 +69,26 @@ def test_flood_costs_an_honest_subscriber_no_frames_and_the_producer_no_memory(
                 break
         assert told["fps_during"] >= KEPT * told["fps_before"], told
         assert told["over_limits"] or not name.startswith("unfinished")
+
+
+def test_new_subscriber_gets_in_while_another_is_hung_up_on_again_and_again(
+    producer: tuple[psutil.Process, str, str],
+) -> None:
+    _, frames, control = producer
+    with flooding("subscriptions that change", frames, control):
+        with Subscriber(frames) as first:
+            assert first.wait(30.0) is not None
+            eventually_refused(first)
+        with Subscriber(frames) as second:
+            assert second.wait(30.0) is not None
+
+
+def eventually_refused(subscriber: Subscriber) -> None:
+    """Wait until floods in a row have closed the door for a while."""
+    deadline = time.monotonic() + 30.0
+    while subscriber.stats is None or not subscriber.stats.over_limits.get("unfinished", 0) > FLOODS_IN_A_ROW:
+        assert time.monotonic() < deadline
+        subscriber.wait(0.1)
 
 
 def test_new_subscriber_and_new_control_client_get_in_through_a_thousand_silent_connections(

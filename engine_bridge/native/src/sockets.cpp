@@ -8,6 +8,7 @@ namespace bunraku {
 namespace {
 
 constexpr int HANDSHAKE_MS = 10'000; // a suspended producer answers when it wakes; asking again only fills its backlog
+constexpr int CONNECT_MS = 2500;     // a flooded producer lets nobody in; the kernel would ask ever more seldom
 constexpr int KEEPALIVE_IDLE_S = 3; // after which the kernel asks a silent producer's kernel, this often:
 constexpr int KEEPALIVE_INTERVAL_S = 1;
 constexpr int KEEPALIVE_PROBES = 3;
@@ -90,7 +91,7 @@ bool Socket::open(void *context, int kind, int queue, std::int64_t max_bytes, co
     // or a PONG to a peer that was reset while a full queue held up reading. The owner drains the socket all the time.
     const bool ready = set(ZMQ_LINGER, 0) && set(ZMQ_SNDHWM, queue) && set(ZMQ_RCVHWM, 0) &&
                        zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) == 0 &&
-                       set(ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) && set(ZMQ_TCP_KEEPALIVE, 1) &&
+                       set(ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) && set(ZMQ_CONNECT_TIMEOUT, CONNECT_MS) && set(ZMQ_TCP_KEEPALIVE, 1) &&
                        set(ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S) &&
                        set(ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S) &&
                        set(ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES) && set(ZMQ_RECONNECT_IVL, 100) &&
