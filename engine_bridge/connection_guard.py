@@ -37,6 +37,7 @@ CHECK_MS: Final = 10  # between two looks at the connections
 NEWCOMER_MS: Final = 1  # the same while one of them is new
 NEW_S: Final = 0.5
 IDLE_MS: Final = 250  # the same while there is none
+LOOKS_APART: Final = 5.0  # times as long as the last look took, at least
 FORGIVEN_BYTES: Final = 128  # of a message: its frame, encryption, pings before it
 TRIM_AFTER_S: Final = 1.0  # after hanging up
 STALLED_S: Final = 1.0  # without taking anything while something waits
@@ -45,14 +46,20 @@ UNFINISHED: Final = "unfinished"
 STALLED: Final = "stalled"
 REFUSED: Final = "refused"
 
-FLOODS: Final = 4  # within FLOODS_S; then nobody new is let in for a while
+FLOODS: Final = 3  # within FLOODS_S; then nobody new is let in for a while
 FLOODS_S: Final = 1.0
 # Any time between: kernels ask again after a second, so with a fixed time the same ones would always come too early.
 REFUSE_S: Final = (0.25, 0.75)
 
 _MANY_PARTS_BYTES: Final = 256 * 1024
 _MAY_GROW_BYTES: Final = 32 * 1024 * 1024  # a game loads other things at the same time
-_EVENTS: Final = zmq.Event.LISTENING | zmq.Event.ACCEPTED | zmq.Event.CLOSED | zmq.Event.DISCONNECTED
+_EVENTS: Final = (
+    zmq.Event.LISTENING
+    | zmq.Event.ACCEPTED
+    | zmq.Event.CLOSED
+    | zmq.Event.DISCONNECTED
+    | zmq.Event.MONITOR_STOPPED  # wakes the thread when it should end
+)
 _RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 _EVENT: Final = struct.Struct("=HI")
 _TCP_INFO: Final = 11  # of Linux, as the offsets
@@ -187,7 +194,9 @@ class ConnectionGuard:
         self._connections: dict[int, _Connection] = {}
         self._listener: tuple[int, int] | None = None  # its descriptor and identity
         self._places: set[str | int] = set()  # where connections are accepted: ports of TCP, paths of ipc
-        self._hung_up: Counter[str] = Counter()
+        # What was handed over, for the thread to note. The owner never waits for it: that would cost it frames.
+        self._news: deque[tuple[int, int, int, float]] = deque()
+        self._hung_up: dict[str, int] = {}  # replaced, never changed, so that it may be read at any time
         self._trim_due = math.inf
         self._newest = -math.inf  # when the newest connection was made
         self._floods: deque[float] = deque(maxlen=FLOODS)  # when they were hung up on
@@ -200,14 +209,12 @@ class ConnectionGuard:
     @property
     def hung_up(self) -> dict[str, int]:
         """Connections that were hung up on, by reason."""
-        with self._lock:
-            return dict(self._hung_up)
+        return dict(self._hung_up)
 
     @property
     def connection_count(self) -> int:
         """How many there are now."""
-        with self._lock:
-            return len(self._connections)
+        return len(self._connections)
 
     def heard(self, descriptor: int, size: int) -> None:
         """Note that a whole message was handed over.
@@ -216,12 +223,9 @@ class ConnectionGuard:
             descriptor: that it came from (`zmq.SRCFD`).
             size: bytes of its parts together.
         """
-        with self._lock:
-            connection = self._known(descriptor)
-            if connection is not None:
-                connection.heard = time.monotonic()
-                connection.delivered += size
-                connection.messages += 1
+        identity = identity_of(descriptor)
+        if identity is not None:
+            self._news.append((descriptor, identity, size, time.monotonic()))
 
     def hang_up(self, descriptor: int, reason: str) -> None:
         """End a connection; libzmq frees what it holds of it. The reason is counted."""
@@ -238,29 +242,34 @@ class ConnectionGuard:
         """Stop watching. Safe to call twice."""
         if not self._stop.is_set():
             self._stop.set()
-            self._watched.disable_monitor()  # wakes the thread
+            self._watched.disable_monitor()
             self._thread.join()
 
     # From here on: the thread.
 
     def _run(self) -> None:
-        due = 0.0
+        looked, took = -math.inf, 0.0
         try:
             while not self._stop.is_set():
                 came = self._monitor.poll(self._patience_ms())
                 if came:
                     self._note_events()
                 now = time.monotonic()
-                if now >= due or len(self._connections) > self._limits.connections:
+                # Many connections take long to look at, and the owner's frames come first.
+                if now - looked >= max(self._patience_ms() / 1000, took * LOOKS_APART):
                     with self._lock:
-                        self._check(now)
+                        self._look(now)
+                        self._make_room()
                         if self._refuse_until and now >= self._refuse_until:
                             self._refuse_until = 0.0
                             self._keep_out(False)
-                    due = time.monotonic() + self._patience_ms() / 1000
+                    looked, took = now, time.monotonic() - now
                     if now >= self._trim_due:
                         self._trim_due = math.inf
                         _give_back_memory()
+                elif len(self._connections) > self._limits.connections:
+                    with self._lock:
+                        self._make_room()
         finally:
             self._monitor.close()
 
@@ -283,7 +292,7 @@ class ConnectionGuard:
                     if event == zmq.Event.ACCEPTED:
                         self._places.add(_place_in(endpoint.decode(errors="replace")))
                     known = self._connections.get(descriptor)
-                    if known is not None and not known.identity:  # otherwise `_check` finds out
+                    if known is not None and not known.identity:  # otherwise `_here` finds out
                         del self._connections[descriptor]
                     if event == zmq.Event.ACCEPTED:
                         newcomer = self._known(descriptor)
@@ -307,11 +316,10 @@ class ConnectionGuard:
             self._newest = now
         return connection
 
-    def _check(self, now: float) -> None:
-        for connection in list(self._connections.values()):
-            if identity_of(connection.descriptor) != connection.identity:
-                del self._connections[connection.descriptor]
-        here = [connection for connection in self._connections.values() if not connection.ending]
+    def _look(self, now: float) -> None:
+        """Measure every connection, and hang up on those that hold back too much."""
+        self._note_news()
+        here = self._here()
         for connection in here:
             self._measure(connection, now)
             if connection.unfinished > self._limits.unfinished_bytes:
@@ -327,7 +335,11 @@ class ConnectionGuard:
         stalled.sort(key=lambda connection: connection.moved)
         for connection in stalled[: max(0, len(stalled) - self._limits.stalled)]:
             self._end(connection, STALLED)
-        here = [connection for connection in here if not connection.ending]
+
+    def _make_room(self) -> None:
+        """Hang up on those that matter least while there are too many."""
+        self._note_news()
+        here = self._here()
         excess = len(here) - self._limits.connections
         if excess > 0:
             # Who has said nothing goes first, the oldest of them, so that newcomers have time to speak; then who has
@@ -337,6 +349,23 @@ class ConnectionGuard:
             here.sort(key=lambda one: (one.descriptor in kept, one.heard, one.since))
             for connection in here[:excess]:
                 self._end(connection, MANY)
+
+    def _here(self) -> list[_Connection]:
+        """The connections that are there, less those that were hung up on before; forgets those that have gone."""
+        for connection in list(self._connections.values()):
+            if identity_of(connection.descriptor) != connection.identity:
+                del self._connections[connection.descriptor]
+        return [connection for connection in self._connections.values() if not connection.ending]
+
+    def _note_news(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                descriptor, identity, size, when = self._news.popleft()
+                connection = self._known(descriptor)
+                if connection is not None and connection.identity == identity:
+                    connection.heard = when
+                    connection.delivered += size
+                    connection.messages += 1
 
     def _measure(self, connection: _Connection, now: float) -> None:
         traffic = traffic_of(connection.descriptor)
@@ -362,7 +391,7 @@ class ConnectionGuard:
             if not self._accepted_here(same):
                 return
             connection.ending = True
-            self._hung_up[reason] += 1
+            self._hung_up = {**self._hung_up, reason: self._hung_up.get(reason, 0) + 1}
             self.trim_soon()
             if reason not in (MANY, STALLED, REFUSED):
                 self._note_flood(time.monotonic())

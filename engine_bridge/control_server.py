@@ -39,6 +39,7 @@ from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, open_socke
 logger = logging.getLogger(__name__)
 
 MAX_CLIENTS: Final = 64  # remembered; the one silent for longest is forgotten first
+RECEIVE_BUFFER_BYTES: Final = 8192  # of the system; a flood gets little through before the guard looks again
 LIMITS: Final = Limits(
     connections=128,
     unfinished_bytes=128 * 1024,  # two of the longest messages; a full queue of usual ones takes 16 KiB
@@ -204,6 +205,7 @@ class ControlServer:
 
     def _open(self) -> None:
         self._socket = open_socket(self._door.context, zmq.ROUTER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
+        self._socket.rcvbuf = RECEIVE_BUFFER_BYTES
         self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-control-guard", resets=True)
         self._inbox = ControlInbox(self._socket, self._guard)
         self._hung_up_before = 0  # when there was last nothing left to read
