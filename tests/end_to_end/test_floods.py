@@ -66,7 +66,7 @@ def test_flood_costs_an_honest_subscriber_no_frames_and_the_producer_no_memory(
             assert told["mb_after"] - told["mb_before"] <= MAY_GROW_MB, told
             assert told["descriptors_after"] <= told["descriptors_before"] + 16
             grown = told["mb_most"] - told["mb_before"]
-            if told["fps_during"] >= KEPT * told["fps_before"] and grown <= MAY_GROW_MB or attempt + 1 == ATTEMPTS:
+            if (told["fps_during"] >= KEPT * told["fps_before"] and grown <= MAY_GROW_MB) or attempt + 1 == ATTEMPTS:
                 break
         assert told["fps_during"] >= KEPT * told["fps_before"], told
         assert grown <= MAY_GROW_MB, told
