@@ -47,6 +47,7 @@ STALLED: Final = "stalled"
 REFUSED: Final = "refused"
 
 FLOODS: Final = 3  # within FLOODS_S; then nobody new is let in for a while
+CROWD: Final = 64  # the same of those that were too many
 FLOODS_S: Final = 1.0
 # Any time between: kernels ask again after a second, so with a fixed time the same ones would always come too early.
 REFUSE_S: Final = (0.25, 0.75)
@@ -200,6 +201,7 @@ class ConnectionGuard:
         self._trim_due = math.inf
         self._newest = -math.inf  # when the newest connection was made
         self._floods: deque[float] = deque(maxlen=FLOODS)  # when they were hung up on
+        self._crowd: deque[float] = deque(maxlen=CROWD)
         self._refuse_until = 0.0  # 0 while newcomers are welcome
         self._stop = threading.Event()
         self._monitor: Socket = watched.get_monitor_socket(_EVENTS)
@@ -393,16 +395,16 @@ class ConnectionGuard:
             connection.ending = True
             self._hung_up = {**self._hung_up, reason: self._hung_up.get(reason, 0) + 1}
             self.trim_soon()
-            if reason not in (MANY, STALLED, REFUSED):
-                self._note_flood(time.monotonic())
+            if reason not in (STALLED, REFUSED):
+                self._note_flood(self._crowd if reason == MANY else self._floods, time.monotonic())
             with contextlib.suppress(OSError):  # it is going already
                 # Without it a peer whose buffers are full would be left waiting for a minute.
                 same.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
                 same.shutdown(sockets.SHUT_RDWR)
 
-    def _note_flood(self, now: float) -> None:
-        self._floods.append(now)
-        if len(self._floods) == FLOODS and now - self._floods[0] < FLOODS_S:
+    def _note_flood(self, hung_up: deque[float], now: float) -> None:
+        hung_up.append(now)
+        if len(hung_up) == hung_up.maxlen and now - hung_up[0] < FLOODS_S:
             if not self._refuse_until:
                 self._keep_out(True)
             self._refuse_until = now + random.uniform(*REFUSE_S)

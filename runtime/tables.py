@@ -7,7 +7,6 @@ import csv
 import io
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,7 +29,6 @@ _GROUPED: Final = {
 }
 # "1,234" may be 1234 or 1.234; "0,123" and "12,34" are no thousands.
 _EITHER: Final = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
-_HIDDEN: Final = ("Cc", "Cf", "Cs")
 _MISSING: Final = frozenset(("", "-", "nan", "-nan", "nan(ind)", "-nan(ind)", "null", "none", "n/a", "na", "#n/a"))
 
 
@@ -197,11 +195,6 @@ def number(cell: str, mark: str = ".") -> float:
 def counted(count: int, thing: str) -> str:
     """A number with its noun: `1 row`, `3 rows`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
-def printable(text: str) -> str:
-    """Text from a file without characters that steer a terminal or cannot be written."""
-    return "".join("?" if unicodedata.category(letter) in _HIDDEN else letter for letter in text)
 
 
 def shown(names: Sequence[str], most: int = 4) -> str:

@@ -24,9 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import DatasetError
+from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.atomic import replacing_folder
 from runtime.controls import VOCABULARY
-from runtime.tables import TableError, decimal_mark, decode_text, number, open_table, printable, shown
+from runtime.tables import TableError, decimal_mark, decode_text, number, open_table, shown
 from training.control_ranges import did_you_mean
 from training.dataset import FrameRow, IdentityRow, Manifest
 from training.foreign_picture import read_picture
@@ -52,7 +53,7 @@ class _Notes:
 
     def add(self, kind: str, place: str, count: int = 1) -> None:
         # Names of files and people may hold anything; a terminal and a JSON file may not.
-        kind, place = printable(kind), printable(place)
+        kind, place = plain(kind, LINE_CHARS), plain(place, LINE_CHARS)
         self._count[kind] += count
         self._first.setdefault(kind, place)
 

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import ControlError, RecordingError
+from engine_bridge.plain_text import LINE_CHARS, plain, plain_lines
 from runtime.controls import VOCABULARY, check_controls
-from runtime.tables import TableError, decode_text, printable
+from runtime.tables import TableError, decode_text
 
 from .live_link_face import parse_live_link_face
 
@@ -185,7 +186,7 @@ def parse_recording(data: bytes, name: str) -> Recording:
         take = parse_live_link_face(text, name)
         return _recording(take.names, take.times_s, take.values, take.warnings)
     except RecordingError as error:
-        raise RecordingError(printable(str(error))) from error
+        raise RecordingError(plain_lines(str(error))) from error
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -241,4 +242,4 @@ def _recording(
         kept = values[last].astype(np.float32)
     if not np.isfinite(kept).all():
         raise RecordingError("A control has a value beyond float32. Send numbers in natural units.")
-    return Recording(names, times_s[last], kept, tuple(map(printable, warnings)))
+    return Recording(names, times_s[last], kept, tuple(plain(warning, LINE_CHARS) for warning in warnings))
