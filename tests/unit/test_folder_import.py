@@ -485,6 +485,6 @@ def test_names_that_no_terminal_should_see_do_no_harm(tmp_path: Path) -> None:
     for name in (b"\xff.png", b"\x1b[31m.png"):
         Path(os.fsdecode(os.fsencode(folder.source) + b"/" + name)).write_bytes(b"")
     folder.take()
-    assert folder.said == ["pictures that the table does not name are left out: 2, first ?[31m.png"]
+    assert folder.said == ["pictures that the table does not name are left out: 2, first �[31m.png"]
     folder = Folder(tmp_path / "in", rows(2, who="a\x1b[31m"), WHO)
     folder.refused("control characters")

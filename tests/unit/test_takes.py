@@ -369,7 +369,7 @@ def test_any_clock_gives_a_take_or_our_error(clocks: list[tuple[str, str]], cell
 
 
 def test_nothing_of_a_file_steers_the_terminal() -> None:
-    with pytest.raises(RecordingError, match=r"\?\[31m") as caught:
+    with pytest.raises(RecordingError, match=r"�\[31m") as caught:
         read(table([["\x1b[31m", "61"]], ("Timecode", "JawOpen")))
     assert str(caught.value).isprintable()
     assert "\x1b" not in told(read(table([[*row, "1"] for row in cells()], (*HEADER, "\x1b[31m"))))
