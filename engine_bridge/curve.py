@@ -25,7 +25,6 @@ from .sockets import Context, OncePerSecond, Socket, SocketThread, bind
 
 logger = logging.getLogger(__name__)
 
-DOMAIN: Final = b"bunraku"
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _ZAP_VERSION: Final = b"1.0"
 _ZAP_PARTS: Final = 7  # of a question about a CURVE client
@@ -108,7 +107,7 @@ class LockedDoor:
             raise WireError("The thread that admits clients did not start. Is this machine overloaded? Try again.")
 
     def bind(self, socket: Socket, endpoint: str) -> str:
-        """Make the socket of this door speak CURVE and ask this door, and bind it to any address.
+        """Make the socket of this door speak CURVE, which asks this door by its ZAP domain, and bind it to any address.
 
         Args:
             socket: of the door's context.
@@ -122,7 +121,6 @@ class LockedDoor:
         """
         socket.curve_server = True
         socket.curve_secretkey = self._keys.secret.encode()
-        socket.zap_domain = DOMAIN
         bound = bind(socket, endpoint, from_elsewhere=True)
         self._file = _IpcFile.of(bound)
         return bound

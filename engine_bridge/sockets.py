@@ -30,6 +30,7 @@ FRAME_QUEUE: Final = 2  # messages; a longer queue only makes frames older
 CONTROL_QUEUE: Final = 8
 NO_LIMIT: Final = 0  # of a queue, as libzmq says it
 PRODUCERS: Final = (zmq.XPUB, zmq.ROUTER)
+ZAP_DOMAIN: Final = b"bunraku"
 PRODUCER_HANDSHAKE_MS: Final = 2000
 CLIENT_HANDSHAKE_MS: Final = 10_000
 CONNECT_MS: Final = 2500  # a producer that is flooded lets nobody in; the kernel alone would ask ever more seldom
@@ -68,6 +69,9 @@ def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> S
     socket.tcp_keepalive_cnt = KEEPALIVE_PROBES
     if kind in PRODUCERS:
         socket.handshake_ivl = PRODUCER_HANDSHAKE_MS
+        # libzmq 4.3.5 aborts, too, if a socket is closed just while a peer of ZMTP 1 or 2 shakes hands. A socket with a
+        # ZAP domain turns these away. Where there are no keys nobody answers for the domain, and ZMTP 3 goes on alone.
+        socket.zap_domain = ZAP_DOMAIN
         # A subscriber that takes nothing is no watcher, even if its machine still answers.
         socket.setsockopt(zmq.TCP_MAXRT, UNREAD_MS)
     else:

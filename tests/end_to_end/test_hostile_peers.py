@@ -25,11 +25,13 @@ import zmq
 from engine_bridge import ControlClient, ControlState, LinkState, Subscriber
 from engine_bridge.control_server import ControlServer
 from engine_bridge.frame import Frame
+from engine_bridge.frame_socket import FrameSocket
 from engine_bridge.keys import add_client, make_server_keys
 from engine_bridge.messages import StreamInfo
 from engine_bridge.publisher import Publisher
 from tests import zmtp_peer
 from tests.bunraku_program import ANYWHERE, CARD, playing
+from tests.closing_server import OLD_GREETINGS
 from tests.link_peers import LONG, LinkPeer, is_live, native_peer, only_long, python_peer
 from tests.zmtp_peer import Rogue, message, misbehave, ping
 
@@ -200,3 +202,27 @@ def serve_well(victim: LinkPeer, frames: str, control: str) -> None:
             frame_id += 1
             publisher.publish(Frame(pixels, frame_id, 3, "aki", 0, 0, 0, 0, 0, "synthetic"))
             time.sleep(1 / 60)
+
+
+@pytest.mark.parametrize("greeting", OLD_GREETINGS.values(), ids=OLD_GREETINGS)
+def test_peers_of_older_protocols_are_turned_away(greeting: bytes) -> None:
+    with FrameSocket("tcp://127.0.0.1:0") as frames:
+        connection = zmtp_peer.connect(port_of(frames.endpoint))
+        connection.settimeout(PATIENCE_S)
+        connection.sendall(greeting)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(4096):
+                pass
+        connection.close()
+        frames.poll()
+        assert not frames.subscriptions
+        with Subscriber(frames.endpoint):
+            eventually(lambda: frames.poll() or bool(frames.subscriptions))
+
+
+def test_closing_a_channel_while_such_peers_shake_hands_ends_no_process() -> None:
+    """libzmq 4.3.5 aborts then (zmtp_engine.cpp:422) unless it turns them away before."""
+    command = [sys.executable, "-m", "tests.closing_server", "120" if LONG else "4"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) > 20
