@@ -23,8 +23,8 @@ import torch
 
 from runtime.character import Character, find_character
 from runtime.machine import describe
-from training.graphs import generator_graph, half_generator_graph, pictures
-from training.networks import SEED_SIZE, Generator
+from training.decoder.graphs import generator_graph, half_generator_graph, pictures
+from training.decoder.networks import SEED_SIZE, Generator
 
 WARM_UP_FRAMES = 10
 GRAPHS: dict[str, Callable[[Generator, int], bytes]] = {"fp32": generator_graph, "fp16": half_generator_graph}

@@ -23,8 +23,8 @@ from runtime.bench import HEADINGS, EngineFigures, bench_engines
 from runtime.character import Character, find_character, write_character
 from runtime.engines import Candidate, EngineSettings, openvino, unavailable
 from runtime.machine import describe
-from training.precision import ask
-from training.quantise import prepare, quantise
+from training.precision.quantise import prepare, quantise
+from training.precision.reduced import ask
 
 
 def with_int8(source: Path, out: Path) -> None:

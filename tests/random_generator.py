@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from training.networks import Generator
+from training.decoder.networks import Generator
 
 W_DIM = 8
 SIZE_PX = 64

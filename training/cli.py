@@ -21,7 +21,7 @@ from training.console import PlainConsole
 from training.stopping import Stopped
 
 if TYPE_CHECKING:
-    from training.dataset import Dataset, Split
+    from training.data.dataset import Dataset, Split
 
 app = typer.Typer(
     help="Train neural characters.",
@@ -66,6 +66,9 @@ def data_cast(
     named_frames: Annotated[int, typer.Option(min=0, help="Pictures of each named character.")] = 300,
     size: Annotated[int, typer.Option(min=32, max=1024, help="Pixels per side.")] = 256,
     seed: Annotated[int, typer.Option(min=0)] = 1,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also hair, body and head apart, for the task `animator`.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1)] = 2,
     as_json: Json = False,
 ) -> None:
@@ -83,6 +86,7 @@ def data_cast(
         named_frames=named_frames,
         size_px=size,
         seed=seed,
+        layers=layers,
         workers=workers,
         progress=_counter("pictures drawn"),
     )
@@ -102,7 +106,7 @@ def data_folder(
 
     Example: `bunraku-train data folder frames/ --mapping mine.toml --out datasets/mine`
     """
-    from training.folder import import_folder, read_mapping
+    from training.data.folder import import_folder, read_mapping
 
     progress = _counter("pictures copied")
     mapped = read_mapping(mapping)
@@ -128,7 +132,7 @@ def fit(
     """
     import msgspec
 
-    from training.recipe import load_recipe
+    from training.tasks import load_recipe
 
     resolved = load_recipe(recipe, tuple(overrides or ()))
     if dry_run:
@@ -170,24 +174,14 @@ def evaluate(
 
     Example: `bunraku-train evaluate runs/aki`
     """
-    from training.evaluate import compare_checkpoints, write_report
-    from training.evaluate import evaluate as run_evaluate
-    from training.export import open_trained
+    from training.runs import exporting, open_run, write_report
 
-    trained = open_trained(checkpoint, data=data, note=_note)
+    task = open_run(checkpoint, data=data, note=_note)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
-    report = run_evaluate(
-        trained.networks,
-        trained.dataset,
-        trained.split,
-        frames=frames,
-        at_px=at,
-        sheets=folder,
-        note=_note,
-    )
+    report = task.evaluate(folder, frames=frames, at_px=at, note=_note)
     if against is not None:
-        other = open_trained(against, data=against_data, note=_note)
-        report["against"] = compare_checkpoints(trained, other, folder / "against.png")
+        other = open_run(against, data=against_data, note=_note)
+        report["against"] = exporting(task).compare(other, folder / "against.png")
     write_report(report, folder / "report.json")
     _print_report(report)
     console.print(f"report and sheets: {folder}")
@@ -207,10 +201,10 @@ def sample(
 
     Example: `bunraku-train sample runs/aki --out sheets`
     """
-    from training.export import open_trained
-    from training.gallery import write_gallery
+    from training.runs import exporting, open_run
 
-    files = write_gallery(open_trained(checkpoint, data=data, note=_note), out, seed=seed, truncation_psi=psi)
+    task = exporting(open_run(checkpoint, data=data, note=_note))
+    files = task.gallery(out, seed=seed, truncation_psi=psi)
     for file in files:
         console.print(str(file))
     _finish(as_json, {"sheets": [str(file) for file in files]})
@@ -238,15 +232,15 @@ def export(
 
     Example: `bunraku-train export runs/aki --out aki.bunraku`
     """
-    from training.export import export_character, open_trained
+    from training.runs import exporting, open_run
 
-    trained = open_trained(checkpoint, data=data, note=_note)
+    task = exporting(open_run(checkpoint, data=data, note=_note))
     path = report or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation" / "report.json"
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures = _read_report(path)
-    manifest = export_character(trained, out, report=figures, refine=refine, half=reduced, note=_note)
-    precisions = _add_precisions(out, out, trained.dataset, performance, trained.split) if reduced else []
+    manifest = task.export(out, report=figures, refine=refine, half=reduced, note=_note)
+    precisions = _add_precisions(out, out, task.dataset, performance, task.split) if reduced else []
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
     told = {"character": str(out), "bytes": size, "identities": list(manifest.identities), "precisions": precisions}
@@ -269,7 +263,7 @@ def quantise(
     Example: `bunraku-train quantise aki.bunraku --data datasets/cast --out aki.int8.bunraku`
     """
     from runtime.character import Character, find_character
-    from training.dataset import open_dataset
+    from training.data.dataset import open_dataset
 
     source = find_character(character)
     with Character.open(source) as opened:
@@ -300,8 +294,8 @@ def alpha(
     Example: `bunraku-train alpha old.bunraku --out new.bunraku`
     """
     from runtime.character import Character, find_character
-    from training.alpha_step import add_alpha_step
-    from training.dataset import open_dataset
+    from training.data.dataset import open_dataset
+    from training.decoder.alpha_step import add_alpha_step
 
     source = find_character(character)
     figures = None if report is None else _read_report(report)
@@ -328,8 +322,8 @@ def _add_precisions(
     from rich.table import Table
 
     from runtime.drivers import read_recording
-    from training import gate
-    from training.precision import add_precisions
+    from training.precision import gate
+    from training.precision.reduced import add_precisions
 
     recording = None if performance is None else read_recording(performance)
     for warning in recording.warnings if recording else ():
@@ -377,26 +371,33 @@ def _counter(what: str) -> Callable[[int, int], None]:
 def _print_report(report: dict[str, Any]) -> None:
     from rich.table import Table
 
-    table = Table("identities", "", "PSNR dB", "worst 1 %", "SSIM", "edge", "eyes", "mouth", box=None)
-    for question in ("seen_identities", "named_identities", "unseen_identities"):
-        for who in ("ours", "nearest_training_frame"):
-            row = report.get(question, {}).get(who)
-            if row:
-                keys = ("psnr_median_db", "psnr_p1_db", "ssim_mean", "alpha_edge_error", "eye_error", "mouth_error")
-                cells = (f"{row[key]:.{2 if key.endswith('_db') else 3}f}" if key in row else "" for key in keys)
-                table.add_row(question.split("_")[0], who.split("_")[0], *cells)
+    table = Table("identities", "", "PSNR dB", "worst 1 %", "SSIM", "edge", "detail", "eyes", "mouth", box=None)
+    keys = ("psnr_median_db", "psnr_p1_db", "ssim_mean", "alpha_edge_error", "detail_ratio", "eye_error", "mouth_error")
+    asked = {question: row for question, row in report.items() if isinstance(row, dict) and "ours" in row}
+    for question, row in asked.items():
+        for who, found in row.items():
+            if isinstance(found, dict) and keys[0] in found:
+                cells = (f"{found[key]:.{2 if key.endswith('_db') else 3}f}" if key in found else "" for key in keys)
+                table.add_row(question.split("_")[0], who.replace("_", " "), *cells)
     console.print(table, soft_wrap=False)
-    for question in ("seen_identities", "unseen_identities"):
-        if question in report:
-            ours, limits = report[question]["ours"], report["alpha_limits"]
-            console.print(
-                f"{question.split('_')[0]}: {ours['haze_outside']:.2%} of the pixels outside are hazy, "
-                f"{ours['veil_inside']:.2%} inside a little clear (must be below {limits['haze_outside']:.1%})",
-            )
-    console.print('"nearest": the nearest training frame instead of a network, chosen with knowledge of the answer')
-    for question, row in report["obedience"].items():
+    if "alpha_limits" in report:
+        limits = report["alpha_limits"]
+        for question in ("seen_identities", "unseen_identities"):
+            if question in asked:
+                ours = asked[question]["ours"]
+                console.print(
+                    f"{question.split('_')[0]}: {ours['haze_outside']:.2%} of the pixels outside are hazy, "
+                    f"{ours['veil_inside']:.2%} inside a little clear (must be below {limits['haze_outside']:.1%})",
+                )
+    if any("nearest_training_frame" in row for row in asked.values()):
+        console.print('"nearest": instead of a network, chosen with knowledge of the answer')
+    for question, row in asked.items():
+        if row.get("by_head_yaw"):
+            bands = ", ".join(f"{band} degrees {decibel:.2f}" for band, decibel in row["by_head_yaw"].items())
+            console.print(f"{question.split('_')[0]}, dB by head yaw: {bands}")
+    for question, row in report.get("obedience", {}).items():
         console.print(f"{question.replace('_', ' ')}: {row['right']} of {row['frames']} frames")
-    drift = report["identity_drift"]
+    drift = report.get("identity_drift", {})
     if "ratio" in drift:
         console.print(f"identity drift under a control sweep: {drift['ratio']:.2f} of the distance between identities")
 

@@ -24,23 +24,18 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError, RecipeError, SinkError, TrainingError
 from runtime.atomic import replacing
-from training.attributes import attribute_table
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
 from training.console import PlainConsole
 from training.curves import Curves
-from training.dataset import PairSampler, open_dataset, split_frames
-from training.inherit import Ancestor, begin_from
-from training.progress import draw_progress_sheets
-from training.recipe import Recipe, Stage
-from training.state import Position, build_networks
+from training.recipe import Recipe
 from training.stopping import StopRequest
-from training.teacher import Teacher
-from training.trainer import NotFinite, StageTrainer, begin_with_attributes
+from training.task import Ancestor, NotFinite, Position, Task, anywhere
+from training.tasks import open_task
 
 # A single step may overflow and is left out; a run of which many do is lost.
 BAD_IN_A_ROW = 3
@@ -99,36 +94,18 @@ def _fit(recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, *, worker
     """The run, with its folder to itself."""
     resolved = msgspec.json.format(msgspec.json.encode(recipe), indent=2)
     _claim_run(run, resolved)
-    folder = Path(recipe.data.path)
-    sizes = sorted({stage.size_px for stage in recipe.stage})
+    folder, task = Path(recipe.data.path), open_task(recipe)
     with _progress(console) as bar:
-        datasets = {}
-        for size in sizes:
-            task = bar.add_task(f"pictures at {size} px", total=1.0, note="")
-            datasets[size] = open_dataset(
-                folder,
-                size,
-                workers=workers,
-                progress=lambda done, total, t=task: bar.update(t, completed=done / total),  # type: ignore[misc]
-                note=lambda text: _say(console, text),
-            )
-            bar.remove_task(task)
-    data = datasets[sizes[-1]]
-    split = split_frames(
-        data, holdout_identities=recipe.data.holdout_identities, holdout_frames=recipe.data.holdout_frames
-    )
-    if len(split.train) < 2:
-        raise RecipeError(f"{folder} leaves {len(split.train)} pictures to train on; make more, or hold out fewer.")
-    networks = build_networks(recipe, data.control_ranges)
-    networks.generator = networks.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    networks.encoder = networks.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    networks.discriminator = networks.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    position, optimizers_state, ancestors = Position(), None, tuple[Ancestor, ...]()
+        task.open_data(
+            folder, recipe.stage, workers=workers, progress=_Bars(bar).show, note=lambda text: _say(console, text)
+        )
+    task.prepare(fabric)
+    position, optimizers, ancestors = Position(), None, tuple[Ancestor, ...]()
     checkpoint = run / "checkpoint.pt"
     if checkpoint.exists():
-        state = _checkpoint_of(checkpoint, resolved, data.digest, folder)
-        networks.load(state["networks"])
-        position, optimizers_state = Position.restored(state["position"]), state["optimizers"]
+        state = _checkpoint_of(checkpoint, resolved, task.digest, folder)
+        task.load(state)
+        position, optimizers = Position.restored(state["position"]), state["optimizers"]
         ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
         console.print(f"resuming {run} at {position.images / 1000:.1f} kimg")
     elif previous_of(checkpoint).exists():
@@ -137,53 +114,35 @@ def _fit(recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, *, worker
             f"{previous_of(checkpoint)} to {checkpoint}."
         )
     elif recipe.start is not None:
-        people = attribute_table(data.identities).values if any(stage.attributes for stage in recipe.stage) else None
-        attributes = None if people is None else torch.from_numpy(people)
-        ancestors = begin_from(networks, Path(recipe.start.checkpoint), attributes)
+        ancestors = task.begin_from(Path(recipe.start.checkpoint))
         console.print(f"beginning with {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
     if not checkpoint.exists() and fabric.is_global_zero:
         _write(run / "recipe.json", resolved)
         _write(run / "versions.json", msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
 
-    teacher = None
-    if recipe.distil is not None and recipe.start is not None:
-        lessons = {stage.size_px for stage in recipe.stage if not stage.adversarial}
-        teacher = Teacher.open(Path(recipe.start.checkpoint), data.control_ranges, lessons, fabric.device)
-    sampler = PairSampler(data, split.train)
+    def save(to: Path = checkpoint) -> None:
+        if fabric.is_global_zero:
+            task.check_sound()
+            state = {
+                "recipe": resolved.decode(),
+                "data_digest": task.digest,
+                "optimizers": task.optimizers(),
+                "position": vars(position),
+                "ancestors": msgspec.to_builtins(ancestors),
+                **task.state(),
+            }
+            save_checkpoint(to, state)
+
     final = run / "final.pt"
     with _Log(run, position, console, enabled=fabric.is_global_zero) as log:
         while position.stage < len(recipe.stage):
-            stage = recipe.stage[position.stage]
-            if stage.attributes and networks.known is None:
-                begin_with_attributes(networks, datasets[stage.size_px], split.train, fabric.device)
-            stage_data = datasets[stage.size_px]
-            trainer = StageTrainer(fabric, recipe, stage, networks, stage_data, split.train, teacher=teacher)
-            if position.stage_images == 0:
-                trainer.enter(console)
-            elif optimizers_state is not None:
-                trainer.load_optimizers(optimizers_state)
-            optimizers_state = None
-
-            def save(to: Path = checkpoint, trainer: StageTrainer = trainer) -> None:
-                if fabric.is_global_zero:
-                    trainer.check_sound()
-                    state = {
-                        "recipe": resolved.decode(),
-                        "data_digest": data.digest,
-                        "controls": [msgspec.to_builtins(c) for c in data.manifest.controls],
-                        "networks": networks.state(),
-                        "optimizers": trainer.optimizers(),
-                        "position": vars(position),
-                        "ancestors": msgspec.to_builtins(ancestors),
-                    }
-                    save_checkpoint(to, state)
-
-            if position.stage_images == 0:
+            begins = position.stage_images == 0
+            task.enter(position.stage, optimizers=None if begins else optimizers, note=console.print)
+            if begins:
                 save()
             with stop.deferred():
-                _run_stage(recipe, stage, position, trainer, sampler, stop, save=save, run=run, log=log)
-            if position.stage + 1 == len(recipe.stage) and networks.mapping is None:
-                networks.mapping = trainer.fit_prior()
+                _run_stage(recipe, position, task, fabric, stop, save=save, log=log)
+            task.leave(position.stage)
             position.stage, position.stage_images = position.stage + 1, 0
             save(run / f"stage-{position.stage}.pt" if position.stage < len(recipe.stage) else checkpoint)
     if fabric.is_global_zero and not final.exists():
@@ -194,44 +153,35 @@ def _fit(recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, *, worker
 
 def _run_stage(
     recipe: Recipe,
-    stage: Stage,
     position: Position,
-    trainer: StageTrainer,
-    sampler: PairSampler,
+    task: Task,
+    fabric: Fabric,
     stop: StopRequest,
     *,
     save: Callable[[], None],
-    run: Path,
     log: _Log,
 ) -> None:
     """All steps of one stage, with progress, scalars, sheets and checkpoints; returns early when `stop` has heard."""
+    stage = recipe.stage[position.stage]
     total, console = int(stage.kimg * 1000), log.console
     meter, saved_at, logged_at, began = Meter(), time.monotonic(), time.monotonic(), time.monotonic()
     logged_images, bad_in_a_row = position.images, 0
     next_sheet = position.images + int(recipe.sheet_kimg * 1000) if recipe.sheet_kimg else None
-    label = f"stage {position.stage + 1}/{len(recipe.stage)} {stage.size_px} px"
-    label += " adversarial" if stage.adversarial else ""
+    label = f"stage {position.stage + 1}/{len(recipe.stage)} {stage.size_px} px {' + '.join(stage.objectives)}".rstrip()
     with _progress(console) as bar:
-        task = bar.add_task(label, total=total, completed=position.stage_images, note="")
+        line = bar.add_task(label, total=total, completed=position.stage_images, note="")
         while position.stage_images < total:
-            indices = sampler.batch(
-                stage.batch,
-                named_share=recipe.data.named_share if stage.named_share is None else stage.named_share,
-                seed=recipe.seed,
-                step=position.step,
-                rank=trainer.fabric.global_rank,
-            )
-            torch.manual_seed((recipe.seed << 32) + (position.step << 8) + trainer.fabric.global_rank)
+            torch.manual_seed((recipe.seed << 32) + (position.step << 8) + fabric.global_rank)
             try:
-                meter.add(trainer.step(trainer.batch(indices), position))
+                meter.add(task.step(task.batch(position), position))
                 bad_in_a_row = 0
             except NotFinite as bad:
                 bad_in_a_row, position.left_out = bad_in_a_row + 1, position.left_out + 1
                 where = f"stage {position.stage + 1}, step {position.step}, {position.images / 1000:.1f} kimg"
                 if bad_in_a_row == BAD_IN_A_ROW or position.left_out > BAD_IN_ALL:
-                    raise TrainingError(_diverged(where, bad, bad_in_a_row, recipe, position, run)) from bad
+                    raise TrainingError(_diverged(where, bad, bad_in_a_row, recipe, position, log.run)) from bad
                 console.print(f"{where}: {bad} not finite; the step is left out ({position.left_out} so far)")
-            shown = stage.batch * trainer.fabric.world_size
+            shown = stage.batch * fabric.world_size
             position.step += 1
             position.stage_images += shown
             position.images += shown
@@ -242,16 +192,16 @@ def _run_stage(
                 means = meter.take()
                 log.add({**means, "images_per_s": rate}, position.images)
                 note = " ".join(f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means)
-                bar.update(task, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
+                bar.update(line, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
                 if not console.is_terminal:
                     left = (total - position.stage_images) / max(rate, 1e-9)
                     shown_kimg = f"{position.images / 1000:.1f} kimg"
                     console.print(f"{label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
                 logged_at, logged_images = now, position.images
-            if next_sheet is not None and position.images >= next_sheet and trainer.fabric.is_global_zero:
-                log.sheets(trainer, position.images)
+            if next_sheet is not None and position.images >= next_sheet and fabric.is_global_zero:
+                log.sheets(task, position.images)
                 next_sheet += int(recipe.sheet_kimg * 1000)
-            if trainer.anywhere(stop.signal is not None):
+            if anywhere(fabric, stop.signal is not None):
                 save()
                 _say(console, f"stopped at {position.images / 1000:.1f} kimg; the same command goes on from here")
                 return
@@ -262,16 +212,15 @@ def _run_stage(
                 saved_at = time.monotonic()
     save()  # what comes next may take minutes, and may fail
     console.print(f"{label}: done after {time.monotonic() - began:.0f} s")
-    if recipe.sheet_kimg and trainer.fabric.is_global_zero:
-        log.sheets(trainer, position.images)
+    if recipe.sheet_kimg and fabric.is_global_zero:
+        log.sheets(task, position.images)
 
 
 class _Log:
     """What a run tells besides its weights: curves and sheets. A full disk costs these, not the run."""
 
     def __init__(self, run: Path, position: Position, console: Console, *, enabled: bool) -> None:
-        self.console = console
-        self._folder = run / "sheets"
+        self.console, self.run = console, run
         self._curves = Curves(run / "tensorboard", position.images, note=self._lost) if enabled else None
 
     def __enter__(self) -> _Log:
@@ -286,10 +235,10 @@ class _Log:
         if self._curves is not None:
             self._curves.add(values, images)
 
-    def sheets(self, trainer: StageTrainer, images: int) -> None:
+    def sheets(self, task: Task, images: int) -> None:
         """Draw what the networks can do by now."""
         try:
-            draw_progress_sheets(self._folder, trainer.networks, trainer.dataset, trainer.frames, images)
+            task.sheets(self.run / "sheets", images)
         except (SinkError, OSError) as error:
             self._lost(f"no sheets at {images / 1000:.1f} kimg: {error}")
 
@@ -392,6 +341,20 @@ def _versions() -> dict[str, str]:
         "processor": platform.machine(),
         "commit": commit,
     }
+
+
+class _Bars:
+    """A bar for everything that is being read, while it is."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._lines: dict[str, TaskID] = {}
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Tell how far it is."""
+        if what not in self._lines:
+            self._lines[what] = self._bar.add_task(what, total=1.0, note="")
+        self._bar.update(self._lines[what], completed=done / max(total, 1), visible=done < total)
 
 
 def _progress(console: Console) -> Progress:

@@ -1,6 +1,6 @@
 """Quality figures of pictures against what they should be. Knows pictures, not networks or files.
 
-All pictures are float32 [N, 4, S, S], premultiplied RGBA, 0..1; every function returns one value per picture.
+All pictures are float32 [N, 4, S, S], premultiplied RGBA, 0..1; the figures return one value per picture.
 Higher is better for `psnr` and `ssim`, lower for the errors, which are in 0..1.
 """
 
@@ -76,3 +76,36 @@ def region_error(picture: Tensor, target: Tensor, boxes: Tensor) -> Tensor:
     inside = (inside_y[:, :, None] & inside_x[:, None, :]).to(picture.dtype)
     error = (picture - target).abs().mean(1)
     return (error * inside).sum((1, 2)) / inside.sum((1, 2))
+
+
+def figures(drawn: Tensor, wanted: Tensor, boxes: Tensor) -> dict[str, float]:
+    """All of them for some pictures, as a report names them.
+
+    Args:
+        drawn: [N, 4, S, S].
+        wanted: the same.
+        boxes: [N, 3, 4] of left eye, right eye and mouth, in 0..1; zero where there is none.
+
+    Returns:
+        median and worst percent of `psnr`, means of the others, and `detail_ratio`, the energy of the finest scale
+        relative to the wanted pictures'. No error of eyes or mouths if there are no boxes.
+    """
+    decibel = psnr(drawn, wanted)
+    out = {
+        "psnr_median_db": float(decibel.median()),
+        "psnr_p1_db": float(torch.quantile(decibel, 0.01)),
+        "ssim_mean": float(ssim(drawn, wanted).mean()),
+        "alpha_edge_error": float(alpha_edge_error(drawn, wanted).mean()),
+        "detail_ratio": float(detail(drawn).mean() / detail(wanted).mean()),
+    }
+    for name, columns in (("eye", (0, 1)), ("mouth", (2,))):
+        errors = torch.cat([region_error(drawn, wanted, boxes[:, column]) for column in columns])
+        if not errors.isnan().all():
+            out[f"{name}_error"] = float(errors.nanmean())
+    return {key: round(value, 5) for key, value in out.items()}
+
+
+def reduced(pictures: Tensor, size_px: int) -> Tensor:
+    """Blocks of pixels averaged: [N, 4, S, S] -> [N, 4, size_px, size_px]."""
+    factor = pictures.shape[-1] // size_px
+    return F.avg_pool2d(pictures, factor) if factor > 1 else pictures

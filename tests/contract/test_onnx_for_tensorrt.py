@@ -65,9 +65,9 @@ def test_the_tiny_character_is_taken(compiler: Path, tmp_path: Path, name: str) 
 def test_what_the_trainer_exports_is_taken(compiler: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from tests.random_generator import CONTROLS, SIZE_PX, random_generator
-    from training.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph
-    from training.networks import Encoder
-    from training.people import Mapping
+    from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph
+    from training.decoder.networks import Encoder
+    from training.decoder.people import Mapping
 
     net = random_generator()
     check(compiler, tmp_path, "generator.onnx", generator_graph(net, len(CONTROLS)))

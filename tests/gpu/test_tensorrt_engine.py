@@ -240,7 +240,7 @@ def test_batches_that_make_no_sense_are_refused(tiny: Path) -> None:
 def test_fp16_stays_near_fp32(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from tests.random_generator import CONTROLS, SIZE_PX, W_DIM, random_generator
-    from training.graphs import generator_graph, half_generator_graph
+    from training.decoder.graphs import generator_graph, half_generator_graph
 
     size = {"w_dim": W_DIM, "num_controls": len(CONTROLS), "width": SIZE_PX, "height": SIZE_PX}
     generator = random_generator()

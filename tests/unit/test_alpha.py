@@ -18,12 +18,13 @@ from runtime.engine import Pixels
 from runtime.engines import unavailable
 from tests import tiny_character
 from tests.random_generator import CONTROLS, SIZE_PX, W_DIM, random_generator
-from training import gate, graphs
-from training.alpha import CLEAR, MOST_HAZE, MOST_VEIL, SOLID, AlphaFigures, measure, stretched
-from training.alpha_step import add_alpha_step, with_alpha_step
-from training.precision import engine_for
-from training.reconstruction import reconstruction_loss
-from training.trajectories import Poses, joined, perform
+from training.decoder import graphs
+from training.decoder.alpha import CLEAR, MOST_HAZE, MOST_VEIL, SOLID, AlphaFigures, measure, stretched
+from training.decoder.alpha_step import add_alpha_step, with_alpha_step
+from training.losses.reconstruction import reconstruction_loss
+from training.precision import gate
+from training.precision.reduced import engine_for
+from training.precision.trajectories import Poses, joined, perform
 
 
 def test_nearly_clear_becomes_clear_nearly_solid_becomes_solid_and_colour_stays() -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from engine_bridge.errors import DatasetError
-from training.attributes import attribute_table
-from training.dataset import IdentityRow
-from training.people import KnownIdentities
+from training.data.attributes import attribute_table
+from training.data.dataset import IdentityRow
+from training.decoder.people import KnownIdentities
 
 
 def _rows(*attributes: dict[str, object]) -> list[IdentityRow]:

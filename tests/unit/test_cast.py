@@ -18,7 +18,7 @@ from training.cast.controls_sampling import sample_controls
 from training.cast.dataset import read_rows, write_dataset
 from training.cast.identity import HAIR_STYLES, OUTFITS, Identity, from_dict, sample_identity
 from training.cast.named import NAMED_CAST
-from training.cast.render import regions, render
+from training.cast.render import LAYERS, regions, render, render_layers
 
 AKI = NAMED_CAST["Aki"]
 GOLDEN = Path(__file__).parents[1] / "golden" / "cast_aki.png"
@@ -78,6 +78,24 @@ def test_nothing_is_cut_off_at_the_extremes(name: str) -> None:
         assert not alpha[0].any(), controls
         assert not alpha[:-1, 0].any(), controls
         assert not alpha[:-1, -1].any(), controls
+
+
+@pytest.mark.parametrize("name", ["Aki", "Ren"])
+@pytest.mark.parametrize("controls", [{}, {"headYaw": -28.0, "headRoll": 12.0, "aa": 1.0, "hairSway": 1.0}])
+def test_layers_over_each_other_are_the_picture(name: str, controls: dict[str, float]) -> None:
+    layers = render_layers(NAMED_CAST[name], controls, 128)
+    assert tuple(layers) == LAYERS
+    together = np.zeros((128, 128, 4))
+    for layer in layers.values():
+        straight = layer / 255.0
+        alpha = straight[..., 3:]
+        together = np.concatenate([straight[..., :3] * alpha, alpha], -1) + together * (1 - alpha)
+    whole = render(NAMED_CAST[name], controls, 128) / 255.0
+    wanted = np.concatenate([whole[..., :3] * whole[..., 3:], whole[..., 3:]], -1)
+    # Edges that lie on one another are averaged together in the whole picture, and apart in the layers.
+    error = np.abs(together - wanted)
+    assert np.quantile(error, 0.99) <= 3 / 255
+    assert error.max() < 0.25
 
 
 def test_closed_eyes_show_no_iris() -> None:

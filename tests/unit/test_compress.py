@@ -12,17 +12,20 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError, RecipeError
-from training import inherit
 from training.cast import write_dataset
 from training.checkpoint import save_checkpoint
-from training.dataset import Dataset, open_dataset
-from training.inherit import inherit_generator
-from training.networks import Generator
+from training.data.dataset import Dataset, open_dataset
+from training.decoder import inherit
+from training.decoder.inherit import inherit_generator
+from training.decoder.networks import Generator
+from training.decoder.recipe import DecoderRecipe, DecoderStage, Distil, Loss, Model, Objective
+from training.decoder.state import build_networks
+from training.decoder.teacher import Teacher
+from training.decoder.trainer import StageTrainer
 from training.recipe import Data as DataSettings
-from training.recipe import Distil, Loss, Model, Recipe, Stage, Start, load_recipe
-from training.state import Position, build_networks
-from training.teacher import Teacher
-from training.trainer import StageTrainer
+from training.recipe import Start
+from training.task import Position
+from training.tasks import load_recipe
 
 RANGES = [(-30.0, 30.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5)]
 
@@ -132,6 +135,8 @@ def test_a_larger_head_repeats_the_pixels_of_a_narrower_trunk() -> None:
 
 def test_the_shipped_recipe_is_about_half_of_the_character() -> None:
     small, whole = load_recipe("compress"), load_recipe("aki")
+    assert isinstance(small, DecoderRecipe)
+    assert isinstance(whole, DecoderRecipe)
     assert small.distil == Distil()
     assert small.start == Start("runs/aki/final.pt")
     assert small.stage[-1].size_px == whole.stage[-1].size_px
@@ -156,7 +161,10 @@ def test_impossible_lessons_are_refused(wrong: str) -> None:
 
 def test_lessons_need_a_teacher(tmp_path: Path) -> None:
     path = tmp_path / "alone.toml"
-    path.write_text('name = "x"\n[data]\npath = "d"\n[distil]\n[[stage]]\nkimg = 1\nsize_px = 64\n')
+    path.write_text(
+        'name = "x"\ntask = "decoder"\n[data]\npath = "d"\n'
+        '[[stage]]\nkimg = 1\nsize_px = 64\nobjectives = ["pairs", "distillation"]\n'
+    )
     with pytest.raises(RecipeError, match=r"\[start\]"):
         load_recipe(path)
 
@@ -168,14 +176,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(folder, 32, workers=1)
 
 
-def _recipe(channels: tuple[int, ...], *, checkpoint: str = "") -> Recipe:
-    return Recipe(
+def _recipe(channels: tuple[int, ...], *, checkpoint: str = "") -> DecoderRecipe:
+    objectives: tuple[Objective, ...] = ("pairs", "distillation") if checkpoint else ("pairs",)
+    return DecoderRecipe(
         name="student" if checkpoint else "teacher",
+        task="decoder",
         data=DataSettings("cast"),
-        stage=(Stage(kimg=1, size_px=32, batch=8, lr=2e-3, warmup_kimg=0),),
+        stage=(DecoderStage(kimg=1, size_px=32, objectives=objectives, batch=8, lr=2e-3, warmup_kimg=0),),
         model=Model(w_dim=8, channels=channels, blocks=(1, 1), code_dim=16, discriminator_channels=(8, 8)),
         start=Start(checkpoint) if checkpoint else None,
-        distil=Distil(share=0.5) if checkpoint else None,
+        distil=Distil(share=0.5),
         loss=Loss(),
         precision="32-true",
         ema_kimg=0.05,

@@ -15,8 +15,8 @@ from PIL import Image
 
 from engine_bridge.errors import DatasetError
 from training.cast import write_dataset
-from training.dataset import PairSampler, open_dataset, read_labels, shrink_premultiplied, split_frames
-from training.folder import FolderMapping, import_folder, read_mapping
+from training.data.dataset import GroupSampler, open_dataset, read_labels, shrink_premultiplied, split_frames
+from training.data.folder import FolderMapping, import_folder, read_mapping
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_the_split_keeps_named_people_and_never_overlaps(drawn: Path) -> None:
 
 def test_a_batch_depends_on_seed_and_step_alone_and_pairs_identities(drawn: Path) -> None:
     data = open_dataset(drawn, 32, workers=1)
-    sampler = PairSampler(data, np.arange(len(data.pictures)))
+    sampler = GroupSampler(data, np.arange(len(data.pictures)))
     batch = sampler.batch(16, named_share=0.5, seed=1, step=9)
     assert batch.tolist() == sampler.batch(16, named_share=0.5, seed=1, step=9).tolist()
     assert batch.tolist() != sampler.batch(16, named_share=0.5, seed=1, step=10).tolist()
@@ -277,7 +277,7 @@ def test_pictures_without_alpha_are_taken_when_asked_for(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("name", "folder"), [("godette", "iid_4000"), ("godette_identities", "identities_96x16")])
 def test_the_shipped_mappings_fit_the_shared_frames(shared_data: Path, name: str, folder: str) -> None:
-    from training.folder import _read_table  # the mapping alone, without copying thousands of pictures
+    from training.data.folder import _read_table  # the mapping alone, without copying thousands of pictures
     from training.recipe import RECIPES
 
     mapping = read_mapping(RECIPES / "mappings" / f"{name}.toml")

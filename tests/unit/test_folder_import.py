@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine_bridge.errors import DatasetError, RecipeError
-from training.dataset import decode_picture, open_dataset, read_labels
-from training.folder import import_folder, read_mapping
-from training.recipe import load_recipe
+from training.data.dataset import decode_picture, open_dataset, read_labels
+from training.data.folder import import_folder, read_mapping
+from training.tasks import load_recipe
 
 HEAD = 'name = "t"\nlicence = "CC0-1.0"\nauthor = "me"\n'
 YAW = HEAD + 'table = "t.jsonl"\n[controls]\nheadYaw = { column = "yaw", minimum = -30, maximum = 30 }\n'
@@ -106,7 +106,9 @@ def test_json_mappings_people_and_recipes_may_have_a_byte_order_mark(tmp_path: P
     assert folder.take() == [[-12.0], [-4.0]]
     assert read_labels(tmp_path / "out")[1][0].attributes == {"hair": "röd"}
     recipe = tmp_path / "recipe.toml"
-    recipe.write_bytes('name = "r"\n[data]\npath = "d"\n[[stage]]\nkimg = 1\nsize_px = 256\n'.encode(encoding))
+    recipe.write_bytes(
+        'name = "r"\ntask = "decoder"\n[data]\npath = "d"\n[[stage]]\nkimg = 1\nsize_px = 256\n'.encode(encoding)
+    )
     assert load_recipe(recipe).name == "r"
 
 
@@ -120,7 +122,7 @@ def test_json_mappings_people_and_recipes_may_have_a_byte_order_mark(tmp_path: P
 def test_no_locale_changes_a_value(
     tmp_path_factory: pytest.TempPathFactory, values: list[int], separator: str, mark: str, encoding: str
 ) -> None:
-    from training.folder import _read_table  # the table alone, without pictures for every example
+    from training.data.folder import _read_table  # the table alone, without pictures for every example
 
     lines = [
         f"{i}.png{separator}{value / 100:.2f}".replace(".", mark).replace(f"{mark}png", ".png")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from engine_bridge.errors import DatasetError
-from training.foreign_picture import MAX_PIXELS, read_picture
+from training.data.foreign_picture import MAX_PIXELS, read_picture
 
 Pixels = npt.NDArray[np.uint8]
 

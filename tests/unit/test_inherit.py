@@ -10,25 +10,28 @@ import torch
 
 from engine_bridge.errors import CheckpointError
 from training.checkpoint import save_checkpoint
-from training.inherit import Ancestor, begin_from
-from training.recipe import Recipe, load_recipe
-from training.state import Networks, build_networks
+from training.decoder.inherit import Ancestor, begin_from
+from training.decoder.recipe import DecoderRecipe
+from training.decoder.state import Networks, build_networks
+from training.tasks import load_recipe
 
 RANGES = [(-1.0, 1.0, 0.0), (0.0, 1.0, 0.0)]
 PEOPLE = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 
 
-def other_seed(recipe: Recipe) -> Recipe:
+def other_seed(recipe: DecoderRecipe) -> DecoderRecipe:
     return msgspec.structs.replace(recipe, seed=recipe.seed + 1)
 
 
 @pytest.fixture
-def recipe() -> Recipe:
-    return load_recipe("tiny")
+def recipe() -> DecoderRecipe:
+    tiny = load_recipe("tiny")
+    assert isinstance(tiny, DecoderRecipe)
+    return tiny
 
 
 @pytest.fixture
-def older(recipe: Recipe, tmp_path: Path) -> tuple[Networks, Path]:
+def older(recipe: DecoderRecipe, tmp_path: Path) -> tuple[Networks, Path]:
     """A finished run, and its checkpoint."""
     networks = build_networks(recipe, RANGES)
     networks.add_known(PEOPLE)
@@ -44,7 +47,7 @@ def older(recipe: Recipe, tmp_path: Path) -> tuple[Networks, Path]:
 
 
 def test_averaged_weights_and_people_are_taken_over_and_the_ancestors_told(
-    recipe: Recipe, older: tuple[Networks, Path]
+    recipe: DecoderRecipe, older: tuple[Networks, Path]
 ) -> None:
     before, path = older
     networks = build_networks(other_seed(recipe), RANGES)
@@ -61,7 +64,7 @@ def test_averaged_weights_and_people_are_taken_over_and_the_ancestors_told(
     assert torch.equal(networks.known_ema(who), before.known_ema(who))
 
 
-def test_latents_of_other_people_are_left_behind(recipe: Recipe, older: tuple[Networks, Path]) -> None:
+def test_latents_of_other_people_are_left_behind(recipe: DecoderRecipe, older: tuple[Networks, Path]) -> None:
     networks = build_networks(other_seed(recipe), RANGES)
     begin_from(networks, older[1], PEOPLE + 1)
     assert networks.known is None
@@ -71,12 +74,12 @@ def test_latents_of_other_people_are_left_behind(recipe: Recipe, older: tuple[Ne
     "ranges", [[*RANGES, (0.0, 1.0, 0.0)], [(-2.0, 1.0, 0.0), RANGES[1]]], ids=["another number", "another range"]
 )
 def test_a_run_with_other_controls_is_refused(
-    recipe: Recipe, older: tuple[Networks, Path], ranges: list[tuple[float, float, float]]
+    recipe: DecoderRecipe, older: tuple[Networks, Path], ranges: list[tuple[float, float, float]]
 ) -> None:
     with pytest.raises(CheckpointError, match=r"takes other controls.*leave \[start\] out"):
         begin_from(build_networks(recipe, ranges), older[1], None)
 
 
-def test_a_checkpoint_that_is_not_there_is_a_clear_error(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_not_there_is_a_clear_error(recipe: DecoderRecipe, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         begin_from(build_networks(recipe, RANGES), tmp_path / "final.pt", None)

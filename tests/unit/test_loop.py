@@ -15,13 +15,15 @@ import torch
 from rich.console import Console
 
 from engine_bridge.errors import BunrakuError, CheckpointError, RecipeError, SinkError, TrainingError
-from training import curves, trainer
+from training import curves
 from training.cast import write_dataset
-from training.export import open_trained
+from training.decoder import trainer
+from training.decoder.prior import fit_mapping
+from training.decoder.recipe import DecoderRecipe
 from training.loop import fit
-from training.prior import fit_mapping
-from training.recipe import Recipe, load_recipe
-from training.state import Position
+from training.runs import exporting, open_run
+from training.task import Position
+from training.tasks import load_recipe
 
 STEPS = 12
 Terms = tuple[torch.Tensor, torch.Tensor]
@@ -36,11 +38,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> DecoderRecipe:
     """Twelve steps at 16 px."""
     data = tmp_path_factory.mktemp("data") / "cast"
     write_dataset(data, identities=6, frames_per_identity=4, named_frames=0, size_px=32, seed=5, workers=1)
     tiny = load_recipe("tiny")
+    assert isinstance(tiny, DecoderRecipe)
     stage = msgspec.structs.replace(tiny.stage[0], size_px=16, kimg=STEPS * 4 / 1000, warmup_kimg=0.0)
     model = msgspec.structs.replace(tiny.model, channels=(8,), blocks=(1,), w_dim=8, code_dim=16)
     small = {"stage": (stage,), "model": model, "checkpoint_steps": 2, "mapping_steps": 2}
@@ -48,7 +51,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(recipe: DecoderRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("finished") / "run"
     fit(recipe, run, workers=1, console=Console(file=io.StringIO()))
     return run
@@ -65,7 +68,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool]) -> None:
     monkeypatch.setattr(trainer, "reconstruction_loss", loss)
 
 
-def train(recipe: Recipe, run: Path) -> str:
+def train(recipe: DecoderRecipe, run: Path) -> str:
     """Train, and return what was said."""
     said = io.StringIO()
     fit(recipe, run, workers=1, console=Console(file=said, width=300))
@@ -73,7 +76,7 @@ def train(recipe: Recipe, run: Path) -> str:
 
 
 def test_single_steps_that_are_not_finite_are_left_out_told_and_counted(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: DecoderRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(monkeypatch, lambda call: call in (3, 4, 8))
     said = train(recipe, tmp_path / "run")
@@ -84,7 +87,7 @@ def test_single_steps_that_are_not_finite_are_left_out_told_and_counted(
 
 
 def test_three_in_a_row_end_the_run_with_the_last_good_checkpoint(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: DecoderRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -97,7 +100,7 @@ def test_three_in_a_row_end_the_run_with_the_last_good_checkpoint(
 
 
 def test_a_resumed_run_makes_the_final_file_that_a_kill_prevented(
-    finished: Path, recipe: Recipe, tmp_path: Path
+    finished: Path, recipe: DecoderRecipe, tmp_path: Path
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
     whole = (tmp_path / "run" / "final.pt").read_bytes()
@@ -134,7 +137,7 @@ def blow_up(state: dict[str, Any]) -> None:
     ],
 )
 def test_a_checkpoint_that_cannot_be_gone_on_from_says_why(
-    finished: Path, recipe: Recipe, tmp_path: Path, edit: Callable[[dict[str, Any]], None], words: str
+    finished: Path, recipe: DecoderRecipe, tmp_path: Path, edit: Callable[[dict[str, Any]], None], words: str
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
@@ -149,23 +152,20 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_says_why(
 def test_networks_that_draw_no_numbers_are_neither_drawn_with_nor_exported(
     finished: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], None]
 ) -> None:
-    from training.evaluate import evaluate
-    from training.export import export_character
-
     path = tmp_path / "final.pt"
     shutil.copy(finished / "final.pt", path)
     change(path, edit)
     for use in (
-        lambda trained: evaluate(trained.networks, trained.dataset, trained.split, frames=8),
-        lambda trained: export_character(trained, tmp_path / "x.bunraku", report={}, refine=False, half=False),
+        lambda task: task.evaluate(tmp_path, frames=8, at_px=None, note=print),
+        lambda task: task.export(tmp_path / "x.bunraku", report={}, refine=False, half=False, note=print),
     ):
         with pytest.raises(CheckpointError, match="not finite"):
-            use(open_trained(path))
+            use(exporting(open_run(path)))
     assert not (tmp_path / "x.bunraku").exists()
 
 
 def test_a_full_disk_costs_the_curves_and_the_sheets_but_not_the_run(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: DecoderRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -190,7 +190,7 @@ def test_curves_are_read_back_by_tensorboard(tmp_path: Path) -> None:
     assert {value.tag for value in events[2].summary.value} == {"pixel", "loss"}
 
 
-def test_a_run_that_cannot_be_kept_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_kept_is_refused(recipe: DecoderRecipe, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match="cannot be kept"):
         train(recipe, tmp_path / "file" / "run")

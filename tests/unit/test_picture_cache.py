@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import DatasetError
-from training import picture_cache
 from training.cast import write_dataset
-from training.dataset import open_dataset
-from training.picture_cache import VARIABLE, kept_file
+from training.data import picture_cache
+from training.data.dataset import open_dataset
+from training.data.picture_cache import VARIABLE, kept_file
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_full_disk_beside_the_data_moves_on_and_leaves_nothing(data: Path, cac
         path.write_bytes(b"x" * 10)
 
     said: list[str] = []
-    assert kept_file(data, "k" * 64, 32, 10, fill, note=said.append).parent == cache
+    assert kept_file(data, "k" * 64, "32", 10, fill, note=said.append).parent == cache
     assert "No space left" in said[0]
     assert [path.suffix for path in (data / ".cache").iterdir()] == [".lock"]
 
@@ -120,7 +120,7 @@ def test_full_disks_everywhere_are_told_with_the_room_needed(data: Path, cache: 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(DatasetError, match=r"no place for 0\.0 GiB.*No space left.*Free some space"):
-        kept_file(data, "k" * 64, 32, 10, fill, note=print)
+        kept_file(data, "k" * 64, "32", 10, fill, note=print)
 
 
 def _fill_forever(path: Path) -> None:
@@ -130,7 +130,7 @@ def _fill_forever(path: Path) -> None:
 
 
 def _make_forever(data: Path) -> None:
-    kept_file(data, "k" * 64, 32, 8, _fill_forever, note=print)
+    kept_file(data, "k" * 64, "32", 8, _fill_forever, note=print)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -145,9 +145,9 @@ def test_what_a_killed_process_left_is_never_trusted(data: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join(10)
     assert partial.exists()
-    kept_file(data, "other" * 8, 64, 8, write(b"anything"), note=print)
+    kept_file(data, "other" * 8, "64", 8, write(b"anything"), note=print)
     assert not partial.exists()  # nobody holds its lock any more
-    path = kept_file(data, "k" * 64, 32, 8, write(b"complete"), note=print)
+    path = kept_file(data, "k" * 64, "32", 8, write(b"complete"), note=print)
     assert path.read_bytes() == b"complete"
 
 
@@ -162,7 +162,7 @@ def test_two_processes_do_not_decode_the_same_pictures(data: Path) -> None:
         lock.release()
 
     with filelock.FileLock(data / ".cache" / f"{name}.lock", thread_local=False) as lock:
-        path = kept_file(data, "k" * 64, 32, 8, lambda p: pytest.fail("decoded twice"), note=tell)
+        path = kept_file(data, "k" * 64, "32", 8, lambda p: pytest.fail("decoded twice"), note=tell)
     assert path.read_bytes() == b"finished"
     assert "waiting" in said[0]
 
@@ -173,7 +173,7 @@ def test_the_users_cache_is_bounded_and_loses_what_was_unused_longest(
     refuse_writing(data)
     monkeypatch.setattr(picture_cache, "LIMIT_BYTES", 25)
     for index, letter in enumerate("abc"):
-        path = kept_file(data, letter * 64, 32, 10, write(b"x" * 10), note=print)
+        path = kept_file(data, letter * 64, "32", 10, write(b"x" * 10), note=print)
         os.utime(path, (1000 + index, 1000 + index))
         if letter == "b":  # used again
             os.utime(cache / f"{'a' * 32}-32.u8", (2000, 2000))

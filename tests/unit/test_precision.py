@@ -20,11 +20,12 @@ from runtime.engine import Engine, EngineDescription, Floats, Pixels
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
 from runtime.onnx_graph import summarise
 from tests.tiny_character import W_DIM, manifest, members
-from training import gate, precision
-from training.graphs import generator_graph
-from training.networks import Generator
-from training.quantise import Prepared, prepare, quantise
-from training.trajectories import Poses, joined, people, perform
+from training.decoder.graphs import generator_graph
+from training.decoder.networks import Generator
+from training.precision import gate
+from training.precision import reduced as precision
+from training.precision.quantise import Prepared, prepare, quantise
+from training.precision.trajectories import Poses, joined, people, perform
 
 SIDE = 64
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from engine_bridge.errors import RecipeError
-from training.recipe import RECIPES, load_recipe
+from training.decoder.recipe import DecoderRecipe
+from training.tasks import RECIPES, load_recipe
 
 SMALL = """
 name = "x"
+task = "decoder"
 [data]
 path = "d"
 [[stage]]
@@ -35,6 +37,7 @@ def test_a_stage_may_look_harder_at_eyes_and_mouths_than_the_others(tmp_path: Pa
     file = tmp_path / "r.toml"
     file.write_text(SMALL + "mouth = 0\n[[stage]]\nkimg = 1\nsize_px = 256\neyes = 3\n[loss]\neyes = 10\nmouth = 40\n")
     recipe = load_recipe(file)
+    assert isinstance(recipe, DecoderRecipe)
     assert [recipe.emphasis(stage) for stage in recipe.stage] == [(10, 0), (3, 40)]
 
 
@@ -49,6 +52,13 @@ def test_a_stage_may_look_harder_at_eyes_and_mouths_than_the_others(tmp_path: Pa
         (SMALL.partition("[[stage]]")[0] + "stage = []\n", "stage"),
         ("name = ", "TOML"),
         (SMALL + "[model]\nblocks = [1]\n", "blocks"),
+        (SMALL.replace('task = "decoder"', ""), "names no task"),
+        (SMALL.replace('"decoder"', '"encoder"'), "no task 'encoder'"),
+        (SMALL.replace('"decoder"', "[1]"), "no task"),
+        (SMALL + 'objectives = ["speed"]\n', "objectives"),
+        (SMALL + 'objectives = ["pairs", "adversarial"]\n', "exactly one"),
+        (SMALL + 'objectives = ["distillation"]\n', "exactly one"),
+        (SMALL + 'objectives = ["pairs", "distillation"]\n', "teacher"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_field_named(tmp_path: Path, text: str, names: str) -> None:

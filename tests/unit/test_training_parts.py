@@ -11,14 +11,17 @@ from torch import Tensor
 
 from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
 from tests import random_generator
-from training import losses, metrics
-from training.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph, pictures
-from training.muon import Muon, orthogonalise
-from training.networks import Encoder, Generator, unit_size
-from training.people import Mapping, WholeAttributes
-from training.pictures import draw, sweep_controls, unpremultiply
-from training.prior import fit_mapping
-from training.reconstruction import reconstruction_loss
+from training import metrics
+from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph, pictures
+from training.decoder.networks import Encoder, Generator
+from training.decoder.people import Mapping, WholeAttributes
+from training.decoder.pictures import draw, sweep_controls
+from training.decoder.prior import fit_mapping
+from training.layers import unit_size
+from training.losses import terms as losses
+from training.losses.reconstruction import reconstruction_loss
+from training.optim.muon import Muon, orthogonalise
+from training.pictures import unpremultiply
 
 RANGES = [(-30.0, 30.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5)]
 

@@ -22,11 +22,12 @@ from PIL import Image
 
 from engine_bridge.errors import DatasetError
 from runtime.controls import PORTRAIT_CONTROLS
+from training.data.references import LAYERS, OPEN_POSE, REFERENCES
 
 from .controls_sampling import sample_controls
 from .identity import Identity, sample_identity
 from .named import NAMED_CAST
-from .render import Picture, regions, render
+from .render import Picture, regions, render, render_layers
 
 FORMAT: Final = 1
 FRAMES_PER_SHARD: Final = 2000
@@ -41,6 +42,7 @@ class Plan(NamedTuple):
     named_frames: int  # frames of each named character; 0 leaves the named cast out
     size_px: int
     seed: int
+    layers: bool = False  # with references of every character, and the layers of every picture
 
     @property
     def named(self) -> int:
@@ -56,6 +58,10 @@ class Plan(NamedTuple):
     def shards(self) -> int:
         """All shards; the last may be shorter."""
         return -(-self.frames // FRAMES_PER_SHARD)
+
+    def told(self) -> dict[str, Any]:
+        """The plan as it is written down; without `layers` as it was before there were any."""
+        return {key: value for key, value in self._asdict().items() if key != "layers" or value}
 
     def locate(self, index: int) -> tuple[int, int]:
         """Picture number to (identity, number of the picture among those of its identity)."""
@@ -82,6 +88,7 @@ def write_dataset(
     named_frames: int,
     size_px: int = 256,
     seed: int = 0,
+    layers: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> bool:
@@ -96,6 +103,8 @@ def write_dataset(
         named_frames: pictures of each named character.
         size_px: side of the pictures.
         seed: another seed, another set.
+        layers: write references of every character and the layers of every picture as well; see
+            `training.data.references`.
         workers: processes; the result does not depend on it.
         progress: called with (pictures done, pictures in all).
 
@@ -105,7 +114,7 @@ def write_dataset(
     Raises:
         DatasetError: `out` holds something else, a number makes no sense, or the disk is full.
     """
-    plan = Plan(identities, frames_per_identity, named_frames, size_px, seed)
+    plan = Plan(identities, frames_per_identity, named_frames, size_px, seed, layers)
     if min(identities, frames_per_identity, named_frames, seed) < 0 or plan.frames < 1 or not 32 <= size_px <= 2048:
         raise DatasetError(
             f"no data set can be drawn from {plan}: counts must not be negative or all zero, size_px 32..2048."
@@ -135,14 +144,14 @@ def _already_there(out: Path, plan: Plan) -> bool:
         found = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{out} exists and is no data set. Choose another folder or remove it.") from error
-    if not isinstance(found, dict) or found.get("plan") != plan._asdict() or found.get("controls") != _control_table():
+    if not isinstance(found, dict) or found.get("plan") != plan.told() or found.get("controls") != _control_table():
         raise DatasetError(f"{out} holds a data set with other settings. Choose another folder or remove it.")
     return True
 
 
 def _begin(work: Path, plan: Plan) -> None:
     settings = work / "plan.json"
-    wanted = json.dumps({"plan": plan._asdict(), "controls": _control_table()})
+    wanted = json.dumps({"plan": plan.told(), "controls": _control_table()})
     if work.exists() and (not settings.is_file() or settings.read_text(encoding="utf-8") != wanted):
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
@@ -193,12 +202,18 @@ def _draw_shard(work: Path, plan: Plan, shard: int) -> int:
             listed = [round(float(v), 5) for v in controls]
             picture = render(who, np.array(listed), plan.size_px)
             file = f"{index:07d}.webp"
-            # A fixed date keeps the bytes of a shard independent of the day it was drawn.
-            archive.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), encode(picture))
+            _add(archive, file, picture)
             boxes = regions(who, np.array(listed), plan.size_px)
-            rows.append(
-                _line({"shard": name, "file": file, "identity": identity, "controls": listed, "regions": boxes})
-            )
+            row = {"shard": name, "file": file, "identity": identity, "controls": listed, "regions": boxes}
+            if plan.layers:
+                if frame == 0:
+                    for reference, drawn in draw_references(who, plan.size_px).items():
+                        _add(archive, _reference_name(identity, reference), drawn)
+                files = {layer: f"{index:07d}-{layer}.webp" for layer in LAYERS}
+                row["layers"] = files
+                for layer, drawn in render_layers(who, np.array(listed), plan.size_px // 2).items():
+                    _add(archive, files[layer], drawn)
+            rows.append(_line(row))
     partial.replace(work / name)
     table = work / _rows_name(shard)
     scratch = table.with_suffix(".partial")
@@ -215,7 +230,10 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
     with (work / "identities.jsonl").open("w", encoding="utf-8") as table:
         for index in range(total):
             name, who = identity_of(plan, index)
-            table.write(_line({"identity": index, "name": name, "attributes": who.to_dict()}))
+            row: dict[str, Any] = {"identity": index, "name": name, "attributes": who.to_dict()}
+            if plan.layers:
+                row["references"] = {reference: _reference_name(index, reference) for reference in REFERENCES}
+            table.write(_line(row))
     header = {
         "format": FORMAT,
         "name": "cast",
@@ -228,7 +246,7 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
         "frames": plan.frames,
         "shards": [_shard_name(shard) for shard in range(plan.shards)],
         "seed": plan.seed,
-        "plan": plan._asdict(),
+        "plan": plan.told(),
     }
     (work / "dataset.json").write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
     for shard in range(plan.shards):
@@ -237,6 +255,20 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
     if out.exists():
         out.rmdir()
     work.replace(out)
+
+
+def draw_references(who: Identity, size_px: int) -> dict[str, Picture]:
+    """The reference pictures of a character, by the names of `REFERENCES`."""
+    return {**render_layers(who, {}, size_px), "open": render_layers(who, OPEN_POSE, size_px)["head"]}
+
+
+def _reference_name(identity: int, reference: str) -> str:
+    return f"reference-{identity:07d}-{reference}.webp"
+
+
+def _add(archive: zipfile.ZipFile, file: str, picture: Picture) -> None:
+    # A fixed date keeps the bytes of a shard independent of the day it was drawn.
+    archive.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), encode(picture))
 
 
 def encode(picture: Picture) -> bytes:

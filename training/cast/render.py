@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import skia
 from PIL import Image
+
+from training.data.references import LAYERS
 
 from .accessories import AccessoryLayer
 from .face import FaceLayer, eye_spot, mouth_spot
@@ -36,14 +39,26 @@ def render(identity: Identity, controls: Controls, size_px: int, *, supersamplin
         uint8 [H, W, 4], RGB and straight alpha, sRGB, first row on top. Where alpha is 0 the colour of the nearest
         painted region continues for some pixels, so that resizing shows no dark fringe.
     """
-    large = size_px * supersampling
-    pose = solve(controls, large)
-    surface, pixels = _surface(large)
-    _paint(surface.getCanvas(), identity, pose)
-    surface.readPixels(skia.ImageInfo.Make(large, large, skia.kRGBA_8888_ColorType, skia.kPremul_AlphaType), pixels)
-    # "RGBa" is Pillow's name for premultiplied colours, the only ones that may be averaged.
-    picture = Image.frombuffer("RGBa", (large, large), pixels, "raw", "RGBa", 0, 1)
-    return _straight(picture.reduce(supersampling) if supersampling > 1 else picture)
+    return _draw(identity, solve(controls, size_px * supersampling), LAYERS, size_px, supersampling)
+
+
+def render_layers(
+    identity: Identity, controls: Controls, size_px: int, *, supersampling: int = SUPERSAMPLING
+) -> dict[str, Picture]:
+    """Draw what `render` paints over each other, each layer whole, also where another one hides it.
+
+    Args:
+        identity: who.
+        controls: as for `render`.
+        size_px: side of the square pictures.
+        supersampling: as for `render`.
+
+    Returns:
+        a picture as `render` gives for each of `LAYERS`: hair behind the head, body and clothes, head and face, hair
+        in front. One over the other, in that order, they are the whole picture, give or take a rounding.
+    """
+    pose = solve(controls, size_px * supersampling)
+    return {layer: _draw(identity, pose, (layer,), size_px, supersampling) for layer in LAYERS}
 
 
 def regions(identity: Identity, controls: Controls, size_px: int) -> dict[str, Box]:
@@ -69,23 +84,37 @@ def regions(identity: Identity, controls: Controls, size_px: int) -> dict[str, B
     return out
 
 
-def _paint(canvas: Any, who: Identity, pose: Pose) -> None:
+def _draw(who: Identity, pose: Pose, layers: Sequence[str], size_px: int, supersampling: int) -> Picture:
+    large = size_px * supersampling
+    surface, pixels = _surface(large)
+    _paint(surface.getCanvas(), who, pose, layers)
+    surface.readPixels(skia.ImageInfo.Make(large, large, skia.kRGBA_8888_ColorType, skia.kPremul_AlphaType), pixels)
+    # "RGBa" is Pillow's name for premultiplied colours, the only ones that may be averaged.
+    picture = Image.frombuffer("RGBa", (large, large), pixels, "raw", "RGBa", 0, 1)
+    return _straight(picture.reduce(supersampling) if supersampling > 1 else picture)
+
+
+def _paint(canvas: Any, who: Identity, pose: Pose, layers: Sequence[str]) -> None:
     canvas.clear(0)
     hair = HairLayer(canvas, who, pose)
     face = FaceLayer(canvas, who, pose)
     extras = AccessoryLayer(canvas, who, pose, hair)
-    hair.back()
-    extras.behind()
-    BodyLayer(canvas, who, pose).draw()
-    face.ears()
-    face.skin()
-    hair.shadow(face.contour)
-    face.features()
-    face.brows()
-    extras.on_face()
-    hair.front()
-    face.brows(alpha=0.42)
-    extras.on_hair()
+    if "back" in layers:
+        hair.back()
+        extras.behind()
+    if "body" in layers:
+        BodyLayer(canvas, who, pose).draw()
+    if "head" in layers:
+        face.ears()
+        face.skin()
+        hair.shadow(face.contour)
+        face.features()
+        face.brows()
+        extras.on_face()
+    if "front" in layers:
+        hair.front()
+        face.brows(alpha=0.42)
+        extras.on_hair()
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,1 @@
+"""Data sets: how they are read, and how anyone's pictures become one."""

@@ -1,0 +1,226 @@
+"""From a checkpoint to a character file: graphs, named latents, parity check, manifest.
+
+Knows what a trained run holds and what `runtime.character` wants.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnxruntime
+import torch
+from PIL import Image
+from safetensors.numpy import save as save_tensors
+from torch import Tensor
+
+from engine_bridge.errors import CharacterError, CheckpointError
+from runtime.character import ControlRange, FrameSize, Manifest, write_character
+from runtime.controls import VOCABULARY, Control
+from runtime.expressions import default_expressions
+from runtime.idle import IdleSettings
+from training.data.dataset import Dataset, Split
+from training.decoder.alpha import provenance_note
+from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph
+from training.decoder.latents import latents_of
+from training.decoder.networks import Generator
+from training.decoder.people import Mapping
+from training.decoder.pictures import draw
+from training.decoder.recipe import DecoderRecipe
+from training.decoder.state import Networks
+from training.losses import terms as losses
+from training.losses.reconstruction import reconstruction_loss
+from training.task import Ancestor
+
+PARITY_TOLERANCE = 6  # of 255, at the worst pixel: weights travel as fp16
+REFINE_STEPS = 40
+REFINE_BATCH = 12
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run of the decoder, with the data it came from."""
+
+    recipe: DecoderRecipe
+    networks: Networks
+    dataset: Dataset
+    split: Split
+    images: int
+    seconds: float
+    ancestors: tuple[Ancestor, ...]
+
+
+def named_latents(trained: Trained, *, refine: bool, note: Callable[[str], None] = lambda _: None) -> dict[str, Tensor]:
+    """The latent of every named identity (or of identity 0, under the recipe's name, if none has one).
+
+    Args:
+        trained: networks and data.
+        refine: improve each by descent on its own training frames; the generator stays as it is.
+        note: told who is being worked on.
+
+    Returns:
+        name to [w_dim].
+    """
+    dataset, train = trained.dataset, trained.split.train
+    people = dataset.named or {trained.recipe.name: int(dataset.identity[train[0]])}
+    out = {}
+    for name, identity in people.items():
+        note(name)
+        w = latents_of(trained.networks, dataset, train, np.array([identity]))[0]
+        out[name] = _refine(trained, w, train[dataset.identity[train] == identity]) if refine else w
+    return out
+
+
+def _refine(trained: Trained, start: Tensor, frames: np.ndarray[Any, Any]) -> Tensor:
+    """Latent optimisation with a frozen generator, the "projection" of Karras 2020 (arXiv:1912.04958)."""
+    generator, dataset = trained.networks.generator_ema, trained.dataset
+    eyes, mouth = trained.recipe.emphasis(trained.recipe.stage[-1])
+    w = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([w], lr=0.02)
+    rng = np.random.default_rng(trained.recipe.seed)
+    for step in range(REFINE_STEPS):
+        optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / REFINE_STEPS)
+        chosen = rng.choice(frames, min(REFINE_BATCH, len(frames)), replace=False)
+        target = torch.from_numpy(dataset.pictures[chosen]).permute(0, 3, 1, 2).float() / 255
+        regions = torch.from_numpy(dataset.regions[chosen])
+        with torch.autocast("cpu", torch.bfloat16):
+            straight = generator(w.expand(len(chosen), -1), torch.from_numpy(dataset.controls[chosen]))
+        weight = losses.region_weights(regions, dataset.size_px, eyes, mouth)
+        loss, _ = reconstruction_loss(straight.float(), target, weight, gradient=0.0, bleed=0.0)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return w.detach()
+
+
+def export_character(
+    trained: Trained,
+    out: Path,
+    *,
+    report: dict[str, Any],
+    refine: bool = True,
+    half: bool = True,
+    note: Callable[[str], None] = lambda _: None,
+) -> Manifest:
+    """Write a character file.
+
+    Args:
+        trained: what to export; averaged weights are taken.
+        out: the `.bunraku` file.
+        report: quality figures for `report.json`.
+        refine: see `named_latents`.
+        half: add the generator in half precision; `training.precision.reduced` judges it.
+        note: told what is being done.
+
+    Raises:
+        CharacterError: the exported graph draws other pictures than the trained network.
+    """
+    networks, dataset = trained.networks, trained.dataset
+    latents = named_latents(trained, refine=refine, note=lambda name: note(f"latent of {name}"))
+    note("graphs")
+    generator = networks.generator_ema
+    graph = generator_graph(generator, len(dataset.manifest.controls))
+    table = torch.stack(list(latents.values()))
+    parity = check_parity(generator, graph, table, dataset)
+    controls = _runtime_controls(dataset)
+    members: dict[str, bytes | Path] = {
+        "generator.onnx": graph,
+        "encoder.onnx": encoder_graph(networks.encoder_ema, dataset.size_px),
+        "latents.safetensors": save_tensors({"identities": table.numpy().astype(np.float32)}),
+        "expressions.json": msgspec.json.encode({"expressions": default_expressions(controls)}),
+        "idle.json": msgspec.json.encode(IdleSettings()),
+        "report.json": msgspec.json.format(msgspec.json.encode({**report, "export_parity": parity}), indent=2),
+        "preview.webp": _preview(generator, table, dataset),
+    }
+    if half:
+        members["generator.fp16.onnx"] = half_generator_graph(generator, len(dataset.manifest.controls))
+    if networks.mapping is not None:
+        _check_mapping(networks.mapping)
+        members["mapping.onnx"] = mapping_graph(networks.mapping)
+    manifest = Manifest(
+        name=trained.recipe.name.capitalize(),
+        licence=dataset.manifest.licence,
+        author=dataset.manifest.author,
+        provenance={
+            # Where things lay on the trainer's disk is nobody's business.
+            "recipe": {
+                **msgspec.to_builtins(trained.recipe),
+                "data": Path(trained.recipe.data.path).name,
+                "start": None,
+            },
+            "data": {
+                "name": dataset.manifest.name,
+                "licence": dataset.manifest.licence,
+                "source": dataset.manifest.source,
+            },
+            "began_with": msgspec.to_builtins(trained.ancestors),
+            "kimg": round(trained.images / 1000, 1),
+            "training_minutes": round(trained.seconds / 60, 1),
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "torch": str(torch.__version__),
+            "alpha": provenance_note(),
+        },
+        frame=FrameSize(dataset.size_px, dataset.size_px),
+        controls=[ControlRange(c.name, c.minimum, c.maximum, c.rest) for c in controls],
+        identities={name: row for row, name in enumerate(latents)},
+    )
+    note("writing")
+    return write_character(out, manifest, members)
+
+
+def check_parity(generator: Generator, graph: bytes, latents: Tensor, dataset: Dataset) -> dict[str, int]:
+    """Draw the same pictures with both.
+
+    Returns:
+        the largest difference in 255ths, and how many pictures were compared.
+
+    Raises:
+        CharacterError: the difference is more than rounding and fp16 weights explain.
+    """
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    controls = dataset.controls[np.linspace(0, len(dataset.controls) - 1, 16).astype(int)]
+    w = latents[torch.arange(16) % len(latents)]
+    expected = draw(generator, w, controls).astype(np.int16)
+    found = session.run(None, {"w": w.numpy(), "controls": controls})[0].astype(np.int16)
+    worst = int(np.abs(found - expected).max())
+    if worst > PARITY_TOLERANCE:
+        raise CharacterError(
+            f"The exported graph differs from the trained network by up to {worst}/255 (allowed: {PARITY_TOLERANCE}). "
+            "Report this with your recipe and versions.json."
+        )
+    return {"max_difference_255": worst, "pictures": len(controls)}
+
+
+@torch.no_grad()
+def _check_mapping(mapping: Mapping) -> None:
+    """Refuse a latent prior that draws nobody."""
+    w = mapping(torch.randn(64, mapping.z_dim, generator=torch.Generator().manual_seed(0)))
+    if not torch.isfinite(w).all():
+        raise CheckpointError(
+            "The latent prior gives latents that are not finite: its fit diverged. Use an older checkpoint."
+        )
+
+
+def _runtime_controls(dataset: Dataset) -> list[Control]:
+    """The data set's controls with the vocabulary's headings."""
+    for control in dataset.manifest.controls:
+        if control.name not in VOCABULARY:
+            raise CharacterError(
+                f"The data set has a control {control.name}, which no runtime knows. "
+                "Map it to a name that docs/controls.md lists."
+            )
+    return [Control(c.name, c.minimum, c.maximum, c.rest, VOCABULARY[c.name].group) for c in dataset.manifest.controls]
+
+
+def _preview(generator: Generator, latents: Tensor, dataset: Dataset) -> bytes:
+    """The first identity at rest."""
+    rest = np.array([[c.rest for c in dataset.manifest.controls]], np.float32)
+    buffer = io.BytesIO()
+    Image.fromarray(draw(generator, latents[:1], rest)[0]).save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()

@@ -1,0 +1,382 @@
+"""One stage's steps: optimisers, losses, and what the networks are shown. Knows no files.
+
+Every random number of a step comes from torch's generator, which the loop seeds step by step.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from engine_bridge.errors import CheckpointError, TrainingError
+from training.data.attributes import attribute_table
+from training.data.dataset import Dataset
+from training.decoder.latents import encode_identities, latents_of
+from training.decoder.networks import THUMBNAIL_PX
+from training.decoder.people import Mapping, WholeAttributes
+from training.decoder.prior import fit_mapping
+from training.decoder.recipe import DecoderRecipe, DecoderStage, Distil, taught
+from training.decoder.state import Networks
+from training.decoder.teacher import Teacher
+from training.losses import terms as losses
+from training.losses.reconstruction import reconstruction_loss
+from training.optim.ema import update_average
+from training.optim.muon import Muon
+from training.optim.schedule import learning_rate_at
+from training.task import Note, NotFinite, Position, anywhere
+
+LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
+ATTRIBUTE_NOISE = 0.05  # the same for attributes, in the prior's fit; words are 0 or 1, numbers have variance 1
+MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two count in different units
+MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the step around it
+ROUGHNESS_EVERY = 4  # lazy regularisation, Karras 2020 (arXiv:1912.04958), section 3.1
+ROUGHNESS_SIGMA = 0.02  # noise of the approximate R1, Lin 2025 (arXiv:2501.08316), section 3.3
+
+
+@dataclass
+class Batch:
+    """Pictures of one step.
+
+    Attributes:
+        target: float32 [N, 4, S, S], premultiplied RGBA.
+        identity: int64 [N].
+        controls: float32 [N, c].
+        regions: float32 [N, 3, 4].
+    """
+
+    target: Tensor
+    identity: Tensor
+    controls: Tensor
+    regions: Tensor
+
+    def take(self, rows: slice) -> Batch:
+        """Some of it."""
+        return Batch(self.target[rows], self.identity[rows], self.controls[rows], self.regions[rows])
+
+
+class StageTrainer:
+    """One stage's networks, optimisers and losses."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recipe: DecoderRecipe,
+        stage: DecoderStage,
+        networks: Networks,
+        dataset: Dataset,
+        frames: np.ndarray[Any, Any],
+        *,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self._teacher = teacher
+        self.fabric, self.recipe, self.stage, self.networks = fabric, recipe, stage, networks
+        self.dataset, self.frames = dataset, frames
+        networks.encoder.requires_grad_(not stage.adversarial)
+        modules: list[nn.Module] = [networks.generator]
+        if not stage.adversarial:
+            modules += [networks.encoder, networks.thumbnail]
+        if stage.attributes and not stage.adversarial and networks.known is not None:
+            modules.append(networks.known)
+        matrices, others = _matrices_and_others(modules)
+        self._trained = matrices + others
+        self._muon = Muon(matrices, lr=stage.lr * MUON_LR_FACTOR)
+        self._adam = Adam(others, lr=stage.lr, betas=(stage.beta1, 0.99), fused=True)
+        self._adam_d = Adam(
+            networks.discriminator.parameters(), lr=stage.discriminator_lr, betas=(0.0, 0.99), fused=True
+        )
+        self._generator = fabric.setup_module(networks.generator)
+        self._encoder = fabric.setup_module(networks.encoder) if not stage.adversarial else networks.encoder_ema
+        self._discriminator = fabric.setup_module(networks.discriminator)
+        self._thumbnail = fabric.setup_module(networks.thumbnail)
+        self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
+        self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
+        self._step_adam_d = cast(Optimizer, fabric.setup_optimizers(self._adam_d))
+        networks.generator_ema.to(fabric.device)
+        networks.encoder_ema.to(fabric.device)
+        if networks.known is not None and networks.known_ema is not None:
+            self._known = fabric.setup_module(networks.known)
+            networks.known_ema.to(fabric.device)
+        if networks.mapping is not None:
+            networks.mapping.to(fabric.device)
+
+    def optimizers(self) -> dict[str, Any]:
+        """State of all optimisers."""
+        inner = {"muon": self._muon, "adam": self._adam, "adam_d": self._adam_d}
+        return {name: optimizer.state_dict() for name, optimizer in inner.items()}
+
+    def load_optimizers(self, state: dict[str, Any]) -> None:
+        """Take what `optimizers` gave.
+
+        Raises:
+            CheckpointError: it is of other optimisers.
+        """
+        try:
+            self._muon.load_state_dict(state["muon"])
+            self._adam.load_state_dict(state["adam"])
+            self._adam_d.load_state_dict(state["adam_d"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
+            ) from error
+
+    def enter(self, note: Note) -> None:
+        """What happens once, when a stage begins."""
+        if not self.stage.adversarial:
+            return
+        # Frozen from here on: the latents must stay put while the prior and the discriminator lean on them.
+        self.networks.encoder.load_state_dict(self.networks.encoder_ema.state_dict())
+        self.networks.generator.load_state_dict(self.networks.generator_ema.state_dict())
+        note("fitting the latent prior")
+        self.networks.mapping = self.fit_prior()
+
+    def fit_prior(self) -> Mapping:
+        """Fit the mapping to the attributes, or else the latents, of all people trained on."""
+        people, known = np.unique(self.dataset.identity[self.frames]), self.networks.known_ema
+        steps, seed = self.recipe.mapping_steps, self.recipe.seed
+        if known is None:
+            latents = latents_of(self.networks, self.dataset, self.frames, people, per_identity=8)
+            mapping = fit_mapping(latents, LATENT_NOISE, steps=steps, seed=seed)
+        else:
+            table = attribute_table(self.dataset.identities)
+            attributes = torch.from_numpy(table.values[people])
+            whole = WholeAttributes(attributes, table.choices, copy.deepcopy(known.out).cpu())
+            mapping = fit_mapping(attributes, ATTRIBUTE_NOISE, steps=steps, seed=seed, whole=whole)
+        return mapping.to(self.fabric.device)
+
+    def batch(self, indices: np.ndarray[Any, Any]) -> Batch:
+        """Read pictures and labels."""
+        device = self.fabric.device
+        pictures = torch.from_numpy(self.dataset.pictures[indices])
+        # [N, S, S, 4] -> channels_last [N, 4, S, S], without moving a byte.
+        target = pictures.to(device).permute(0, 3, 1, 2).float().div_(255)
+        identity = torch.from_numpy(self.dataset.identity[indices]).long().to(device)
+        controls = torch.from_numpy(self.dataset.controls[indices]).to(device)
+        return Batch(target, identity, controls, torch.from_numpy(self.dataset.regions[indices]).to(device))
+
+    @torch.no_grad()
+    def check_sound(self) -> None:
+        """Draw a little with the weights as they are: some are finite and yet too large to give a picture.
+
+        Raises:
+            TrainingError: what comes out is not a picture. These weights must not be saved.
+        """
+        networks, rows = self.networks, self.frames[:2]
+        batch = self.batch(rows)
+        some = torch.ones(len(rows), networks.generator.w_dim, device=self.fabric.device)
+        with self.fabric.autocast():
+            for name in ("generator", "generator_ema"):
+                network = getattr(networks, name)
+                self._require_finite(name, network(some, batch.controls, self.stage.size_px))
+            for name in ("encoder", "encoder_ema"):
+                self._require_finite(name, getattr(networks, name).to(self.fabric.device)(batch.target))
+
+    def _require_finite(self, name: str, result: Tensor) -> None:
+        if not torch.isfinite(result).all():
+            raise TrainingError(
+                f"The run has diverged: its {name} gives numbers that are not finite. It was not saved; the last "
+                f"checkpoint is as it was. Train again with a lower learning rate than {self.stage.lr:g}, for example "
+                "from that checkpoint in another folder: --set start.checkpoint=…"
+            )
+
+    def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """One step of every optimiser that this stage has.
+
+        Raises:
+            NotFinite: a loss or a gradient is not finite; the step was not taken.
+        """
+        learning_rate = learning_rate_at(self.stage, position.stage_images)
+        for optimizer, factor in ((self._muon, MUON_LR_FACTOR), (self._adam, 1.0)):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * factor
+        values = self._adversarial_step(batch, position) if self.stage.adversarial else self._reconstruction_step(batch)
+        norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
+        self._refuse_what_is_not_finite(values, norm)
+        self._step_muon.step()
+        self._step_adam.step()
+        networks, shown = self.networks, self.stage.batch * self.fabric.world_size
+        images, half_life = position.images + shown, self.recipe.ema_kimg * 1000
+        update_average(networks.generator_ema, networks.generator, images=images, batch=shown, half_life=half_life)
+        if not self.stage.adversarial:
+            update_average(networks.encoder_ema, networks.encoder, images=images, batch=shown, half_life=half_life)
+            if networks.known is not None and networks.known_ema is not None:
+                update_average(networks.known_ema, networks.known, images=images, batch=shown, half_life=half_life)
+        return {**values, "learning_rate": torch.tensor(learning_rate)}
+
+    def _reconstruction_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Draw every picture from the latent of who it shows and its controls."""
+        self._forget_gradients()
+        if self._teacher is not None:
+            return self._distillation_step(batch, self._teacher, self.recipe.distil)
+        latent, guides = self._known_latents(batch) if self.stage.attributes else self._latents_of_partners(batch)
+        straight = self._generator(latent, batch.controls, self.stage.size_px).float()
+        loss, terms = self._reconstruction_loss(straight, batch)
+        loss = loss + _weighted(guides, self.recipe.loss)
+        self.fabric.backward(loss)
+        return {**terms, **guides, "loss": loss}
+
+    def _distillation_step(self, batch: Batch, teacher: Teacher, distil: Distil) -> dict[str, Tensor]:
+        """The same, with a share of the batch drawn by the teacher: people it makes up, in the poses of that share."""
+        count, size = taught(distil, self.stage), self.stage.size_px
+        shown, poses = batch.take(slice(0, -count)), batch.take(slice(-count, None))
+        latent, guides = self._known_latents(shown) if self.stage.attributes else self._latents_of_partners(shown)
+        made_up = teacher.people(latent.detach(), count)
+        with self.fabric.autocast():
+            lesson = replace(poses, target=teacher.draw(made_up, poses.controls, size))
+        straight = self._generator(torch.cat([latent, made_up]), torch.cat([shown.controls, poses.controls]), size)
+        own, terms = self._reconstruction_loss(straight[:-count].float(), shown)
+        learnt, _ = self._reconstruction_loss(straight[-count:].float(), lesson)
+        share = count / len(batch.target)
+        loss = own * (1 - share) + learnt * (share * distil.weight) + _weighted(guides, self.recipe.loss)
+        self.fabric.backward(loss)
+        return {**terms, **guides, "taught": learnt, "loss": loss}
+
+    def _latents_of_partners(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The encoder's view of the pair's other picture: what the controls say must come from the controls."""
+        encoded = self._encoder(batch.target).float()
+        latent = _partner(encoded + torch.randn_like(encoded) * LATENT_NOISE)
+        small = F.adaptive_avg_pool2d(batch.target, THUMBNAIL_PX)
+        guides = {
+            "consistency": losses.consistency_loss(encoded),
+            "thumbnail": (self._thumbnail(latent).float() - small).abs().mean(),
+        }
+        return latent, guides
+
+    def _known_latents(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The attributes' latents, and for some rows what the encoder makes of the pair's other picture.
+
+        The encoder learns to see the attributes' latents; the generator need not wait until it does.
+        """
+        known = self._known(batch.identity).float()
+        seen = len(known) // 4 * 2
+        encoded = self._encoder(batch.target[:seen]).float()
+        drawn = seen // 4 * 2
+        latent = torch.cat([_partner(encoded[:drawn]), known[drawn:]])
+        latent = latent + torch.randn_like(latent) * LATENT_NOISE
+        return latent, {"encoding": (encoded - known[:seen].detach()).square().mean()}
+
+    def _reconstruction_loss(self, straight: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss and, to be told, its terms."""
+        weights, (eyes, mouth) = self.recipe.loss, self.recipe.emphasis(self.stage)
+        pixel_weight = losses.region_weights(batch.regions, self.stage.size_px, eyes, mouth)
+        loss, terms = reconstruction_loss(
+            straight, batch.target, pixel_weight, gradient=weights.gradient, bleed=weights.bleed
+        )
+        return loss, dict(zip(("pixel", "gradient", "bleed"), terms, strict=True))
+
+    def _adversarial_step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """Reconstruct as before, draw people who do not exist, and have both judged against real pictures."""
+        size, half = self.stage.size_px, len(batch.target) // 2
+        with torch.no_grad(), self.fabric.autocast():
+            known = self.networks.known_ema
+            latent = known(batch.identity) if known else _partner(self.networks.encoder_ema(batch.target))
+            latent = latent.float()
+            sampled = self._sample_latents(latent, half)
+        controls = torch.cat([batch.controls, batch.controls[:half]])
+        straight = self._generator(torch.cat([latent, sampled]), controls, size).float()
+        fake = losses.premultiply(straight)
+        real = torch.cat([batch.target, batch.target[:half]])
+
+        self._adam_d.zero_grad(set_to_none=True)
+        judged_real, _ = self._discriminator(batch.target, batch.controls)
+        judged_fake, _ = self._discriminator(fake.detach(), controls)
+        judged_real = judged_real.float()
+        loss_d = losses.relativistic_loss(torch.cat([judged_real, judged_real[:half]]), judged_fake.float())
+        values = {"discriminator": loss_d}
+        if position.step % ROUGHNESS_EVERY == 0:
+            rough = self._roughness(batch.target, batch.controls, judged_real)
+            rough = rough + self._roughness(
+                fake.detach()[: len(batch.target)], batch.controls, judged_fake.float()[: len(batch.target)]
+            )
+            loss_d = loss_d + self.recipe.loss.roughness * ROUGHNESS_EVERY * rough
+            values["roughness"] = rough
+        self.fabric.backward(loss_d)
+        gradients = [p.grad for p in self.networks.discriminator.parameters() if p.grad is not None]
+        self._refuse_what_is_not_finite(values, nn.utils.get_total_norm(gradients))
+        self._step_adam_d.step()
+
+        self._forget_gradients()
+        self.networks.discriminator.requires_grad_(False)
+        with torch.no_grad():
+            judged_real, features_real = self._discriminator(batch.target, batch.controls)
+        judged_fake, features_fake = self._discriminator(fake, controls)
+        loss, terms = self._reconstruction_loss(straight[: len(batch.target)], batch)
+        judged_real = judged_real.float()
+        judgement = {
+            "adversarial": losses.relativistic_loss(judged_fake.float(), torch.cat([judged_real, judged_real[:half]])),
+            "feature": losses.feature_loss(
+                [f[: len(real) - half].float() for f in features_fake], [f.float() for f in features_real]
+            ),
+        }
+        loss = loss + _weighted(judgement, self.recipe.loss)
+        self.fabric.backward(loss)
+        self.networks.discriminator.requires_grad_(True)
+        return {**terms, **judgement, **values, "loss": loss}
+
+    def _refuse_what_is_not_finite(self, values: dict[str, Tensor], norm: Tensor) -> None:
+        """Look at a step's terms and at its gradient, in one transfer from the device."""
+        found = {name: value.detach().float() for name, value in values.items()}
+        if self.recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
+            found["gradient"] = norm.detach().float()
+        finite = torch.stack(list(found.values())).isfinite().tolist()
+        bad = [name for name, good in zip(found, finite, strict=True) if not good]
+        if anywhere(self.fabric, bool(bad)):
+            raise NotFinite(bad or ["a term of another process"])
+
+    def _forget_gradients(self) -> None:
+        for parameter in self._trained:
+            parameter.grad = None
+
+    def _sample_latents(self, latent: Tensor, count: int) -> Tensor:
+        """Half from the prior, half between two people of the batch: [count, w_dim]."""
+        assert self.networks.mapping is not None
+        from_prior = self.networks.mapping(torch.randn(count // 2, self.networks.mapping.z_dim, device=latent.device))
+        others = latent[torch.randperm(len(latent), device=latent.device)[: count - count // 2]]
+        between = torch.lerp(latent[: len(others)], others, torch.rand(len(others), 1, device=latent.device))
+        return torch.cat([from_prior, between])
+
+    def _roughness(self, pictures: Tensor, controls: Tensor, judged: Tensor) -> Tensor:
+        """Squared change of the judgement under a little noise: R1 and R2 without second derivatives."""
+        noisy, _ = self._discriminator(pictures + torch.randn_like(pictures) * ROUGHNESS_SIGMA, controls)
+        change: Tensor = (noisy.float() - judged).square().mean()
+        return change
+
+
+def _weighted(terms: dict[str, Tensor], weights: Any) -> Tensor:
+    return torch.stack([term * getattr(weights, name, 1.0) for name, term in terms.items()]).sum()
+
+
+def _partner(latent: Tensor) -> Tensor:
+    """Swap the two rows of every pair."""
+    return latent.view(-1, 2, latent.shape[1]).flip(1).reshape(latent.shape)
+
+
+def _matrices_and_others(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Hidden weight matrices, which Muon moves, and the rest: biases, heads, and layers too large to orthogonalise."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            hidden = parameter.dim() in (2, 4) and not name.startswith(("heads.", "const", "out."))
+            (matrices if hidden and max(parameter.flatten(1).shape) < MUON_LARGEST else others).append(parameter)
+    return matrices, others
+
+
+def begin_with_attributes(
+    networks: Networks, dataset: Dataset, frames: np.ndarray[Any, Any], device: torch.device
+) -> None:
+    """Latents from attributes start where the encoder's are, so that the generator goes on undisturbed."""
+    known = networks.add_known(torch.from_numpy(attribute_table(dataset.identities).values))
+    people = np.unique(dataset.identity[frames])
+    latents = encode_identities(networks.encoder_ema.to(device), dataset, frames, people, per_identity=2)
+    known.imitate(torch.from_numpy(people).long(), latents)
+    assert networks.known_ema is not None
+    networks.known_ema.load_state_dict(known.state_dict())

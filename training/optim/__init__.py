@@ -1,0 +1,1 @@
+"""What moves weights: the optimiser, averages of weights, learning rates over time."""

@@ -1,0 +1,1 @@
+"""Generators of fewer bits, and the gate that judges them."""
