@@ -15,6 +15,7 @@ import msgspec
 
 from engine_bridge.errors import RecipeError
 from runtime.tables import TableError, decode_text
+from training.animator.recipe import AnimatorRecipe
 from training.decoder.recipe import DecoderRecipe
 from training.recipe import Recipe
 
@@ -45,6 +46,7 @@ class Method:
 
 
 TASKS: Final = {
+    "animator": Method(AnimatorRecipe, "training.animator.task", "AnimatorTask"),
     "decoder": Method(DecoderRecipe, "training.decoder.task", "DecoderTask"),
 }
 

@@ -1,0 +1,103 @@
+"""The animator's parts: rigid motion, the composite, and networks that begin by moving the drawing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from runtime.controls import PORTRAIT_CONTROLS
+from training import metrics
+from training.animator.composite import FARTHEST, PLANES, Motion, composite, over
+from training.animator.networks import Animator, Reader
+from training.animator.rigid import GRID, PARTS, RigidMotion
+from training.cast import NAMED_CAST, render_layers
+from training.data.dataset import shrink_premultiplied
+from training.data.references import LAYERS, OPEN_POSE, REFERENCES
+
+NAMES = [control.name for control in PORTRAIT_CONTROLS]
+RANGES = [(control.minimum, control.maximum, control.rest) for control in PORTRAIT_CONTROLS]
+SIDE = 128
+
+
+def layers_of(name: str, controls: dict[str, float]) -> Tensor:
+    """[4, 4, SIDE, SIDE], premultiplied."""
+    drawn = render_layers(NAMED_CAST[name], controls, SIDE)
+    return torch.stack([picture_of(drawn[layer]) for layer in LAYERS])
+
+
+def picture_of(straight: np.ndarray) -> Tensor:
+    return torch.from_numpy(shrink_premultiplied(straight, SIDE)).permute(2, 0, 1).float() / 255
+
+
+@pytest.fixture(scope="module")
+def aki() -> Tensor:
+    """Aki's references, [1, 5, 4, SIDE, SIDE]."""
+    rest, opened = layers_of("Aki", {}), layers_of("Aki", OPEN_POSE)
+    return torch.cat([rest, opened[LAYERS.index("head")][None]])[None]
+
+
+def controls_of(**values: float) -> Tensor:
+    return torch.tensor([[values.get(control.name, control.rest) for control in PORTRAIT_CONTROLS]])
+
+
+def kept(flow: Tensor) -> Motion:
+    """All layers as they are, moved."""
+    planes = torch.zeros(1, len(PLANES), 8, 8)
+    planes[:, : len(LAYERS)] = 1
+    return Motion(flow, planes)
+
+
+def rigid_flow(**values: float) -> Tensor:
+    parts = RigidMotion(NAMES)(controls_of(**values))
+    hang, head, hair, body = (parts[:, PARTS.index(part)] for part in ("hang", "head", "hair", "body"))
+    return torch.stack([hang, body, head, hair, head], 1)
+
+
+def test_at_rest_nothing_moves_and_the_layers_are_the_picture(aki: Tensor) -> None:
+    flow = rigid_flow()
+    assert flow.shape == (1, len(REFERENCES), 2, GRID, GRID)
+    assert flow.abs().max() < 1e-5
+    assert torch.allclose(composite(aki, kept(flow)), over(aki[:, : len(LAYERS)]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "pose", [{"headYaw": 15.0}, {"headYaw": -15.0}, {"headPitch": 12.0}, {"headRoll": -15.0}, {"bodyRoll": 10.0}]
+)
+def test_rigid_motion_turns_a_drawing_as_the_cast_does(aki: Tensor, pose: dict[str, float]) -> None:
+    wanted = over(layers_of("Aki", pose)[None])
+    still = float(metrics.psnr(over(aki[:, : len(LAYERS)]), wanted))
+    moved = float(metrics.psnr(composite(aki, kept(rigid_flow(**pose))), wanted))
+    assert moved > still + 2.5
+
+
+def test_the_open_head_and_the_drawing_are_mixed_into_the_head_alone(aki: Tensor) -> None:
+    motion = kept(torch.zeros(1, len(REFERENCES), 2, GRID, GRID))
+    motion.planes[:, PLANES.index("open")] = 1
+    opened = torch.cat([aki[:, :2], aki[:, 4:5], aki[:, 3:4]], 1)
+    assert torch.allclose(composite(aki, motion), over(opened), atol=1e-4)
+    motion.planes[:, PLANES.index("drawn")] = 1
+    motion.planes[:, PLANES.index("red")] = motion.planes[:, PLANES.index("alpha")] = 1
+    red = torch.zeros_like(aki[:, 2:3])
+    red[:, :, 0] = red[:, :, 3] = 1
+    assert torch.allclose(composite(aki, motion), over(torch.cat([aki[:, :2], red, aki[:, 3:4]], 1)), atol=1e-4)
+
+
+def test_the_networks_begin_with_rigid_motion_and_can_learn_everywhere(aki: Tensor) -> None:
+    torch.manual_seed(0)
+    reader, animator = Reader(), Animator(NAMES, RANGES)
+    large = torch.nn.functional.interpolate(aki.flatten(0, 1), scale_factor=2).view(1, 5, 4, 256, 256)
+    motion = animator(reader(large).repeated(2), torch.cat([controls_of(), controls_of(headYaw=20.0)]))
+    assert motion.flow.abs().max() <= FARTHEST
+    assert torch.allclose(motion.flow[1:], rigid_flow(headYaw=20.0), atol=0.02)
+    drawn = composite(aki.expand(2, -1, -1, -1, -1), motion)
+    assert metrics.psnr(drawn[:1], over(aki[:, : len(LAYERS)])) > 22
+    drawn.square().mean().backward()
+    without = [
+        name
+        for network in (reader, animator)
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or not torch.isfinite(parameter.grad).all()
+    ]
+    assert not without

@@ -1,0 +1,150 @@
+"""A whole small run of the animator: data with layers, steps, going on, evaluation."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from engine_bridge.errors import BunrakuError, CheckpointError, DatasetError, RecipeError
+from training.animator.task import AnimatorTask
+from training.cast import from_dict, render, write_dataset
+from training.data.dataset import open_dataset, read_labels, shrink_premultiplied
+from training.data.references import LAYERS, REFERENCES, open_layers, open_references
+from training.loop import fit
+from training.runs import exporting, open_run
+from training.tasks import load_recipe
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "layers"
+    write_dataset(
+        folder, identities=5, frames_per_identity=3, named_frames=0, size_px=256, seed=4, layers=True, workers=2
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(data: Path) -> tuple[str, ...]:
+    return (
+        f"data.path={data}",
+        "data.holdout_identities=0.4",
+        "model.reader=[8,8,12,16]",
+        "model.channels=[8,8,8]",
+        "model.blocks=[1,1,1]",
+        "model.id_dim=8",
+        "model.code_dim=16",
+        "model.planes_px=64",
+        "precision=32-true",
+        "checkpoint_steps=2",
+        "stage=[{kimg=0.016,size_px=64,batch=4,frames=2,warmup_kimg=0},{kimg=0.008,size_px=128,batch=4,frames=2}]",
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("finished") / "run"
+    fit(load_recipe("animator", settings), run, workers=2, console=Console(file=io.StringIO()))
+    return run
+
+
+def test_a_data_set_with_layers_holds_everybody_at_rest_and_every_picture_apart(data: Path) -> None:
+    references, layers = open_references(data, 128), open_layers(data)
+    _, people, rows, _ = read_labels(data)
+    assert references.shape == (5, len(REFERENCES), 128, 128, 4)
+    assert layers.shape == (15, len(LAYERS), 128, 128, 4)
+    who = from_dict(people[3].attributes)
+    wanted = shrink_premultiplied(render(who, {}, 256), 128).astype(float)
+    together = np.zeros((128, 128, 4))
+    for layer in references[3, : len(LAYERS)]:
+        together = layer + together * (1 - layer[..., 3:] / 255.0)
+    assert np.quantile(np.abs(together - wanted), 0.99) <= 4
+    moved = np.zeros((128, 128, 4))
+    for layer in layers[7]:
+        moved = layer + moved * (1 - layer[..., 3:] / 255.0)
+    pictures = open_dataset(data, 128).pictures
+    assert np.abs(moved - pictures[7]).mean() < 0.3 * np.abs(together - pictures[7]).mean() + 1
+    assert rows[7].identity != 3
+
+
+def test_without_layers_the_data_set_is_as_it_always_was(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "plain", identities=1, frames_per_identity=2, named_frames=0, size_px=32, seed=1)
+    assert '"layers"' not in (tmp_path / "plain" / "dataset.json").read_text()
+    with pytest.raises(DatasetError, match=r"no back reference of identity 0.*--layers"):
+        open_references(tmp_path / "plain", 32)
+    with pytest.raises(DatasetError, match=r"line 1 has no layer back.*--layers"):
+        open_layers(tmp_path / "plain")
+
+
+def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(
+    finished: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "final.pt").unlink()
+    shutil.copy(run / "stage-1.pt", run / "checkpoint.pt")
+    fit(load_recipe("animator", settings), run, workers=1, console=Console(file=io.StringIO()))
+    whole, again = (torch.load(path / "final.pt", weights_only=True)["networks"] for path in (finished, run))
+    assert all(
+        torch.equal(tensor, again[network][name]) for network in whole for name, tensor in whole[network].items()
+    )
+
+
+def test_evaluation_asks_people_never_trained_on_and_writes_what_it_saw(finished: Path, tmp_path: Path) -> None:
+    task = open_run(finished)
+    assert isinstance(task, AnimatorTask)
+    report = task.evaluate(tmp_path, frames=6, at_px=None, note=print)
+    unseen = report["unseen_identities"]
+    assert unseen["frames"] >= 3
+    assert unseen["ours"].keys() == unseen["reference_not_moved"].keys()
+    assert unseen["ours"]["psnr_median_db"] > 10
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+        "held-out.png",
+        "poses.png",
+        "unseen_identities.png",
+    ]
+    with pytest.raises(DatasetError, match="100 px"):
+        task.evaluate(tmp_path, frames=6, at_px=100, note=print)
+    with pytest.raises(CheckpointError, match="cannot become character files"):
+        exporting(task)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.channels=[10,8,8]", "multiples of 4"),
+        ("model.planes_px=100", "planes_px 100"),
+        ("stage.0.size_px=96", "96 px"),
+        ("stage.0.frames=3", "not a multiple"),
+        ('stage.0.objectives=["pairs"]', "objectives"),
+        ("mapping_steps=3", "mapping_steps"),
+    ],
+)
+def test_impossible_settings_are_named(settings: tuple[str, ...], override: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe("animator", (*settings, override))
+
+
+def test_a_run_begins_with_another_ones_weights(finished: Path, settings: tuple[str, ...], tmp_path: Path) -> None:
+    recipe = load_recipe("animator", (*settings, f"start.checkpoint={finished / 'final.pt'}"))
+    said = io.StringIO()
+    fit(recipe, tmp_path / "run", workers=1, console=Console(file=said, width=200))
+    assert "beginning with animator, 0 kimg" in said.getvalue()
+    smaller = load_recipe("animator", (*settings, f"start.checkpoint={finished / 'final.pt'}", "model.id_dim=4"))
+    with pytest.raises(BunrakuError, match="does not fit"):
+        fit(smaller, tmp_path / "smaller", workers=1, console=Console(file=io.StringIO()))

@@ -1,0 +1,90 @@
+"""How well people are moved that were never trained on, given their references. Knows the animator's runs.
+
+The measure to beat is the reference itself, shown without moving it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from engine_bridge.errors import DatasetError
+from training import metrics
+from training.animator.sheets import draw_sheets, write_comparison
+
+if TYPE_CHECKING:
+    from training.animator.task import AnimatorTask
+
+Indices = npt.NDArray[np.int64]
+Report = dict[str, Any]
+YAW_BANDS = ((0.0, 8.0), (8.0, 16.0), (16.0, 90.0))  # degrees
+
+
+def evaluate_animator(
+    task: AnimatorTask, folder: Path, *, frames: int, at_px: int | None, note: Callable[[str], None]
+) -> Report:
+    """Measure everything that `report.json` holds, and draw sheets.
+
+    Args:
+        task: an opened run.
+        folder: gets the sheets.
+        frames: pictures per question, at most.
+        at_px: size to compare pictures at; the run's own if None.
+        note: told what is being done.
+
+    Raises:
+        DatasetError: nobody was held out, or pictures cannot be reduced to `at_px`.
+    """
+    dataset, split = task.dataset, task.split
+    at_px = at_px or dataset.size_px
+    if at_px > dataset.size_px or dataset.size_px % at_px:
+        raise DatasetError(
+            f"Pictures of {dataset.size_px} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …"
+        )
+    if not len(split.unseen_identities):
+        raise DatasetError("No people were held out of training. Raise data.holdout_identities.")
+    report: Report = {"size_px": dataset.size_px, "compared_at_px": at_px, "frames_trained_on": len(split.train)}
+    named = np.isin(dataset.identity[split.unseen_controls], list(dataset.named.values()))
+    questions = {
+        "unseen_identities": split.unseen_identities,
+        "seen_identities": split.unseen_controls[~named],
+        "named_identities": split.unseen_controls[named],
+    }
+    for question, candidates in questions.items():
+        if len(candidates):
+            note(question.replace("_", " "))
+            chosen = candidates[np.linspace(0, len(candidates) - 1, min(frames, len(candidates))).astype(int)]
+            report[question] = _compare(task, chosen, at_px, folder / f"{question}.png")
+    note("sheets")
+    draw_sheets(task, folder, "")
+    return report
+
+
+def _compare(task: AnimatorTask, frames: Indices, at_px: int, sheet: Path) -> Report:
+    dataset = task.dataset
+    people, controls = dataset.identity[frames], dataset.controls[frames]
+    wanted = torch.from_numpy(np.asarray(dataset.pictures[frames])).permute(0, 3, 1, 2).float() / 255
+    drawn, still = task.draw(people, controls), task.at_rest(people)
+    boxes = torch.from_numpy(dataset.regions[frames])
+    wanted, drawn, still = (metrics.reduced(pictures, at_px) for pictures in (wanted, drawn, still))
+    write_comparison(sheet, still, wanted, drawn)
+    report: Report = {
+        "frames": len(frames),
+        "ours": metrics.figures(drawn, wanted, boxes),
+        "reference_not_moved": metrics.figures(still, wanted, boxes),
+        "by_head_yaw": {},
+    }
+    names = [control.name for control in dataset.manifest.controls]
+    if "headYaw" in names:
+        yaw = np.abs(controls[:, names.index("headYaw")])
+        decibels = metrics.psnr(drawn, wanted).numpy()
+        for low, high in YAW_BANDS:
+            inside = (yaw >= low) & (yaw < high)
+            if inside.any():
+                report["by_head_yaw"][f"{low:g}-{high:g}"] = round(float(np.median(decibels[inside])), 2)
+    return report

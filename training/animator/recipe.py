@@ -1,0 +1,66 @@
+"""What a recipe of the animator may say. Knows settings, not tensors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from training.recipe import Recipe, Stage
+
+FINE = 64  # side of the finest grid that motion is found on
+Objective = Literal["motion"]
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes of the networks."""
+
+    reader: tuple[int, int, int, int] = (64, 96, 128, 160)  # channels at 64, 32, 16 and 8 px
+    channels: tuple[int, int, int] = (96, 48, 24)  # of the animator at 16, 32 and 64 px; multiples of 4
+    blocks: tuple[int, int, int] = (2, 2, 1)  # residual blocks there
+    id_dim: int = 128  # of the person's code
+    code_dim: int = 256  # width of the modulating code
+    planes_px: int = 128  # side of masks and of what is drawn: 64 times a power of two
+
+
+class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of the loss terms, relative to the mean absolute error of premultiplied RGBA."""
+
+    gradient: float = 0.5  # difference of neighbouring pixels, two scales
+    coarse: float = 0.5  # averages of 8x8 pixels
+    eyes: float = 6.0  # extra weight inside eye boxes
+    mouth: float = 4.0  # extra weight inside mouth boxes
+    layers: float = 1.0  # every layer by itself, at half the size
+
+
+class AnimatorStage(Stage, frozen=True, kw_only=True):
+    """A stage of the animator. `motion`: people move as the data show it."""
+
+    objectives: tuple[Objective, ...] = ("motion",)
+    frames: int = 3  # of one person in a batch; the person is read once for them
+    muon: float = 6.0  # learning rate of matrices, times `lr`
+    weight_decay: float = 1e-4
+
+
+class AnimatorRecipe(Recipe, frozen=True, kw_only=True):
+    """A training run of the animator."""
+
+    stage: tuple[AnimatorStage, ...]
+    model: Model = Model()
+    loss: Loss = Loss()
+
+    def fault(self) -> str | None:
+        """What is wrong, and what to do about it."""
+        model = self.model
+        if any(width % 4 or width <= 0 for width in model.channels):
+            return "model.channels must be multiples of 4: each layer has a quarter of the features."
+        if model.planes_px not in (FINE * 2**power for power in range(4)):
+            return f"model.planes_px {model.planes_px} is not one of 64, 128, 256 and 512."
+        for index, stage in enumerate(self.stage):
+            if stage.size_px < FINE or stage.size_px & (stage.size_px - 1):
+                return f"stage {index} wants {stage.size_px} px; give a power of two of at least {FINE}."
+            if stage.frames < 1 or stage.batch % stage.frames:
+                return f"stage {index} has batch {stage.batch}, which is not a multiple of its {stage.frames} frames."
+            if tuple(stage.objectives) != ("motion",):
+                return f'stage {index} needs the objective "motion".'
+        return super().fault()

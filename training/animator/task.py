@@ -1,0 +1,355 @@
+"""The animator as a task: people given as references, moved as the data show it.
+
+One step, for P people and F pictures of each:
+
+    person  = reader(references)                    # once for each of the P
+    motion  = animator(person, controls)            # P x F
+    layers  = moved_layers(references, motion)
+    picture = over(layers)
+    loss    = moved(picture, wanted) + layers * |layers - wanted layers|
+
+Matrices are moved by Muon, everything else by Adam; a step whose gradient is many times the usual one is not taken.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from engine_bridge.errors import CheckpointError, RecipeError, TrainingError
+from training.animator.composite import moved_layers, over, resized
+from training.animator.evaluate import evaluate_animator
+from training.animator.networks import READER_PX, Animator, Reader, build
+from training.animator.recipe import AnimatorRecipe, AnimatorStage
+from training.animator.sheets import draw_sheets
+from training.checkpoint import load_checkpoint
+from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, split_frames
+from training.data.references import open_layers, open_references
+from training.losses.moved import MovedLoss
+from training.losses.terms import region_weights
+from training.optim.ema import update_average
+from training.optim.muon import Muon
+from training.optim.schedule import learning_rate_at
+from training.recipe import Stage
+from training.task import Ancestor, Note, NotFinite, Position, Progress, ancestors_of, anywhere
+
+USUAL_OVER = 200  # steps
+FAR_TOO_LARGE = 8.0  # times the median gradient
+NOT_MATRICES = ("flows.", "planes.", "enter.", "first")  # heads and what reads pixels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures of one step.
+
+    Attributes:
+        seen: float32 [P, R, 4, READER_PX, READER_PX], premultiplied references.
+        references: the same at the size of the stage.
+        target: float32 [P * F, 4, S, S], premultiplied.
+        layers: float32 [P * F, L, 4, S', S'], premultiplied.
+        controls: float32 [P * F, c].
+        regions: float32 [P * F, 3, 4].
+    """
+
+    seen: Tensor
+    references: Tensor
+    target: Tensor
+    layers: Tensor
+    controls: Tensor
+    regions: Tensor
+
+
+class AnimatorTask:
+    """One run of the animator.
+
+    Attributes:
+        dataset: at the size of the last stage.
+        split: what is trained on and what is not.
+        reader, animator: as they are being trained.
+        reader_ema, animator_ema: averaged.
+    """
+
+    dataset: Dataset
+    split: Split
+    reader: Reader
+    animator: Animator
+    reader_ema: Reader
+    animator_ema: Animator
+
+    def __init__(self, recipe: AnimatorRecipe) -> None:
+        """Begin without data and networks."""
+        self._recipe = recipe
+        self._device = torch.device("cpu")
+
+    @property
+    def digest(self) -> str:
+        """See `Task`."""
+        return self.dataset.digest
+
+    def open_data(
+        self, folder: Path, stages: Sequence[Stage], *, workers: int = 2, progress: Progress | None = None, note: Note
+    ) -> None:
+        """See `Task`."""
+
+        def told(what: str) -> Any:
+            return lambda done, total: progress(what, done, total) if progress is not None else None
+
+        data = self._recipe.data
+        self._datasets: dict[int, Dataset] = {}
+        self._references: dict[int, Uint8] = {}
+        for size in sorted({stage.size_px for stage in stages}):
+            self._datasets[size] = open_dataset(
+                folder, size, workers=workers, progress=told(f"pictures at {size} px"), note=note
+            )
+        self.dataset = self._datasets[stages[-1].size_px]
+        if self.dataset.manifest.size_px < READER_PX:
+            raise RecipeError(
+                f"{folder} has pictures of {self.dataset.manifest.size_px} px; the reader looks at {READER_PX} px. "
+                f"Make the data set larger: bunraku-train data cast --layers --size {READER_PX}."
+            )
+        for size in sorted({READER_PX, *self._datasets}):
+            self._references[size] = open_references(
+                folder, size, workers=workers, progress=told(f"references at {size} px"), note=note
+            )
+        self._layers = open_layers(folder, workers=workers, progress=told("layers"), note=note)
+        self.split = split_frames(
+            self.dataset, holdout_identities=data.holdout_identities, holdout_frames=data.holdout_frames
+        )
+        if len(self.split.train) < 2:
+            raise RecipeError(
+                f"{folder} leaves {len(self.split.train)} pictures to train on; make more, or hold out fewer."
+            )
+        torch.manual_seed(self._recipe.seed)
+        names = [control.name for control in self.dataset.manifest.controls]
+        self.reader, self.animator = build(self._recipe.model, names, self.dataset.control_ranges)
+        self.reader_ema = copy.deepcopy(self.reader).requires_grad_(False).eval()
+        self.animator_ema = copy.deepcopy(self.animator).requires_grad_(False).eval()
+
+    def prepare(self, fabric: Fabric) -> None:
+        """See `Task`."""
+        self._fabric, self._device = fabric, fabric.device
+        self._usual: deque[float] = deque(maxlen=USUAL_OVER)
+        for network in (self.reader_ema, self.animator_ema):
+            network.to(fabric.device)
+
+    def begin_from(self, checkpoint: Path) -> tuple[Ancestor, ...]:
+        """See `Task`."""
+        state = load_checkpoint(checkpoint, "recipe", "position")
+        self._load_networks(
+            {name.removesuffix("_ema"): state["networks"].get(name, {}) for name in ("reader_ema", "animator_ema")},
+            also_averaged=True,
+        )
+        return ancestors_of(state)
+
+    def state(self) -> dict[str, Any]:
+        """See `Task`."""
+        networks = {name: getattr(self, name).state_dict() for name in self._names()}
+        controls = [msgspec.to_builtins(control) for control in self.dataset.manifest.controls]
+        return {"networks": networks, "controls": controls}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See `Task`."""
+        self._load_networks(state["networks"])
+
+    def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  all is told
+        """See `Task`."""
+        self._stage: AnimatorStage = self._recipe.stage[stage]
+        fabric, settings = self._fabric, self._stage
+        matrices, others = _matrices_and_others(self.reader, self.animator)
+        self._trained, self._matrices = matrices + others, matrices
+        self._muon = Muon(matrices, lr=settings.lr * settings.muon)
+        self._adam = Adam(others, lr=settings.lr, betas=(settings.beta1, 0.99), fused=True)
+        self._read, self._animate = fabric.setup_module(self.reader), fabric.setup_module(self.animator)
+        self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
+        self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
+        self._sampler = GroupSampler(self.dataset, self.split.train, each=settings.frames)
+        if optimizers is not None:
+            try:
+                self._muon.load_state_dict(optimizers["muon"])
+                self._adam.load_state_dict(optimizers["adam"])
+                self._usual.extend(optimizers["usual"])
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise CheckpointError(
+                    f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
+                ) from error
+
+    def batch(self, position: Position) -> Batch:
+        """See `Task`."""
+        recipe, stage = self._recipe, self._stage
+        frames = self._sampler.batch(
+            stage.batch,
+            named_share=recipe.data.named_share,
+            seed=recipe.seed,
+            step=position.step,
+            rank=self._fabric.global_rank,
+        )
+        return self._batch(frames, stage.size_px, stage.frames)
+
+    def _batch(self, frames: np.ndarray[Any, Any], size_px: int, each: int) -> Batch:
+        dataset = self._datasets[size_px]
+        people = dataset.identity[frames[::each]]
+        return Batch(
+            self._tensor(self._references[READER_PX][people]),
+            self._tensor(self._references[size_px][people]),
+            self._tensor(dataset.pictures[frames]),
+            self._tensor(self._layers[frames]),
+            torch.from_numpy(dataset.controls[frames]).to(self._device),
+            torch.from_numpy(dataset.regions[frames]).to(self._device),
+        )
+
+    def _tensor(self, pictures: Uint8) -> Tensor:
+        """uint8 [..., S, S, 4] -> float32 [..., 4, S, S], 0..1."""
+        return torch.from_numpy(np.asarray(pictures)).to(self._device).movedim(-1, -3).float().div_(255).contiguous()
+
+    def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
+        """See `Task`."""
+        stage, weights = self._stage, self._recipe.loss
+        rate = learning_rate_at(stage, position.stage_images)
+        for optimizer, factor in ((self._muon, stage.muon), (self._adam, 1.0)):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        for parameter in self._trained:
+            parameter.grad = None
+
+        person = self._read(batch.seen).repeated(stage.frames)
+        motion = self._animate(person, batch.controls)
+        references = batch.references.repeat_interleave(stage.frames, 0)
+        layers = moved_layers(references, motion.flow, resized(motion.planes, stage.size_px))
+        pixel_weight = region_weights(batch.regions, stage.size_px, weights.eyes, weights.mouth)
+        loss, terms = MovedLoss(weights.gradient, weights.coarse)(over(layers), batch.target, pixel_weight)
+        side = min(stage.size_px, batch.layers.shape[-1])
+        by_layer = (_to_size(layers, side) - _to_size(batch.layers, side)).abs().mean()
+        loss = loss + weights.layers * by_layer
+        self._fabric.backward(loss)
+        values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True))
+        values |= {"layers": by_layer, "loss": loss}
+
+        norm = nn.utils.clip_grad_norm_(self._trained, self._recipe.clip_norm)
+        self._refuse_what_is_not_finite(values, norm)
+        usual = sorted(self._usual)[len(self._usual) // 2] if self._usual else float("inf")
+        skipped = anywhere(self._fabric, float(norm) > FAR_TOO_LARGE * usual)
+        self._usual.append(float(norm))
+        if not skipped:
+            self._step_muon.step()
+            self._step_adam.step()
+            if stage.weight_decay:
+                with torch.no_grad():
+                    matrices: list[Tensor] = [*self._matrices]
+                    torch._foreach_mul_(matrices, 1 - stage.weight_decay * rate / stage.lr)
+            shown = stage.batch * self._fabric.world_size
+            for average, current in ((self.reader_ema, self.reader), (self.animator_ema, self.animator)):
+                update_average(
+                    average,
+                    current,
+                    images=position.images + shown,
+                    batch=shown,
+                    half_life=self._recipe.ema_kimg * 1000,
+                )
+        return {**values, "norm": norm, "skipped": torch.tensor(float(skipped)), "learning_rate": torch.tensor(rate)}
+
+    def optimizers(self) -> dict[str, Any]:
+        """See `Task`."""
+        return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict(), "usual": list(self._usual)}
+
+    @torch.no_grad()
+    def check_sound(self) -> None:
+        """See `Task`."""
+        batch = self._batch(self.split.train[:1], self.dataset.size_px, 1)
+        for reader, animator in ((self.reader, self.animator), (self.reader_ema, self.animator_ema)):
+            with self._fabric.autocast():
+                motion = animator(reader(batch.seen), batch.controls)
+            if not (torch.isfinite(motion.flow).all() and torch.isfinite(motion.planes).all()):
+                raise TrainingError(
+                    "The run has diverged: the animator gives numbers that are not finite. It was not saved; the last "
+                    f"checkpoint is as it was. Train again with a lower learning rate than {self._stage.lr:g}, for "
+                    "example from that checkpoint in another folder: --set start.checkpoint=…"
+                )
+
+    def leave(self, stage: int) -> None:
+        """See `Task`."""
+
+    def sheets(self, folder: Path, images: int) -> None:
+        """See `Task`."""
+        draw_sheets(self, folder, f"{images // 1000:05d}-")
+
+    def evaluate(self, folder: Path, *, frames: int, at_px: int | None, note: Note) -> dict[str, Any]:
+        """See `Task`."""
+        return evaluate_animator(self, folder, frames=frames, at_px=at_px, note=note)
+
+    @torch.no_grad()
+    def draw(self, people: np.ndarray[Any, Any], controls: np.ndarray[Any, Any], *, at_once: int = 16) -> Tensor:
+        """Draw people of the data set with the averaged networks.
+
+        Args:
+            people: numbers of identities, [N].
+            controls: float32 [N, c], natural units.
+            at_once: pictures at a time.
+
+        Returns:
+            premultiplied RGBA on the CPU, float32 [N, 4, S, S], rounded to 255ths.
+        """
+        size, out = self.dataset.size_px, []
+        for start in range(0, len(people), at_once):
+            rows = slice(start, start + at_once)
+            seen = self._tensor(self._references[READER_PX][people[rows]])
+            references = self._tensor(self._references[size][people[rows]])
+            steered = torch.from_numpy(np.asarray(controls[rows], np.float32)).to(self._device)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._recipe.precision != "32-true"):
+                motion = self.animator_ema(self.reader_ema(seen), steered)
+            picture = over(moved_layers(references, motion.flow, resized(motion.planes, size)))
+            out.append((picture.clamp(0, 1) * 255).round().div(255).cpu())
+        return torch.cat(out)
+
+    def at_rest(self, people: np.ndarray[Any, Any]) -> Tensor:
+        """The same people as their references show them: premultiplied RGBA, float32 [N, 4, S, S]."""
+        references = self._tensor(self._references[self.dataset.size_px][people])
+        return over(references[:, :-1]).cpu()
+
+    def _names(self) -> tuple[str, ...]:
+        return ("reader", "animator", "reader_ema", "animator_ema")
+
+    def _load_networks(self, weights: dict[str, Any], *, also_averaged: bool = False) -> None:
+        try:
+            for name in self._names():
+                source = name.removesuffix("_ema") if also_averaged else name
+                getattr(self, name).load_state_dict(weights[source])
+        except (RuntimeError, AttributeError, LookupError, TypeError) as error:
+            raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+
+    def _refuse_what_is_not_finite(self, values: dict[str, Tensor], norm: Tensor) -> None:
+        found = {name: value.detach().float() for name, value in values.items()}
+        if self._recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
+            found["norm"] = norm.detach().float()
+        finite = torch.stack(list(found.values())).isfinite().tolist()
+        bad = [name for name, good in zip(found, finite, strict=True) if not good]
+        if anywhere(self._fabric, bool(bad)):
+            raise NotFinite(bad or ["a term of another process"])
+
+
+def _to_size(layers: Tensor, size_px: int) -> Tensor:
+    """[N, L, 4, S, S] -> [N, L, 4, size_px, size_px], averaged."""
+    factor = layers.shape[-1] // size_px
+    return F.avg_pool2d(layers.flatten(1, 2), factor).view(*layers.shape[:3], size_px, size_px)
+
+
+def _matrices_and_others(*networks: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """What Muon moves, and the rest."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for network in networks:
+        for name, parameter in network.named_parameters():
+            hidden = parameter.dim() in (2, 4) and not name.startswith(NOT_MATRICES)
+            (matrices if hidden and max(parameter.flatten(1).shape) < 4096 else others).append(parameter)
+    return matrices, others
