@@ -303,13 +303,13 @@ class ConnectionGuard:
                 if event == zmq.Event.ACCEPTED and len(self._connections) > self._limits.connections:
                     return  # first make room
 
-    def _known(self, descriptor: int) -> _Connection | None:
+    def _known(self, descriptor: int, expected: int | None = None) -> _Connection | None:
         """A connection, noted now if it is new: its first message may be here before the monitor tells of it.
 
-        None if it has gone.
+        None if it has gone, or is another one by now than the one `expected`.
         """
         identity = identity_of(descriptor)
-        if identity is None:
+        if identity is None or expected not in (None, identity):
             return None
         connection = self._connections.get(descriptor)
         if connection is None or connection.identity != identity:
@@ -363,8 +363,8 @@ class ConnectionGuard:
         with contextlib.suppress(IndexError):
             while True:
                 descriptor, identity, size, when = self._news.popleft()
-                connection = self._known(descriptor)
-                if connection is not None and connection.identity == identity:
+                connection = self._known(descriptor, identity)
+                if connection is not None:
                     connection.heard = when
                     connection.delivered += size
                     connection.messages += 1

@@ -56,15 +56,14 @@ class SharedMemory:
             name = f"Local\\{name}"
             return cls(name, mmap.mmap(-1, size, tagname=name), None)
         name = f"/{name}"
-        descriptor = _shm_open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
-        try:
+        with contextlib.ExitStack() as undone:
+            descriptor = _shm_open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
+            undone.callback(_shm_unlink, name)
+            undone.callback(os.close, descriptor)
             _hold(descriptor)
             _reserve(descriptor, size)
             mapping = mmap.mmap(descriptor, size)
-        except BaseException:
-            os.close(descriptor)
-            _shm_unlink(name)
-            raise
+            undone.pop_all()  # all went well
         return cls(name, mapping, descriptor)
 
     @property

@@ -16,7 +16,7 @@ import zmq
 
 from engine_bridge.clock import now_ns
 from engine_bridge.curve import use_client_keys
-from engine_bridge.errors import MessageRejected
+from engine_bridge.errors import MessageRejected, WireError
 from engine_bridge.keys import ClientKeys
 from engine_bridge.liveness import Patience
 from engine_bridge.packing import MAX_BYTES, unpack
@@ -301,7 +301,7 @@ class ControlLink:
         socket.immediate = True  # queue nothing while nobody is connected: it would only grow old
         try:
             connect(socket, self.endpoint)
-        except BaseException:
+        except WireError:
             socket.close()
             raise
         return socket

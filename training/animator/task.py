@@ -35,7 +35,7 @@ from training.animator.networks import READER_PX, Animator, Reader, build
 from training.animator.recipe import AnimatorRecipe, AnimatorStage
 from training.animator.sheets import draw_sheets
 from training.checkpoint import load_checkpoint
-from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, split_frames
+from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, split_for_training
 from training.data.references import open_layers, open_references
 from training.losses.moved import MovedLoss
 from training.losses.terms import region_weights
@@ -106,7 +106,6 @@ class AnimatorTask:
         def told(what: str) -> Any:
             return lambda done, total: progress(what, done, total) if progress is not None else None
 
-        data = self._recipe.data
         self._datasets: dict[int, Dataset] = {}
         self._references: dict[int, Uint8] = {}
         for size in sorted({stage.size_px for stage in stages}):
@@ -124,13 +123,7 @@ class AnimatorTask:
                 folder, size, workers=workers, progress=told(f"references at {size} px"), note=note
             )
         self._layers = open_layers(folder, workers=workers, progress=told("layers"), note=note)
-        self.split = split_frames(
-            self.dataset, holdout_identities=data.holdout_identities, holdout_frames=data.holdout_frames
-        )
-        if len(self.split.train) < 2:
-            raise RecipeError(
-                f"{folder} leaves {len(self.split.train)} pictures to train on; make more, or hold out fewer."
-            )
+        self.split = split_for_training(folder, self.dataset, self._recipe.data)
         torch.manual_seed(self._recipe.seed)
         names = [control.name for control in self.dataset.manifest.controls]
         self.reader, self.animator = build(self._recipe.model, names, self.dataset.control_ranges)
@@ -163,7 +156,7 @@ class AnimatorTask:
         """See `Task`."""
         self._load_networks(state["networks"])
 
-    def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  all is told
+    def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  nothing to tell
         """See `Task`."""
         self._stage: AnimatorStage = self._recipe.stage[stage]
         fabric, settings = self._fabric, self._stage

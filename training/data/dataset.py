@@ -28,10 +28,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from engine_bridge.errors import DatasetError
+from engine_bridge.errors import DatasetError, RecipeError
 from runtime.character import unfit_names
 from training.data.control_ranges import ControlRange, check_ranges
 from training.data.picture_cache import Note, kept_file
+from training.recipe import Data
 from training.stopping import Stopped, forget_signals
 
 REGIONS = ("eyeLeft", "eyeRight", "mouth")
@@ -452,6 +453,20 @@ def split_frames(dataset: Dataset, *, holdout_identities: float, holdout_frames:
         unseen_controls += held
         train += sorted(set(frames) - set(held))
     return Split(*(np.array(part, np.int64) for part in (train, unseen_controls, unseen_identities)))
+
+
+def split_for_training(folder: Path, dataset: Dataset, settings: Data) -> Split:
+    """The division that a recipe asks for.
+
+    Raises:
+        RecipeError: it leaves too little to train on.
+    """
+    split = split_frames(
+        dataset, holdout_identities=settings.holdout_identities, holdout_frames=settings.holdout_frames
+    )
+    if len(split.train) < 2:
+        raise RecipeError(f"{folder} leaves {len(split.train)} pictures to train on; make more, or hold out fewer.")
+    return split
 
 
 def _unit_hash(kind: str, number: int) -> float:

@@ -11,10 +11,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError, RecipeError
+from engine_bridge.errors import CheckpointError
 from runtime.character import Manifest
 from training.data.attributes import attribute_table
-from training.data.dataset import Dataset, GroupSampler, Split, open_dataset, split_frames
+from training.data.dataset import Dataset, GroupSampler, Split, open_dataset, split_for_training
 from training.decoder.evaluate import compare_checkpoints, evaluate
 from training.decoder.export import Trained, export_character
 from training.decoder.gallery import write_gallery
@@ -55,7 +55,7 @@ class DecoderTask:
         self, folder: Path, stages: Sequence[Stage], *, workers: int = 2, progress: Progress | None = None, note: Note
     ) -> None:
         """See `Task`."""
-        data, self._datasets = self._recipe.data, dict[int, Dataset]()
+        self._datasets = dict[int, Dataset]()
         for size in sorted({stage.size_px for stage in stages}):
 
             def show(done: int, total: int, what: str = f"pictures at {size} px") -> None:
@@ -64,13 +64,7 @@ class DecoderTask:
 
             self._datasets[size] = open_dataset(folder, size, workers=workers, progress=show, note=note)
         self.dataset = self._datasets[stages[-1].size_px]
-        self.split = split_frames(
-            self.dataset, holdout_identities=data.holdout_identities, holdout_frames=data.holdout_frames
-        )
-        if len(self.split.train) < 2:
-            raise RecipeError(
-                f"{folder} leaves {len(self.split.train)} pictures to train on; make more, or hold out fewer."
-            )
+        self.split = split_for_training(folder, self.dataset, self._recipe.data)
         self.networks = build_networks(self._recipe, self.dataset.control_ranges)
 
     def prepare(self, fabric: Fabric) -> None:
