@@ -6,8 +6,10 @@ many of them nobody has read. What has arrived, less what was handed over as who
 
 Byte counts are there on Linux and for TCP. Elsewhere, and for `ipc://`, only connections are counted.
 
-Whoever is hung up on may be back at once and send as much again before the next look. So after a few floods in a row
-nobody new is let in for a while; on Linux the kernel then leaves them waiting before they have sent anything.
+Whoever is hung up on may be back at once and send as much again before the next look. So after a flood nobody new is
+let in for a while, and not before the owner has read what the flood has left: what is read of a connection that has
+gone would be taken for news of the one that has its descriptor now. On Linux the kernel leaves newcomers waiting
+before they have sent anything.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ CHECK_MS: Final = 10  # between two looks at the connections
 NEWCOMER_MS: Final = 1  # the same while one of them is new
 NEW_S: Final = 0.5
 IDLE_MS: Final = 250  # the same while there is none
-LOOKS_APART: Final = 5.0  # times as long as the last look took, at least
+LOOKS_APART: Final = 5.0  # times as long as the last look took, at least, but no longer than IDLE_MS
 FORGIVEN_BYTES: Final = 128  # of a message: its frame, encryption, pings before it
 TRIM_AFTER_S: Final = 1.0  # after hanging up
 STALLED_S: Final = 1.0  # without taking anything while something waits
@@ -46,9 +48,9 @@ UNFINISHED: Final = "unfinished"
 STALLED: Final = "stalled"
 REFUSED: Final = "refused"
 
-FLOODS: Final = 3  # within FLOODS_S; then nobody new is let in for a while
-CROWD: Final = 64  # the same of those that were too many
-FLOODS_S: Final = 1.0
+CROWD: Final = 64  # of those that were too many, within CROWD_S, are a flood
+CROWD_S: Final = 1.0
+BEHIND_ROUNDS: Final = 2  # of the owner, in a row, that leave something unread
 # Any time between: kernels ask again after a second, so with a fixed time the same ones would always come too early.
 REFUSE_S: Final = (0.25, 0.75)
 
@@ -81,12 +83,14 @@ class Limits:
         unfinished_bytes: of one connection, arrived and not handed over as whole messages.
         all_unfinished_bytes: the same of all connections together.
         stalled: connections that take nothing of what waits for them; each holds back pictures in memory.
+        unfinished_bytes_per_s: how fast `unfinished_bytes` of one connection may grow; None if only the sum matters.
     """
 
     connections: int
     unfinished_bytes: int
     all_unfinished_bytes: int
     stalled: int
+    unfinished_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +165,15 @@ class _Connection:
     descriptor: int
     identity: int
     since: float
+    before: float  # when `unfinished_before` was
     heard: float = 0.0  # when the last whole message was handed over, 0 before the first
     delivered: int = 0
     messages: int = 0
     unfinished: int = 0
+    unfinished_before: int = 0  # about a second ago
     acked: int = 0
     moved: float = 0.0  # when it last took something, or had nothing to take
+    doomed: str = ""  # why it should be ended
     ending: bool = False
     balance: UnfinishedMessage = field(default_factory=UnfinishedMessage)
 
@@ -175,7 +182,7 @@ class ConnectionGuard:
     """Watches the connections of a producer's socket, in a thread, so that a loop that stands still is guarded too.
 
     Make it before the socket is bound; close it before the socket is closed. The owner of the socket tells it of every
-    message (`heard`).
+    message (`heard`), and if newcomers should wait while it is behind with reading, of every round (`round_ended`).
     """
 
     def __init__(self, watched: Socket, limits: Limits, *, name: str, resets: bool = False) -> None:
@@ -200,9 +207,9 @@ class ConnectionGuard:
         self._hung_up: dict[str, int] = {}  # replaced, never changed, so that it may be read at any time
         self._trim_due = math.inf
         self._newest = -math.inf  # when the newest connection was made
-        self._floods: deque[float] = deque(maxlen=FLOODS)  # when they were hung up on
-        self._crowd: deque[float] = deque(maxlen=CROWD)
+        self._crowd: deque[float] = deque(maxlen=CROWD)  # when they were hung up on
         self._refuse_until = 0.0  # 0 while newcomers are welcome
+        self._rounds_behind = 0  # the owner's own
         self._stop = threading.Event()
         self._monitor: Socket = watched.get_monitor_socket(_EVENTS)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -228,6 +235,15 @@ class ConnectionGuard:
         identity = identity_of(descriptor)
         if identity is not None:
             self._news.append((descriptor, identity, size, time.monotonic()))
+
+    @property
+    def owner_is_behind(self) -> bool:
+        """Whether the owner's last round of reading left something."""
+        return self._rounds_behind > 0
+
+    def round_ended(self, *, all_read: bool) -> None:
+        """Note whether the owner has read all that there was. While it is behind, nobody new is let in."""
+        self._rounds_behind = 0 if all_read else self._rounds_behind + 1
 
     def hang_up(self, descriptor: int, reason: str) -> None:
         """End a connection; libzmq frees what it holds of it. The reason is counted."""
@@ -258,13 +274,11 @@ class ConnectionGuard:
                     self._note_events()
                 now = time.monotonic()
                 # Many connections take long to look at, and the owner's frames come first.
-                if now - looked >= max(self._patience_ms() / 1000, took * LOOKS_APART):
+                if now - looked >= max(self._patience_ms() / 1000, min(took * LOOKS_APART, IDLE_MS / 1000)):
                     with self._lock:
                         self._look(now)
                         self._make_room()
-                        if self._refuse_until and now >= self._refuse_until:
-                            self._refuse_until = 0.0
-                            self._keep_out(False)
+                        self._mind_the_door(now)
                     looked, took = now, time.monotonic() - now
                     if now >= self._trim_due:
                         self._trim_due = math.inf
@@ -289,10 +303,9 @@ class ConnectionGuard:
                 with self._lock:
                     if event == zmq.Event.LISTENING:
                         self._listener = descriptor, identity_of(descriptor) or 0
+                        self._places.add(_place_in(endpoint.decode(errors="replace")))
                         if self._resets:
                             _let_connections_reset(descriptor)
-                    if event == zmq.Event.ACCEPTED:
-                        self._places.add(_place_in(endpoint.decode(errors="replace")))
                     known = self._connections.get(descriptor)
                     if known is not None and not known.identity:  # otherwise `_here` finds out
                         del self._connections[descriptor]
@@ -314,7 +327,9 @@ class ConnectionGuard:
         connection = self._connections.get(descriptor)
         if connection is None or connection.identity != identity:
             now = time.monotonic()
-            connection = self._connections[descriptor] = _Connection(descriptor, identity, since=now, moved=now)
+            connection = self._connections[descriptor] = _Connection(
+                descriptor, identity, since=now, before=now, moved=now
+            )
             self._newest = now
         return connection
 
@@ -324,7 +339,9 @@ class ConnectionGuard:
         here = self._here()
         for connection in here:
             self._measure(connection, now)
-            if connection.unfinished > self._limits.unfinished_bytes:
+            if connection.doomed:
+                self._end(connection, connection.doomed)
+            elif self._holds_back_too_much(connection):
                 self._end(connection, UNFINISHED)
         by_weight = sorted(here, key=lambda connection: connection.unfinished, reverse=True)
         total = sum(connection.unfinished for connection in here)
@@ -337,6 +354,12 @@ class ConnectionGuard:
         stalled.sort(key=lambda connection: connection.moved)
         for connection in stalled[: max(0, len(stalled) - self._limits.stalled)]:
             self._end(connection, STALLED)
+
+    def _holds_back_too_much(self, connection: _Connection) -> bool:
+        most_per_s = self._limits.unfinished_bytes_per_s
+        if most_per_s is not None and connection.unfinished - connection.unfinished_before > most_per_s:
+            return True
+        return connection.unfinished > self._limits.unfinished_bytes
 
     def _make_room(self) -> None:
         """Hang up on those that matter least while there are too many."""
@@ -375,13 +398,19 @@ class ConnectionGuard:
             return
         connection.unfinished = connection.balance.after(traffic.read, connection.delivered, connection.messages)
         connection.delivered = connection.messages = 0
+        if connection.unfinished < connection.unfinished_before or now - connection.before > 1.0:
+            connection.unfinished_before, connection.before = connection.unfinished, now
         if traffic.acked != connection.acked or not traffic.waits:
             connection.acked, connection.moved = traffic.acked, now
 
     def _end(self, connection: _Connection, reason: str) -> None:
-        """Shut a connection down, and only this one: its descriptor may be another's by now."""
+        """Shut a connection down, and only this one: its descriptor may be another's by now.
+
+        The next look tries again if it cannot be told yet that it was accepted here.
+        """
         if connection.ending:
             return
+        connection.doomed = reason
         try:
             ours = sockets.dup(connection.descriptor)
         except OSError:  # it is gone
@@ -395,24 +424,39 @@ class ConnectionGuard:
             connection.ending = True
             self._hung_up = {**self._hung_up, reason: self._hung_up.get(reason, 0) + 1}
             self.trim_soon()
-            if reason not in (STALLED, REFUSED):
-                self._note_flood(self._crowd if reason == MANY else self._floods, time.monotonic())
+            self._consider_flood(reason, time.monotonic())
             with contextlib.suppress(OSError):  # it is going already
                 # Without it a peer whose buffers are full would be left waiting for a minute.
                 same.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
                 same.shutdown(sockets.SHUT_RDWR)
 
-    def _note_flood(self, hung_up: deque[float], now: float) -> None:
-        hung_up.append(now)
-        if len(hung_up) == hung_up.maxlen and now - hung_up[0] < FLOODS_S:
-            if not self._refuse_until:
-                self._keep_out(True)
-            self._refuse_until = now + random.uniform(*REFUSE_S)
+    def _consider_flood(self, reason: str, now: float) -> None:
+        if reason in (STALLED, REFUSED):
+            return
+        if reason == MANY:
+            self._crowd.append(now)
+            if len(self._crowd) < CROWD or now - self._crowd[0] >= CROWD_S:
+                return
+        self._shut_the_door(now)
+
+    def _shut_the_door(self, now: float) -> None:
+        if not self._refuse_until:
+            self._keep_out(True)
+        self._refuse_until = now + random.uniform(*REFUSE_S)
+
+    def _mind_the_door(self, now: float) -> None:
+        """Shut it if the owner is behind; open it when the time has come and the owner is not."""
+        if not self._refuse_until:
+            if self._rounds_behind >= BEHIND_ROUNDS:
+                self._shut_the_door(now)
+        elif now >= self._refuse_until and not self._rounds_behind:
+            self._refuse_until = 0.0
+            self._keep_out(False)
 
     def _keep_out(self, on: bool) -> None:
         """Have the kernel leave newcomers waiting, or let them in again. It asks them to try again by itself.
 
-        Where it cannot, they are hung up on as soon as the monitor tells of them.
+        Where it cannot, they are hung up on as soon as the monitor tells of them; so are those that it had let in.
         """
         if sys.platform != "linux" or self._listener is None:
             return

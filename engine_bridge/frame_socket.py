@@ -20,6 +20,7 @@ from .subscriptions import Subscriptions
 GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
 MAX_SUBSCRIPTION_BYTES: Final = 1024  # handshakes included
 MAX_EVENTS_PER_POLL: Final = 256
+MAX_EVENTS_WHEN_BEHIND: Final = 768  # the same when the last poll left some: newcomers wait for what a flood has left
 RECEIVE_BUFFER_BYTES: Final = 2048  # of the system; a flood gets as much through before the guard looks again
 SUBSCRIPTIONS: Final = "subscriptions"
 LIMITS: Final = Limits(
@@ -27,6 +28,7 @@ LIMITS: Final = Limits(
     unfinished_bytes=64 * 1024,  # a client that sends ZMTP heartbeats takes an hour for it
     all_unfinished_bytes=512 * 1024,
     stalled=8,
+    unfinished_bytes_per_s=8 * 1024,  # all that a connection may subscribe to at once takes 3 KiB
 )
 SETTLE_S: Final = 0.01
 
@@ -110,12 +112,14 @@ class FrameSocket:
     def poll(self) -> None:
         """Note who came and went. Never blocks, and reads a bounded number of events."""
         self._subscriptions.sweep()
-        for _ in range(MAX_EVENTS_PER_POLL):
+        for _ in range(MAX_EVENTS_WHEN_BEHIND if self._guard.owner_is_behind else MAX_EVENTS_PER_POLL):
             try:
                 event = self._socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
+                self._guard.round_ended(all_read=True)
                 return
             self._note(event.bytes, source_of(event))
+        self._guard.round_ended(all_read=False)
 
     def send(self, parts: Sequence[MessagePart]) -> None:
         """Send a message to who subscribes to its topic and can take it now. Never blocks."""
@@ -147,6 +151,8 @@ class FrameSocket:
         kind, prefix = event[:1], event[1:]
         if source is None:
             self._subscriptions.somebody_left(prefix)
+            return
+        if identity_of(source) is None:  # gone, and may have left very many
             return
         self._guard.heard(source, len(event))
         if kind == b"\x01":

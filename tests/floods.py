@@ -73,6 +73,12 @@ def changing_subscriptions(endpoint: str) -> None:
             peer.send((frame(b"\x01avf1/") + frame(b"\x00avf1/")) * 100)
 
 
+def leaving_subscribers(endpoint: str) -> None:
+    """Each is gone before it has sent too much, and leaves its news behind."""
+    with RawPeer.connect(endpoint, "SUB") as peer:
+        peer.send((frame(b"\x01avf1/") + frame(b"\x00avf1/")) * 200)
+
+
 def silent_connections(endpoint: str, hello: bytes) -> None:
     """A thousand connections, of which as many as possible stay open."""
     host, port = endpoint.removeprefix("tcp://").rsplit(":", 1)
@@ -128,6 +134,7 @@ FLOODS: Final[dict[str, Callable[[str, str], None]]] = {
     "requests for the last frame": lambda frames, control: repeated(control, _packed(k="req", what="last")),
     "20,000 long subscriptions": lambda frames, control: subscriptions(frames),
     "subscriptions that change": lambda frames, control: changing_subscriptions(frames),
+    "subscribers that leave at once": lambda frames, control: leaving_subscribers(frames),
     "1,000 silent connections": lambda frames, control: silent_connections(frames, b""),
     "1,000 half handshakes": lambda frames, control: silent_connections(control, GREETING),
     "clients, one after another": lambda frames, control: new_clients(control),
