@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from runtime.composite.base import PLANES
+from runtime.composite.references import LAYERS, REFERENCES
 from runtime.controls import PORTRAIT_CONTROLS
 from training import metrics
-from training.animator.composite import FARTHEST, PLANES, Motion, composite, over
+from training.animator.composite import FARTHEST, Motion, composite, over
 from training.animator.networks import Animator, Reader
 from training.animator.rigid import GRID, PARTS, RigidMotion
 from training.cast import NAMED_CAST, render_layers
 from training.data.dataset import shrink_premultiplied
-from training.data.references import LAYERS, OPEN_POSE, REFERENCES
+from training.data.references import OPEN_POSE
 
 NAMES = [control.name for control in PORTRAIT_CONTROLS]
 RANGES = [(control.minimum, control.maximum, control.rest) for control in PORTRAIT_CONTROLS]

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 from engine_bridge.errors import DatasetError
+from runtime.composite.references import LAYERS
 from runtime.controls import PORTRAIT_CONTROLS
 from training.cast.controls_sampling import sample_controls
 from training.cast.dataset import read_rows, write_dataset
 from training.cast.identity import HAIR_STYLES, OUTFITS, Identity, from_dict, sample_identity
 from training.cast.named import NAMED_CAST
-from training.cast.render import LAYERS, regions, render, render_layers
+from training.cast.render import regions, render, render_layers
 
 AKI = NAMED_CAST["Aki"]
 GOLDEN = Path(__file__).parents[1] / "golden" / "cast_aki.png"

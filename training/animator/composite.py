@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data.references import LAYERS, REFERENCES
+from runtime.composite.references import LAYERS, REFERENCES
 
 OPEN = REFERENCES.index("open")
-PLANES = ("keepBack", "keepBody", "keepHead", "keepFront", "open", "drawn", "red", "green", "blue", "alpha")
 FARTHEST = 0.6  # half pictures that paint can move
 
 

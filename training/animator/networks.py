@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.animator.composite import FARTHEST, PLANES, Motion, own_places, resized
+from runtime.composite.base import PLANES
+from runtime.composite.references import LAYERS, REFERENCES
+from training.animator.composite import FARTHEST, Motion, own_places, resized
 from training.animator.recipe import FINE, Model
 from training.animator.rigid import PARTS, RigidMotion
-from training.data.references import LAYERS, REFERENCES
 from training.layers import Mlp, ModulatedBlock, ResidualBlock, control_scale, kaiming, lrelu, unit_size
 
 READER_PX = 256

@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image
 
 from engine_bridge.errors import DatasetError
+from runtime.composite.references import LAYERS, REFERENCES
 from runtime.controls import PORTRAIT_CONTROLS
-from training.data.references import LAYERS, OPEN_POSE, REFERENCES
+from training.data.references import OPEN_POSE
 
 from .controls_sampling import sample_controls
 from .identity import Identity, sample_identity

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import skia
 from PIL import Image
 
-from training.data.references import LAYERS
+from runtime.composite.references import LAYERS
 
 from .accessories import AccessoryLayer
 from .face import FaceLayer, eye_spot, mouth_spot

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import DatasetError
+from runtime.composite.references import LAYERS, REFERENCES
 from training.data.dataset import Progress, Uint8, content_key, map_pictures, read_labels
 from training.data.picture_cache import Note
 
-LAYERS: Final = ("back", "body", "head", "front")  # hair behind, body and clothes, head and face, hair in front
-REFERENCES: Final = (*LAYERS, "open")  # the last: the head with closed eyes and an open mouth
 OPEN_POSE: Final = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "aa": 1.0}
 
 

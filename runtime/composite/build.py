@@ -1,0 +1,66 @@
+"""Compile the kernel for every machine that Bunraku plays on: `python -m runtime.composite.build`.
+
+Zig brings a C compiler for all of them (https://pypi.org/project/ziglang); what it makes lies in `lib` and travels
+with the package, so that nobody else needs one. The same version makes the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from .native import LIBRARIES, TARGETS
+
+ZIG: Final = "0.13.0.post1"
+SOURCE: Final = Path(__file__).with_name("kernel.c")
+DIGESTS: Final = LIBRARIES / "SHA256SUMS"  # of the libraries and of the source that they were built from
+FLAGS: Final = (
+    *("-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fno-sanitize=all"),
+    *("-Wall", "-Wextra", "-Werror", "-shared", "-s"),
+)
+
+
+def build(target: str, out: Path) -> None:
+    """Compile for one target.
+
+    Args:
+        target: as Zig calls it.
+        out: the library to write.
+
+    Raises:
+        subprocess.CalledProcessError: the compiler refuses.
+    """
+    processor = ("-mcpu=x86_64_v2",) if target.startswith("x86_64") else ()
+    position = () if "windows" in target else ("-fPIC",)
+    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *processor, *position, "-target", target]
+    subprocess.run([*command, "-o", str(out), SOURCE.name], check=True, cwd=SOURCE.parent)
+    out.with_name(f"{SOURCE.stem}.lib").unlink(missing_ok=True)  # for those who link; nobody does
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    """Build all libraries and note what they were built from."""
+    try:
+        found = version("ziglang")
+    except PackageNotFoundError:
+        found = ""
+    if found != ZIG:
+        sys.exit(f"This needs the compiler Zig {ZIG}: pip install ziglang=={ZIG}")
+    LIBRARIES.mkdir(exist_ok=True)
+    lines = [f"{digest(SOURCE)}  ../{SOURCE.name}\n"]
+    for name, target in TARGETS.values():
+        build(target, LIBRARIES / name)
+        lines.append(f"{digest(LIBRARIES / name)}  {name}\n")
+    DIGESTS.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The composite in NumPy: for machines without a kernel, and to read. Some fifty times slower."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import CLEAR, SOLID, Composite, Floats
+from .references import LAYERS, REFERENCES, Pixels, References
+
+HEAD = LAYERS.index("head")
+OPEN = REFERENCES.index("open")
+
+
+class PlainComposite(Composite):
+    """Array by array, as the definition has it."""
+
+    name = "numpy"
+
+    def _draw(self, references: References, flow: Floats, planes: Floats, out: Pixels) -> None:
+        size = references.size
+        paint = [_moved(references.pixels[index], flow[index]) for index in range(len(REFERENCES))]
+        keep, opened, drawn = planes[:4], _grown(planes[4], size), _grown(planes[5], size)
+        drawing = np.stack([_grown(plane, size) for plane in planes[6:]], -1)
+        paint[HEAD] += (paint[OPEN] - paint[HEAD]) * opened[..., None]
+        picture = np.zeros((size, size, 4), np.float32)
+        for index in range(len(LAYERS)):
+            layer = paint[index] * _grown(keep[index], size)[..., None]
+            if index == HEAD:
+                layer += (drawing - layer) * drawn[..., None]
+            picture = layer + picture * (1 - layer[..., 3:])
+        out[...] = _as_bytes(picture)
+        _bleed(out)
+
+
+def _as_bytes(premultiplied: Floats) -> Pixels:
+    """Straight RGBA with alpha stretched."""
+    alpha = premultiplied[..., 3:]
+    straight = np.where(alpha > 1 / 255, premultiplied / np.maximum(alpha, 1 / 255), 0)
+    straight[..., 3:] = (alpha - CLEAR) / (SOLID - CLEAR)
+    return np.asarray(straight.clip(0, 1) * 255 + 0.5, np.uint8)
+
+
+def _bleed(out: Pixels) -> None:
+    """Give clear pixels beside the figure its colour."""
+    clear = out[..., 3] == 0
+    edged = np.pad(out, ((1, 1), (1, 1), (0, 0)))
+    bare = clear.copy()
+    for beside in (edged[1:-1, :-2], edged[1:-1, 2:], edged[:-2, 1:-1], edged[2:, 1:-1]):
+        takes = bare & (beside[..., 3] > 0)
+        out[takes, :3] = beside[takes, :3]
+        bare &= ~takes
+
+
+def _moved(reference: Pixels, flow: Floats) -> Floats:
+    """Paint from where it was, 0..1: [S, S, 4] by [2, GRID, GRID]; edges go on."""
+    size = reference.shape[0]
+    own = np.arange(size, dtype=np.float32)
+    x = np.nan_to_num(_grown(flow[0], size) * (size / 2) + own).clip(0, size - 1)
+    y = np.nan_to_num(_grown(flow[1], size) * (size / 2) + own[:, None]).clip(0, size - 1)
+    left, top = np.minimum(x.astype(int), size - 2), np.minimum(y.astype(int), size - 2)
+    right, lower = (x - left)[..., None], (y - top)[..., None]
+    corner = [reference[top + down, left + along].astype(np.float32) / 255 for down in (0, 1) for along in (0, 1)]
+    upper, under = (a + (b - a) * right for a, b in (corner[:2], corner[2:]))
+    moved: Floats = upper + (under - upper) * lower
+    return moved
+
+
+def _grown(plane: Floats, size: int) -> Floats:
+    """[P, P] -> [size, size], smoothly; edges go on."""
+    if plane.shape[0] == size:
+        return plane
+    places = (np.arange(size, dtype=np.float32) + 0.5) * (plane.shape[0] / size) - 0.5
+    first, share = _between(places, plane.shape[0])
+    rows = plane[first] + (plane[first + 1] - plane[first]) * share[:, None]
+    grown: Floats = rows[:, first] + (rows[:, first + 1] - rows[:, first]) * share
+    return grown
+
+
+def _between(places: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The place before each, and how far it is to the next one."""
+    inside = places.clip(0, count - 1)
+    first = np.minimum(inside.astype(np.int64), count - 2)
+    return first, np.asarray(inside - first, np.float32)
