@@ -5,6 +5,7 @@ The parent holds a `Lane`; the child runs `main`. Requests and answers are JSON,
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -180,17 +181,19 @@ class _Worker:
 
 
 def main() -> None:
-    """Load the engine that the argument describes, and answer until the input ends."""
+    """Load the engine that the argument describes, have it draw everybody once, and answer until the input ends."""
     job = json.loads(sys.argv[1])
     try:
         with Character.open(job["character"]) as character:
             w, controls = poses(character)
-            settings = msgspec.convert(job["settings"], EngineSettings)
+            settings = dataclasses.replace(msgspec.convert(job["settings"], EngineSettings), patient=True)
             engine = load_engine(Candidate(*job["candidate"]), character, settings)
         with engine:
             worker = _Worker(engine, w, controls)
             worker.draw()
             told = {"provider": engine.description.label, "start_s": round(seconds_since_process_start(), 3)}
+            for _ in w:
+                worker.draw()
             _say(told)
             for line in sys.stdin:
                 request = json.loads(line)

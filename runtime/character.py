@@ -23,26 +23,35 @@ from engine_bridge.plain_text import LINE_CHARS, NAME_CHARS, is_plain, plain
 
 from . import atomic
 from .advice import update
-from .character_zip import EXPORT_AGAIN, FETCH_AGAIN, MEBI, MEMBER_LIMITS, members_of
+from .character_zip import EXPORT_AGAIN, FETCH_AGAIN, MAX_PEOPLE, MEBI, MEMBER_LIMITS, in_order, limit_of, members_of
+from .composite.base import PLANES, PLANES_PX
+from .composite.references import GRID, REFERENCES, SIDES
 from .controls import VOCABULARY, Control, check_names
 from .expressions import Expression, default_expressions
 from .idle import IdleSettings
 from .latents import Floats, Latents, OnnxMapping
 from .onnx_cost import cost_of
 from .onnx_graph import Graph, GraphSummary, TensorInfo, read_graph
+from .person import MEMBER as PERSON_MEMBER
+from .person import READER_PX, Person, members_of_person
 from .webp import webp_size
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # the newest: people who are moved. In format 1 a generator draws them
 SHIPPED: Final = "aki"  # the character that plays when nobody chooses one; see `find_character`
 MAX_SIDE_PX: Final = 4096
 MAX_LATENT: Final = 8192
-MAX_PEOPLE: Final = 512  # named identities; their names travel in one message
 MAX_EXPRESSIONS: Final = 64
 MAX_NAMES_BYTES: Final = 16 * 1024  # of all names of people together, and of all expressions; a message has 64 KiB
 MAX_CONTROL: Final = 10_000.0  # largest end of a control's range
 MAX_TABLE_HEADER: Final = 1 * MEBI  # of latents.safetensors
 MAX_NESTING: Final = 32  # of what is free-form
 
+# What a reader finds of a person and an animator takes, with the number of sizes beside N that each has.
+PERSON_ENDS: Final = {"code": 1, "coarse": 3, "middle": 3, "fine": 3}
+# What only one format has, and which of it there must be.
+_OF_FORMAT_1: Final = ("generator.onnx", "latents.safetensors", "generator.fp16.onnx", "generator.int8.onnx")
+_ALSO_OF_FORMAT_1: Final = ("mapping.onnx", "encoder.onnx")
+_OF_FORMAT_2: Final = ("reader.onnx", "animator.onnx")
 _FLOAT32, _UINT8 = 1, 2
 _T = TypeVar("_T")
 
@@ -82,11 +91,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         provenance: recipe, data sources with licences, training figures, date; free-form.
         frame: size of the pictures.
         controls: what the generator takes, in its order.
-        identities: name to row of `identities` in `latents.safetensors`.
+        identities: name to row of `identities` in `latents.safetensors`; in format 2 to the number of the person whose
+            pictures are `people/NUMBER-back.png` and so on, counted from 0.
         files: every other member with hash and size; `write_character` fills it in.
     """
 
-    format: int = FORMAT
+    format: int = 1
     name: str
     licence: str
     author: str
@@ -118,6 +128,8 @@ class Character:
         controls: what the generator takes, in order, with the character's own ranges.
         digest: SHA-256 of the manifest, in hexadecimal; as it holds the hashes of all members, of the whole character.
         z_dim: how many numbers the mapping network takes; 0 if there is none.
+        moves: whether people's pictures are moved (format 2), instead of drawn by a generator. An identity then is a
+            share of each person, float32 [number of people].
     """
 
     def __init__(self, path: Path, members: Mapping[str, bytes]) -> None:
@@ -135,14 +147,21 @@ class Character:
         self._graphs: dict[str, Graph] = {}
         self.manifest = self._read_manifest()
         self.digest = hashlib.sha256(self._members["character.json"]).hexdigest()
+        self.moves = self.manifest.format >= 2
+        self._check_format()
         self._check_digests()
         self.controls = self._check_controls()
         for name in self.members:
             if name.endswith(".onnx"):
                 self._graphs[name] = self._read_graph(name)
-        self.generator = self.graph("generator.onnx")
-        self._check_generator()
-        self.latents_file = self._check_latents()
+        if self.moves:
+            self._check_people()
+            self._check_moving()
+            self.latents_file: tuple[Floats, dict[str, Floats]] = np.eye(len(self.people), dtype=np.float32), {}
+        else:
+            self.generator = self.graph("generator.onnx")
+            self._check_generator()
+            self.latents_file = self._check_latents()
         self.z_dim = self._check_mapping() if "mapping.onnx" in self else 0
         for name in ("generator.fp16.onnx", "generator.int8.onnx"):
             if name in self:
@@ -188,8 +207,17 @@ class Character:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The names of the members that are there, in the order of `MEMBER_LIMITS`."""
-        return tuple(name for name in MEMBER_LIMITS if name in self._members)
+        """The names of the members that are there, in the order in which they are written."""
+        return tuple(in_order(self._members))
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """The people of a character that moves them, by number."""
+        where, side = self.path.name, self.manifest.frame.width
+        return tuple(
+            Person(f"person {row} in {where}", side, tuple(map(self.read, members_of_person(row))))
+            for row in range(len(set(self.manifest.identities.values())) if self.moves else 0)
+        )
 
     def read(self, member: str) -> bytes:
         """The bytes of one member; of a graph, the bytes that `runtime.onnx_graph` writes of what it understood.
@@ -218,7 +246,7 @@ class Character:
         latents = Latents(self.manifest.identities, identities, directions, mapping=mapping)
         return Role(
             name=plain(self.manifest.name, NAME_CHARS),
-            digest=self.manifest.files["generator.onnx"].sha256,
+            digest=self.manifest.files["animator.onnx" if self.moves else "generator.onnx"].sha256,
             licence=plain(self.manifest.licence, LINE_CHARS),
             width=self.manifest.frame.width,
             height=self.manifest.frame.height,
@@ -354,6 +382,81 @@ class Character:
             raise CharacterError(
                 f"{member} in {self.path.name} takes or gives something else than generator.onnx does: "
                 f"{_told(graph)}. {EXPORT_AGAIN}"
+            )
+
+    def _check_format(self) -> None:
+        """See that the members are those of the format."""
+        this, other = 1 + self.moves, 2 - self.moves
+        people = [name for name in self._members if PERSON_MEMBER.fullmatch(name)]
+        needed, foreign = (
+            (_OF_FORMAT_2, (*_OF_FORMAT_1, *_ALSO_OF_FORMAT_1)) if self.moves else (_OF_FORMAT_1[:2], _OF_FORMAT_2)
+        )
+        wrong = [name for name in foreign if name in self] + ([] if self.moves else people[:1])
+        if wrong:
+            raise CharacterError(
+                f"{self.path.name} has format {this}, but its {', '.join(wrong)} belongs to format {other}. "
+                f"{EXPORT_AGAIN}"
+            )
+        for name in needed:
+            if name not in self:
+                raise CharacterError(f"{self.path.name} has no {name}. {EXPORT_AGAIN}")
+
+    def _check_people(self) -> None:
+        """Every person has all pictures, and every picture is a person's."""
+        frame, rows = self.manifest.frame, set(self.manifest.identities.values())
+        if frame.width != frame.height or frame.width not in SIDES:
+            raise CharacterError(
+                f"character.json in {self.path.name}: frames of {frame.width}x{frame.height} pixels. People who are "
+                f"moved are squares of {', '.join(map(str, SIDES[:-1]))} or {SIDES[-1]} pixels. {EXPORT_AGAIN}"
+            )
+        if rows != set(range(len(rows))):
+            raise CharacterError(f"character.json in {self.path.name} does not count people from 0. {EXPORT_AGAIN}")
+        wanted = {name for row in rows for name in members_of_person(row)}
+        there = {name for name in self._members if PERSON_MEMBER.fullmatch(name)}
+        if wanted != there:
+            name = min(wanted ^ there)
+            lack = "lacks" if name in wanted else "has, for nobody,"
+            raise CharacterError(f"{self.path.name} {lack} {name}. {EXPORT_AGAIN}")
+        for person in self.people:
+            person.check()
+
+    def _check_moving(self) -> None:
+        """The reader gives what the animator takes, and the animator motion."""
+        reader, animator = self.graph("reader.onnx"), self.graph("animator.onnx")
+        found = {info.name: info for info in reader.outputs}
+        good = (
+            len(reader.inputs) == 1
+            and reader.inputs[0].name == "references"
+            and _is(reader.inputs[0], _UINT8, (None, len(REFERENCES), READER_PX, READER_PX, 4))
+            and list(found) == list(PERSON_ENDS)
+            and all(
+                found[name].element_type == _FLOAT32
+                and len(found[name].shape) == sizes + 1
+                and None not in found[name].shape[1:]
+                for name, sizes in PERSON_ENDS.items()
+            )
+        )
+        if not good:
+            raise CharacterError(
+                f"reader.onnx in {self.path.name} must take references uint8 [N, {len(REFERENCES)}, {READER_PX}, "
+                f"{READER_PX}, 4] and give float32 {', '.join(PERSON_ENDS)}, but it has {_told(reader)}. {EXPORT_AGAIN}"
+            )
+        takes = {info.name: info for info in animator.inputs}
+        gives = {info.name: info for info in animator.outputs}
+        good = (
+            set(takes) == {*PERSON_ENDS, "controls"}
+            and _is(takes["controls"], _FLOAT32, (None, len(self.controls)))
+            and all(_is(takes[name], _FLOAT32, (None, *found[name].shape[1:])) for name in PERSON_ENDS)
+            and list(gives) == ["flow", "planes"]
+            and _is(gives["flow"], _FLOAT32, (None, len(REFERENCES), 2, GRID, GRID))
+            and any(_is(gives["planes"], _FLOAT32, (None, len(PLANES), side, side)) for side in PLANES_PX)
+            and (gives["planes"].shape[3] or 0) <= self.manifest.frame.width
+        )
+        if not good:
+            raise CharacterError(
+                f"animator.onnx in {self.path.name} must take what reader.onnx gives and controls float32 "
+                f"[N, {len(self.controls)}], and give flow float32 [N, {len(REFERENCES)}, 2, {GRID}, {GRID}] and "
+                f"planes float32 [N, {len(PLANES)}, P, P], but it has {_told(animator)}. {EXPORT_AGAIN}"
             )
 
     def _check_generator(self) -> None:
@@ -518,18 +621,18 @@ def write_character(path: str | Path, manifest: Manifest, members: Mapping[str, 
     """
     path = Path(path)
     payloads = {name: data if isinstance(data, bytes) else data.read_bytes() for name, data in members.items()}
-    unknown = sorted(set(payloads) - set(MEMBER_LIMITS) | set(payloads) & {"character.json"})
+    unknown = sorted(name for name in payloads if limit_of(name) is None or name == "character.json")
     if unknown:
         raise CharacterError(
-            f"A character file has no member {', '.join(unknown)}; it may have {', '.join(MEMBER_LIMITS)}."
+            f"A character file has no member {', '.join(unknown)}; it may have {', '.join(MEMBER_LIMITS)} "
+            "and people's pictures."
         )
     payloads |= {name: _as_understood(name, graph) for name, graph in payloads.items() if name.endswith(".onnx")}
     digests = {
         name: MemberDigest(hashlib.sha256(payloads[name]).hexdigest(), len(payloads[name]))
-        for name in MEMBER_LIMITS
-        if name in payloads
+        for name in in_order(payloads)
     }
-    manifest = msgspec.structs.replace(manifest, format=FORMAT, files=digests)
+    manifest = msgspec.structs.replace(manifest, format=2 if "animator.onnx" in payloads else 1, files=digests)
     with atomic.replacing(path) as part:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(_entry("character.json"), msgspec.json.format(msgspec.json.encode(manifest), indent=2))

@@ -9,22 +9,29 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Final
 
 from engine_bridge.errors import CharacterError
 from engine_bridge.plain_text import plain
 
+from .composite.references import REFERENCES
+from .person import MEMBER as PERSON_MEMBER
+
 MEBI: Final = 1 << 20
 MAX_FILE: Final = 256 * MEBI
+MAX_PEOPLE: Final = 512  # named identities; their names travel in one message
+MAX_PICTURE: Final = 32 * MEBI  # of a person
 
-# Every member a file may have, with the most bytes it may take.
+# Every member a file may have beside people's pictures, with the most bytes it may take.
 MEMBER_LIMITS: Final[Mapping[str, int]] = {
     "character.json": 1 * MEBI,
     "generator.onnx": 200 * MEBI,
     "generator.fp16.onnx": 100 * MEBI,
     "generator.int8.onnx": 100 * MEBI,
+    "reader.onnx": 64 * MEBI,
+    "animator.onnx": 64 * MEBI,
     "mapping.onnx": 64 * MEBI,
     "encoder.onnx": 128 * MEBI,
     "latents.safetensors": 64 * MEBI,
@@ -33,7 +40,7 @@ MEMBER_LIMITS: Final[Mapping[str, int]] = {
     "report.json": 4 * MEBI,
     "preview.webp": 8 * MEBI,
 }
-REQUIRED_MEMBERS: Final = ("character.json", "generator.onnx", "latents.safetensors")
+MAX_MEMBERS: Final = len(MEMBER_LIMITS) + MAX_PEOPLE * len(REFERENCES)
 
 FETCH_AGAIN: Final = "Fetch the file again from where it came."
 EXPORT_AGAIN: Final = "Export it again: bunraku-train export"
@@ -42,6 +49,19 @@ _END_OF_DIRECTORY: Final = struct.Struct("<4s4H2LH")
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _UTF8_NAME: Final = 0x800  # the only flag that means nothing here
 _MOST_EXTRA: Final = 256  # bytes beside a local name: times and owners that zip programs add
+_MOST_PER_ENTRY: Final = 512  # bytes of the list
+
+
+def limit_of(name: str) -> int | None:
+    """How many bytes a member may have; None if no character has such a member."""
+    return MAX_PICTURE if PERSON_MEMBER.fullmatch(name) else MEMBER_LIMITS.get(name)
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Members in the order in which they are written: people's pictures last, person by person."""
+    people = [match for name in names if (match := PERSON_MEMBER.fullmatch(name))]
+    people.sort(key=lambda match: (int(match[1]), REFERENCES.index(match[2])))
+    return [*(name for name in MEMBER_LIMITS if name in names), *(match[0] for match in people)]
 
 
 def members_of(path: Path, file: IO[bytes]) -> dict[str, bytes]:
@@ -52,7 +72,7 @@ def members_of(path: Path, file: IO[bytes]) -> dict[str, bytes]:
         file: seekable.
 
     Returns:
-        name to bytes; the names are among `MEMBER_LIMITS`.
+        name to bytes; only such names as have a `limit_of`.
 
     Raises:
         CharacterError: it is not such a zip, a member is unknown, too large or missing, or a checksum differs.
@@ -86,8 +106,8 @@ def _check_directory(path: Path, file: IO[bytes]) -> int:
     if tail[:4] == b"PK\x06\x07" and tail_size > _END_OF_DIRECTORY.size:
         raise CharacterError(f"{path.name} is a zip64 file; a character file never needs that. {EXPORT_AGAIN}")
     _, disk, start_disk, here, total, directory_size, offset, _ = _END_OF_DIRECTORY.unpack(tail[-22:])
-    if disk or start_disk or here != total or total > len(MEMBER_LIMITS) or directory_size > 64 * 1024:
-        raise CharacterError(f"{path.name} has {total} members; a character has at most {len(MEMBER_LIMITS)}.")
+    if disk or start_disk or here != total or total > MAX_MEMBERS or directory_size > total * _MOST_PER_ENTRY:
+        raise CharacterError(f"{path.name} has {total} members; a character has at most {MAX_MEMBERS}.")
     if offset + directory_size + _END_OF_DIRECTORY.size != size:
         raise CharacterError(f"{path.name} is cut short or has bytes before its start. {FETCH_AGAIN}")
     return size
@@ -103,7 +123,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
             raise CharacterError(
                 f'{path.name} has a member with the path "{shown}", which could escape. Do not use it.'
             )
-        if name not in MEMBER_LIMITS or info.orig_filename != name:  # zipfile cuts names at a zero byte
+        limit = limit_of(name)
+        if limit is None or info.orig_filename != name:  # zipfile cuts names at a zero byte
             raise CharacterError(f'{path.name} has the member "{shown}", which no character has. {EXPORT_AGAIN}')
         if name in seen:
             raise CharacterError(f"{path.name} has {name} twice. {EXPORT_AGAIN}")
@@ -114,14 +135,13 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
             raise CharacterError(f"{name} in {path.name} is encrypted. {EXPORT_AGAIN}")
         if info.flag_bits & ~_UTF8_NAME or info.comment:
             raise CharacterError(f"{name} in {path.name} uses features of zip that no character needs. {EXPORT_AGAIN}")
-        if info.file_size > MEMBER_LIMITS[name]:
+        if info.file_size > limit:
             raise CharacterError(
                 f"{name} in {path.name} has {info.file_size / MEBI:.1f} MiB; "
-                f"{MEMBER_LIMITS[name] // MEBI} MiB is the most. {EXPORT_AGAIN}"
+                f"{limit // MEBI} MiB is the most. {EXPORT_AGAIN}"
             )
-    for name in REQUIRED_MEMBERS:
-        if name not in seen:
-            raise CharacterError(f"{path.name} has no {name}. {EXPORT_AGAIN}")
+    if "character.json" not in seen:
+        raise CharacterError(f"{path.name} has no character.json. {EXPORT_AGAIN}")
 
 
 def _check_places(path: Path, file: IO[bytes], archive: zipfile.ZipFile, size: int) -> None:

@@ -400,7 +400,8 @@ def render(
         idle=idle,
         neutral=neutral,
     )
-    with _open(_find(character, engine), engine, precision, _settings(threads, Profile.exclusive)) as choice:
+    how = _settings(threads, Profile.exclusive, patient=True)
+    with _open(_find(character, engine), engine, precision, how) as choice:
         say(f"{choice.role.name} on {choice.sentence()}")
         with interrupt_on_signals():
             frames, warnings = run(choice.role, choice.engine, settings, progress=_progress(out.name))
@@ -593,10 +594,10 @@ def _cast(people: str | None, identity: str | None, stream: str) -> list[tuple[s
     return [(name, name) for name in names]
 
 
-def _settings(threads: int | None, profile: Profile) -> EngineSettings:
+def _settings(threads: int | None, profile: Profile, *, patient: bool = False) -> EngineSettings:
     from .engines import EngineSettings
 
-    return EngineSettings(threads, "exclusive" if profile is Profile.exclusive else "shared")
+    return EngineSettings(threads, "exclusive" if profile is Profile.exclusive else "shared", patient=patient)
 
 
 def _open(

@@ -6,8 +6,10 @@ Knows shapes and memory, not which library does the work; `engines/` holds one f
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from engine_bridge.errors import EngineError
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +147,14 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def _unload(self) -> None:
         """Let go of everything that `_load` made."""
+
+
+class LoadedGraph(Protocol):
+    """A graph with any number of ends, loaded by some library. Of one thread at a time."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs from all inputs, by name; each output is contiguous and the caller's until the next call.
+
+        Raises:
+            EngineError: the library failed.
+        """

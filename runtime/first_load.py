@@ -27,6 +27,7 @@ from engine_bridge.plain_text import LINE_CHARS, plain
 from . import checked_files
 from .character import Character
 from .latents import OnnxMapping
+from .person import Person
 
 if TYPE_CHECKING:
     from .engines.onnxruntime import OnnxRuntimeEngine
@@ -38,6 +39,20 @@ _LIBRARIES_BYTES: Final = 512 << 20  # more than Python and the libraries take b
 _CPU_S: Final = 600  # ends a trial whose parent was killed
 _LOOK_S: Final = 0.05  # how often memory is looked at
 _NEEDED: Final = "Play it only if you know who made it; its maker can export it again: bunraku-train export"
+
+
+class _Moving(msgspec.Struct):
+    """What plays a character whose people are moved: its graphs, and the pictures of one person.
+
+    Attributes:
+        reader: `reader.onnx`.
+        animator: `animator.onnx`.
+        pictures: of the first person, PNG.
+    """
+
+    reader: bytes
+    animator: bytes
+    pictures: tuple[bytes, ...]
 
 
 class _Trial(msgspec.Struct):
@@ -52,6 +67,7 @@ class _Trial(msgspec.Struct):
         width: of the pictures in pixels.
         height: of the pictures in pixels.
         memory_bytes: what it may take.
+        moving: in place of generators.
     """
 
     generators: dict[str, bytes]
@@ -62,6 +78,7 @@ class _Trial(msgspec.Struct):
     width: int
     height: int
     memory_bytes: int
+    moving: _Moving | None = None
 
 
 def ensure_tried(
@@ -97,6 +114,9 @@ def ensure_tried(
         width=frame.width,
         height=frame.height,
         memory_bytes=memory_bytes,
+        moving=_Moving(character.read("reader.onnx"), character.read("animator.onnx"), character.people[0].pictures)
+        if character.moves
+        else None,
     )
     reason = _outcome(msgspec.msgpack.encode(trial), wall_s, memory_bytes)
     if reason:
@@ -177,6 +197,9 @@ def _child() -> None:
         for kind in kinds
         if kind is OnnxRuntimeEngine or precision in PRECISIONS_OF["openvino"]
     ]
+    if trial.moving is not None:
+        plays += [(functools.partial(_move, "onnxruntime", trial, trial.moving), True)]
+        plays += [] if openvino.unavailable() else [(functools.partial(_move, "openvino", trial, trial.moving), False)]
     plays += [(functools.partial(_map, trial), True)] if trial.mapping else []
     said = next((reason for play, needed in plays if (reason := _refusal(play, needed=needed))), "fine")
     sys.stdout.write(plain(said, 4 * LINE_CHARS) + "\n")
@@ -208,6 +231,21 @@ def _draw(kind: type[OnnxRuntimeEngine] | type[OpenVinoEngine], graph: bytes, pr
         precision=precision,
     )
     with engine:  # draws once by itself
+        pass
+
+
+def _move(backend: str, trial: _Trial, moving: _Moving) -> None:
+    from .engines import moving_engine
+
+    person = Person("its first person", trial.width, moving.pictures)
+    with moving_engine(
+        backend,
+        reader=moving.reader,
+        animator=moving.animator,
+        people=[person],
+        controls=trial.controls,
+        threads=max(1, min(4, os.cpu_count() or 1)),
+    ):  # reads and draws once by itself
         pass
 
 

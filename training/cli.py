@@ -225,6 +225,14 @@ def export(
         bool,
         typer.Option("--reduced/--no-reduced", help="Try fp16 and int8 generators; what suffers is left out."),
     ] = True,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            "--people",
+            help="A data set whose named people are taken, of any size; for the task `animator` [the run's own data].",
+            show_default=False,
+        ),
+    ] = None,
     performance: Performance = None,
     as_json: Json = False,
 ) -> None:
@@ -239,7 +247,8 @@ def export(
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures = _read_report(path)
-    manifest = task.export(out, report=figures, refine=refine, half=reduced, note=_note)
+    manifest = task.export(out, report=figures, refine=refine, half=reduced, people=people, note=_note)
+    reduced &= manifest.format == 1  # people who are moved are moved in fp32
     precisions = _add_precisions(out, out, task.dataset, performance, task.split) if reduced else []
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")

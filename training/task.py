@@ -194,7 +194,9 @@ class Exporting(Task, Protocol):
     def gallery(self, folder: Path, *, seed: int, truncation_psi: float) -> list[Path]:
         """Write sheets of what the networks can do, and return the files."""
 
-    def export(self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, note: Note) -> Manifest:
+    def export(
+        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, people: Path | None, note: Note
+    ) -> Manifest:
         """Write a character file.
 
         Args:
@@ -202,10 +204,12 @@ class Exporting(Task, Protocol):
             report: quality figures that it carries.
             refine: fit named people to their own pictures.
             half: add networks in half precision.
+            people: a data set whose named people are taken in place of the run's own.
             note: told what is being done.
 
         Raises:
             CharacterError: it would not draw what the networks draw.
+            RecipeError: this method takes nobody from elsewhere.
         """
 
     def compare(self, other: Task, sheet: Path) -> dict[str, Any]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, TypedDict
 
 from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
 from runtime.character import Character, Role
-from runtime.engine import Engine
+from runtime.engine import Engine, EngineDescription
 from runtime.first_load import ensure_tried
 from runtime.machine import ThreadProfile, instructions, profile_threads
+from runtime.person import Person
 from runtime.preview_check import check_against_preview
 
 from . import onnxruntime, openvino, tensorrt, tensorrt_rtx
+from .moving import MovingEngine
 from .synthetic import SyntheticEngine, synthetic_role
 
 # What `auto` tries, the fastest first.
@@ -36,6 +38,8 @@ PRECISIONS_OF: Final = {
     "onnxruntime": ("int8", "fp32"),
     "synthetic": ("fp32",),
 }
+# The same for characters whose people are moved: their flows are places, which bear no coarser rounding.
+_MOVED_BY: Final = {"openvino": ("fp32",), "onnxruntime": ("fp32",)}
 PRECISIONS: Final = ("auto", "fp32", "fp16", "bf16", "int8")
 MEMBERS: Final = {"fp16": "generator.fp16.onnx", "int8": "generator.int8.onnx"}
 
@@ -53,7 +57,8 @@ class Candidate:
         return f"{self.backend} {self.precision}"
 
 
-# In fp32 ONNX Runtime draws a 512 px character in seven eighths of OpenVINO's time, with less of the processor.
+# In fp32 ONNX Runtime draws a 512 px character of format 1 in seven eighths of OpenVINO's time, with less of the
+# processor; to move one takes it 1.4 times as long.
 _LAST: Final = Candidate("openvino", "fp32")
 
 
@@ -65,11 +70,14 @@ class EngineSettings:
         threads: threads that compute; None for what the profile says.
         profile: how inference shares the machine.
         batches: batch sizes that an engine built ahead is tuned for.
+        patient: wait for a person to be read, instead of going on with the last one; for pictures that must come out
+            the same every time.
     """
 
     threads: int | None = None
     profile: ThreadProfile = "shared"
     batches: tuple[int, ...] = (1,)
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ def candidates(
                 found.append(Candidate(backend, each))
             elif not found:
                 passed.append((f"{backend} {each}", lack))
-    found.sort(key=lambda candidate: candidate == _LAST)
+    found.sort(key=lambda candidate: candidate == _LAST and not character.moves)
     if not found:
         told = "; ".join(f"{what}: {why.partition('; ')[0]}" for what, why in passed)
         raise EngineUnavailable(f"Nothing here can play {character.path.name} like that ({told}). Choose `auto`.")
@@ -174,6 +182,12 @@ def candidates(
 
 def _lacking(backend: str, precision: str, character: Character, *, chosen: bool) -> str:
     """Why this precision cannot, or without being `chosen` should not, be used; empty if it can."""
+    if character.moves:
+        if backend not in _MOVED_BY:
+            return "it cannot move people's pictures yet"
+        if precision not in _MOVED_BY[backend]:
+            return f"people are moved in {', '.join(_MOVED_BY[backend])} only"
+        return ""
     if precision not in PRECISIONS_OF[backend]:
         return f"it computes in {', '.join(PRECISIONS_OF[backend])} only"
     if precision in MEMBERS and MEMBERS[precision] not in character:
@@ -232,6 +246,20 @@ def make_engine(
     """
     backend, precision = candidate.backend, candidate.precision
     frame = character.manifest.frame
+    threads = profile_threads(settings.profile) if settings.threads is None else settings.threads
+    if backend == "synthetic":
+        return SyntheticEngine(character.controls, width=frame.width, height=frame.height, w_dim=character.w_dim)
+    if character.moves:
+        return moving_engine(
+            backend,
+            reader=character.read("reader.onnx"),
+            animator=character.read("animator.onnx"),
+            people=character.people,
+            controls=len(character.controls),
+            threads=threads,
+            profile=settings.profile,
+            patient=settings.patient,
+        )
     model = character.read(MEMBERS.get(precision, "generator.onnx"))
     size: _Size = {
         "w_dim": character.w_dim,
@@ -239,19 +267,52 @@ def make_engine(
         "width": frame.width,
         "height": frame.height,
     }
-    if backend == "synthetic":
-        return SyntheticEngine(character.controls, width=frame.width, height=frame.height, w_dim=character.w_dim)
     if backend == "tensorrt":
         return tensorrt.TensorRtEngine(
             model, layout=character.layout, precision=precision, batches=settings.batches, progress=progress, **size
         )
     if backend == "tensorrt-rtx":
         return tensorrt_rtx.TensorRtRtxEngine(model, precision=precision, max_batch=max(settings.batches), **size)
-    threads = profile_threads(settings.profile) if settings.threads is None else settings.threads
     if backend == "openvino":
         return openvino.OpenVinoEngine(model, threads=threads, precision=precision, profile=settings.profile, **size)
     return onnxruntime.OnnxRuntimeEngine(
         model, threads=threads, precision=precision, profile=settings.profile, name=backend, **size
+    )
+
+
+def moving_engine(
+    backend: str,
+    *,
+    reader: bytes,
+    animator: bytes,
+    people: Sequence[Person],
+    controls: int,
+    threads: int,
+    profile: ThreadProfile = "shared",
+    patient: bool = False,
+) -> Engine:
+    """Make an engine that moves people's pictures.
+
+    Args:
+        backend: one of those that can.
+        reader: `reader.onnx`.
+        animator: `animator.onnx`.
+        people: in the order of identities.
+        controls: how many the animator takes.
+        threads: that compute.
+        profile: how inference shares the machine.
+        patient: see `EngineSettings`.
+    """
+    library = openvino if backend == "openvino" else onnxruntime
+    provider, version = library.about()
+    (precision,), side = _MOVED_BY[backend], people[0].side
+    return MovingEngine(
+        lambda model, count: library.open_graph(model, count, profile),
+        reader=reader,
+        animator=animator,
+        people=people,
+        about=EngineDescription(backend, provider, version, precision, threads, len(people), controls, side, side),
+        patient=patient,
     )
 
 

@@ -6,6 +6,7 @@ Knows that library and nothing above it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final
@@ -13,7 +14,7 @@ from typing import Any, Final
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install, uninstall_then_install
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from runtime.machine import ThreadProfile
 
 from .bound_session import BoundSession
@@ -60,6 +61,72 @@ def unavailable(name: str) -> str:
 
     there = onnxruntime.get_available_providers()
     return "" if PROVIDERS[name] in there else f"{package} is installed, but offers only {', '.join(there)}"
+
+
+def about() -> tuple[str, str]:
+    """What it computes on where it is not told otherwise, and its version."""
+    import onnxruntime
+
+    return CPU, onnxruntime.__version__
+
+
+def _open_session(model: bytes, threads: int, profile: ThreadProfile, provider: str) -> Any:
+    """Load a graph.
+
+    Raises:
+        EngineError: the library refuses it.
+    """
+    import onnxruntime
+
+    on_cpu = provider == CPU
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, threads)
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    spinning = "1" if profile == "exclusive" and on_cpu else "0"
+    options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+    options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
+    if profile == "shared":
+        # Small blocks, so that a thread that the game has pushed aside holds up little.
+        options.add_session_config_entry("session.dynamic_block_base", "4")
+    if not on_cpu:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=[(provider, _PROVIDER_OPTIONS.get(provider, {}))])
+    except Exception as error:  # ONNX Runtime's own errors share no base class
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses the graph on {provider}: "
+            f"{plain(str(error), LINE_CHARS)}. Look at it with "
+            "`bunraku inspect`, or export it again: bunraku-train export"
+        ) from error
+
+
+def open_graph(model: bytes, threads: int, profile: ThreadProfile) -> LoadedGraph:
+    """Load any graph on the processor, for `MovingEngine`.
+
+    Args:
+        model: ONNX.
+        threads: that compute.
+        profile: how they share the machine.
+
+    Raises:
+        EngineError: the library refuses it.
+    """
+    return _Graph(model, threads, profile)
+
+
+class _Graph:
+    def __init__(self, model: bytes, threads: int, profile: ThreadProfile) -> None:
+        self._session = _open_session(model, threads, profile, CPU)
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """See `LoadedGraph`."""
+        try:
+            return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            raise EngineError(f"ONNX Runtime failed: {plain(str(error), LINE_CHARS)}") from error
 
 
 class OnnxRuntimeEngine(Engine):
@@ -118,29 +185,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _load(self) -> None:
         about = self._description
-        options = self._library.SessionOptions()
-        options.intra_op_num_threads = max(1, about.threads)
-        options.inter_op_num_threads = 1
-        options.execution_mode = self._library.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
-        spinning = "1" if self._profile == "exclusive" and about.on_cpu else "0"
-        options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
-        options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
-        if self._profile == "shared":
-            # Small blocks, so that a thread that the game has pushed aside holds up little.
-            options.add_session_config_entry("session.dynamic_block_base", "4")
-        if not about.on_cpu:
-            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        try:
-            session = self._library.InferenceSession(
-                self._model, options, providers=[(about.provider, _PROVIDER_OPTIONS.get(about.provider, {}))]
-            )
-        except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise EngineError(
-                f"ONNX Runtime {about.version} refuses the generator on {about.provider}: "
-                f"{plain(str(error), LINE_CHARS)}. Look at it with "
-                "`bunraku inspect`, or export it again: bunraku-train export"
-            ) from error
+        session = _open_session(self._model, about.threads, self._profile, about.provider)
         if not about.on_cpu:
             self._check_where_it_runs(session)
         self._bound = BoundSession(session)

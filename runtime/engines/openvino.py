@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install, install_extra
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from runtime.machine import ThreadProfile
 
 _DEVICE: Final = "CPU"
@@ -35,6 +36,71 @@ def has_bf16() -> bool:
     import openvino
 
     return "BF16" in openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+
+
+def about() -> tuple[str, str]:
+    """What it computes on, and its version."""
+    import openvino
+
+    return _DEVICE, openvino.__version__.split("-")[0]
+
+
+def _compile(model: bytes, threads: int, profile: ThreadProfile, precision: str) -> Any:
+    """Load a graph.
+
+    Raises:
+        EngineError: the library refuses it.
+    """
+    import openvino
+
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": str(threads),
+        "INFERENCE_PRECISION_HINT": _PRECISION_HINT[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "ENABLE_CPU_PINNING": "YES" if profile == "exclusive" else "NO",
+    }
+    try:
+        return core.compile_model(core.read_model(model, b""), _DEVICE, settings).create_infer_request()
+    except Exception as error:  # OpenVINO raises plain RuntimeError and more
+        raise EngineError(
+            f"OpenVINO {openvino.__version__.split('-')[0]} refuses the graph: {plain(str(error), LINE_CHARS)}. "
+            "Choose `--engine onnxruntime`, or export it again: bunraku-train export"
+        ) from error
+
+
+def open_graph(model: bytes, threads: int, profile: ThreadProfile) -> LoadedGraph:
+    """Load any graph on the processor, for `MovingEngine`.
+
+    Args:
+        model: ONNX.
+        threads: that compute.
+        profile: how they share the machine.
+
+    Raises:
+        EngineError: the library refuses it.
+    """
+    return _Graph(model, threads, profile)
+
+
+class _Graph:
+    def __init__(self, model: bytes, threads: int, profile: ThreadProfile) -> None:
+        import openvino
+
+        self._tensor = openvino.Tensor
+        self._request = _compile(model, threads, profile, "fp32")
+        self._names = [output.get_any_name() for output in self._request.model_outputs]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """See `LoadedGraph`."""
+        try:
+            for name, array in inputs.items():
+                self._request.set_tensor(name, self._tensor(array, shared_memory=True))
+            self._request.infer()
+            return {name: self._request.get_tensor(name).data for name in self._names}
+        except Exception as error:  # OpenVINO raises plain RuntimeError and more
+            raise EngineError(f"OpenVINO failed: {plain(str(error), LINE_CHARS)}") from error
 
 
 class OpenVinoEngine(Engine):
@@ -82,22 +148,8 @@ class OpenVinoEngine(Engine):
         return self._description
 
     def _load(self) -> None:
-        core = self._library.Core()
-        settings = {
-            "INFERENCE_NUM_THREADS": str(self._description.threads),
-            "INFERENCE_PRECISION_HINT": _PRECISION_HINT[self._description.precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
-            "ENABLE_CPU_PINNING": "YES" if self._profile == "exclusive" else "NO",
-        }
-        try:
-            model = core.read_model(self._model, b"")
-            self._request = core.compile_model(model, _DEVICE, settings).create_infer_request()
-        except Exception as error:  # OpenVINO raises plain RuntimeError and more
-            raise EngineError(
-                f"OpenVINO {self._description.version} refuses the generator: {plain(str(error), LINE_CHARS)}. "
-                "Choose `--engine onnxruntime`, or export it again: bunraku-train export"
-            ) from error
+        about = self._description
+        self._request = _compile(self._model, about.threads, self._profile, about.precision)
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         tensor = self._library.Tensor

@@ -105,8 +105,8 @@ def test_a_graph_that_a_library_refuses_is_passed_over_by_auto_and_an_error_when
     with Character.open(path) as character:
         with open_engine("auto", character, settings=ONE_THREAD) as choice:
             assert choice.engine.description.precision != "int8"
-            assert "refuses the generator" in dict(choice.passed_over)["openvino int8"]
-        with pytest.raises(EngineError, match="refuses the generator"):
+            assert "refuses the graph" in dict(choice.passed_over)["openvino int8"]
+        with pytest.raises(EngineError, match="refuses the graph"):
             open_engine("openvino", character, precision="int8")
 
 

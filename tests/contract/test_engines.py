@@ -154,5 +154,5 @@ def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> N
     from runtime.engines.onnxruntime import OnnxRuntimeEngine
 
     engine = OnnxRuntimeEngine(b"\x08\x0a", w_dim=1, num_controls=1, width=1, height=1, threads=1, precision="fp32")
-    with pytest.raises(EngineError, match="refuses the generator"):
+    with pytest.raises(EngineError, match="refuses the graph"):
         engine.activate()

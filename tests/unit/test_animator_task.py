@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ import torch
 from rich.console import Console
 
 from engine_bridge.errors import BunrakuError, CheckpointError, DatasetError, RecipeError
+from runtime.character import Character
+from runtime.composite.references import LAYERS, REFERENCES
+from runtime.engines import EngineSettings, candidates, make_engine
 from training.animator.task import AnimatorTask
-from training.cast import from_dict, render, write_dataset
+from training.cast import NAMED_CAST, from_dict, render, write_dataset
 from training.data.dataset import open_dataset, read_labels, shrink_premultiplied
-from training.data.references import LAYERS, REFERENCES, open_layers, open_references
+from training.data.references import open_layers, open_references
 from training.loop import fit
 from training.runs import exporting, open_run
+from training.task import Task
 from training.tasks import load_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,8 +118,50 @@ def test_evaluation_asks_people_never_trained_on_and_writes_what_it_saw(finished
     ]
     with pytest.raises(DatasetError, match="100 px"):
         task.evaluate(tmp_path, frames=6, at_px=100, note=print)
+
+
+def test_it_becomes_a_character_that_plays(finished: Path, tmp_path: Path) -> None:
+    task = exporting(open_run(finished))
+    told = task.export(
+        tmp_path / "own.bunraku", report={"size_px": 128}, refine=True, half=True, people=None, note=lambda _: None
+    )
+    assert list(told.identities) == ["animator"]  # nobody has a name there
+    write_dataset(
+        tmp_path / "people", identities=1, frames_per_identity=1, named_frames=1, size_px=512, seed=4, layers=True
+    )
+    out = tmp_path / "people.bunraku"
+    task.export(out, report={}, refine=True, half=True, people=tmp_path / "people", note=lambda _: None)
+    with Character.open(out) as character:
+        assert character.manifest.frame.width == 512
+        assert character.role().latents.names[:2] == ("Aki", "Ren")
+        assert character.report()["export_parity"]["pixels"] <= 0.1
+        assert "drawn" in character.manifest.provenance["people"]
+        (candidate,), _ = candidates("onnxruntime", character)
+        engine = make_engine(candidate, character, EngineSettings(threads=1, patient=True))
+        shares = character.latents_file[0][1:2]
+    rest = np.array([[control.rest for control in told.controls]], np.float32)
+    drawn = np.empty((1, 512, 512, 4), np.uint8)
+    with engine:
+        engine.infer(shares, rest, drawn)
+    # Hardly anything was learnt in four steps, so at rest she is nearly the drawing.
+    wanted = render(NAMED_CAST["Ren"], {}, 512).astype(float)
+    shown = [
+        np.concatenate([p[..., :3] * (p[..., 3:] / 255), p[..., 3:]], -1) for p in (drawn[0].astype(float), wanted)
+    ]
+    assert np.abs(shown[0] - shown[1]).mean() < 6
+
+
+def test_two_runs_are_compared_and_runs_of_other_data_are_not(finished: Path, tmp_path: Path) -> None:
+    task = exporting(open_run(finished))
+    told = task.compare(open_run(finished), tmp_path / "against.png")
+    assert told["ours"] == told["other"]
+    assert (tmp_path / "against.png").stat().st_size > 1000
+    files = task.gallery(tmp_path, seed=0, truncation_psi=1.0)
+    assert all(file.stat().st_size > 1000 for file in files)
+    with pytest.raises(CheckpointError, match="of another task"):
+        task.compare(cast(Task, object()), tmp_path / "x.png")
     with pytest.raises(CheckpointError, match="cannot become character files"):
-        exporting(task)
+        exporting(cast(Task, object()))
 
 
 @pytest.mark.parametrize(

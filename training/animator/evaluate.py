@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine_bridge.errors import DatasetError
+from engine_bridge.errors import CheckpointError, DatasetError
 from training import metrics
 from training.animator.sheets import draw_sheets, write_comparison
 
@@ -63,6 +63,30 @@ def evaluate_animator(
     note("sheets")
     draw_sheets(task, folder, "")
     return report
+
+
+def compare_animators(ours: AnimatorTask, other: AnimatorTask, sheet: Path) -> Report:
+    """The same people, held out from this run, moved by two runs on the same data; the sheet shows the other's first.
+
+    Returns:
+        figures of both.
+
+    Raises:
+        CheckpointError: they learnt from other data.
+    """
+    if ours.digest != other.digest:
+        raise CheckpointError("The other run learnt from other data. Compare two of the same.")
+    frames = ours.split.unseen_identities
+    frames = frames[np.linspace(0, len(frames) - 1, min(48, len(frames))).astype(int)]
+    side = min(ours.dataset.size_px, other.dataset.size_px)
+    wanted = torch.from_numpy(np.asarray(ours.dataset.pictures[frames])).permute(0, 3, 1, 2).float() / 255
+    wanted = metrics.reduced(wanted, side)
+    people, controls = ours.dataset.identity[frames], ours.dataset.controls[frames]
+    both = {"ours": ours, "other": other}
+    drawn = {name: metrics.reduced(task.draw(people, controls), side) for name, task in both.items()}
+    write_comparison(sheet, drawn["other"], wanted, drawn["ours"], left="the other")
+    boxes = torch.from_numpy(ours.dataset.regions[frames])
+    return {name: metrics.figures(pictures, wanted, boxes) for name, pictures in drawn.items()}
 
 
 def _compare(task: AnimatorTask, frames: Indices, at_px: int, sheet: Path) -> Report:

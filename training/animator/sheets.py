@@ -32,8 +32,8 @@ POSES: tuple[tuple[str, dict[str, float]], ...] = (
 PEOPLE = 6
 
 
-def draw_sheets(task: AnimatorTask, folder: Path, prefix: str) -> None:
-    """Write `<prefix>held-out.png` and `<prefix>poses.png`, of people never trained on if there are any.
+def draw_sheets(task: AnimatorTask, folder: Path, prefix: str) -> list[Path]:
+    """Write `<prefix>held-out.png` and `<prefix>poses.png`, of people never trained on if there are any; returns both.
 
     Raises:
         SinkError: the folder takes nothing.
@@ -44,7 +44,8 @@ def draw_sheets(task: AnimatorTask, folder: Path, prefix: str) -> None:
     people = dataset.identity[chosen]
     wanted = torch.from_numpy(np.asarray(dataset.pictures[chosen])).permute(0, 3, 1, 2).float() / 255
     drawn = task.draw(people, dataset.controls[chosen])
-    write_comparison(folder / f"{prefix}held-out.png", task.at_rest(people), wanted, drawn)
+    files = [folder / f"{prefix}held-out.png", folder / f"{prefix}poses.png"]
+    write_comparison(files[0], task.at_rest(people), wanted, drawn)
 
     names = [control.name for control in dataset.manifest.controls]
     rest = np.array([r[2] for r in dataset.control_ranges], np.float32)
@@ -56,19 +57,22 @@ def draw_sheets(task: AnimatorTask, folder: Path, prefix: str) -> None:
     who = np.unique(people)[:PEOPLE]
     pictures = task.draw(np.repeat(who, len(poses)), np.tile(controls, (len(who), 1)))
     write_sheet(
-        folder / f"{prefix}poses.png",
+        files[1],
         straight(pictures),
         columns=len(poses),
         column_labels=[label for label, _ in poses],
     )
+    return files
 
 
-def write_comparison(path: Path, still: Tensor, wanted: Tensor, drawn: Tensor, *, most: int = 24) -> None:
-    """Reference, wanted and drawn side by side, the worst first."""
+def write_comparison(
+    path: Path, still: Tensor, wanted: Tensor, drawn: Tensor, *, left: str = "reference", most: int = 24
+) -> None:
+    """Something known, wanted and drawn side by side, the worst first."""
     order = torch.argsort(metrics.psnr(drawn, wanted))
     order = order[torch.linspace(0, len(order) - 1, min(most, len(order))).long()]
     shown = torch.stack([still[order], wanted[order], drawn[order]], 1).flatten(0, 1)
-    write_sheet(path, straight(shown), columns=9, column_labels=("reference", "wanted", "drawn") * 3)
+    write_sheet(path, straight(shown), columns=9, column_labels=(left, "wanted", "drawn") * 3)
 
 
 def straight(premultiplied: Tensor) -> Uint8:

@@ -29,8 +29,10 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, RecipeError, TrainingError
+from runtime.character import Manifest
 from training.animator.composite import moved_layers, over, resized
-from training.animator.evaluate import evaluate_animator
+from training.animator.evaluate import compare_animators, evaluate_animator
+from training.animator.export import export_people
 from training.animator.networks import READER_PX, Animator, Reader, build
 from training.animator.recipe import AnimatorRecipe, AnimatorStage
 from training.animator.sheets import draw_sheets
@@ -43,7 +45,7 @@ from training.optim.ema import update_average
 from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
 from training.recipe import Stage
-from training.task import Ancestor, Note, NotFinite, Position, Progress, ancestors_of, anywhere
+from training.task import Ancestor, Note, NotFinite, Position, Progress, Task, ancestors_of, anywhere
 
 USUAL_OVER = 200  # steps
 FAR_TOO_LARGE = 8.0  # times the median gradient
@@ -90,7 +92,9 @@ class AnimatorTask:
 
     def __init__(self, recipe: AnimatorRecipe) -> None:
         """Begin without data and networks."""
-        self._recipe = recipe
+        self.recipe = self._recipe = recipe
+        self.position = Position()
+        self.ancestors: tuple[Ancestor, ...] = ()
         self._device = torch.device("cpu")
 
     @property
@@ -155,6 +159,7 @@ class AnimatorTask:
     def load(self, state: dict[str, Any]) -> None:
         """See `Task`."""
         self._load_networks(state["networks"])
+        self.position, self.ancestors = Position.restored(state), ancestors_of(state)
 
     def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  nothing to tell
         """See `Task`."""
@@ -280,6 +285,29 @@ class AnimatorTask:
     def evaluate(self, folder: Path, *, frames: int, at_px: int | None, note: Note) -> dict[str, Any]:
         """See `Task`."""
         return evaluate_animator(self, folder, frames=frames, at_px=at_px, note=note)
+
+    def gallery(self, folder: Path, *, seed: int, truncation_psi: float) -> list[Path]:  # noqa: ARG002  nobody is drawn
+        """See `Exporting`."""
+        return draw_sheets(self, folder, "")
+
+    def compare(self, other: Task, sheet: Path) -> dict[str, Any]:
+        """See `Exporting`."""
+        if not isinstance(other, AnimatorTask):
+            raise CheckpointError("The other run is of another task, which draws other pictures. Compare two of one.")
+        return compare_animators(self, other, sheet)
+
+    def export(
+        self,
+        out: Path,
+        *,
+        report: dict[str, Any],
+        refine: bool,  # noqa: ARG002  nothing is fitted to people, and motion stays in fp32
+        half: bool,  # noqa: ARG002
+        people: Path | None,
+        note: Note,
+    ) -> Manifest:
+        """See `Exporting`."""
+        return export_people(self, out, report=report, people=people, note=note)
 
     @torch.no_grad()
     def draw(self, people: np.ndarray[Any, Any], controls: np.ndarray[Any, Any], *, at_once: int = 16) -> Tensor:

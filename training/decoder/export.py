@@ -5,7 +5,6 @@ Knows what a trained run holds and what `runtime.character` wants.
 
 from __future__ import annotations
 
-import datetime
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
 from engine_bridge.errors import CharacterError, CheckpointError
-from runtime.character import ControlRange, FrameSize, Manifest, write_character
-from runtime.controls import VOCABULARY, Control
+from runtime.character import FrameSize, Manifest, write_character
 from runtime.expressions import default_expressions
 from runtime.idle import IdleSettings
 from training.data.dataset import Dataset, Split
@@ -36,6 +34,7 @@ from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import Networks
 from training.losses import terms as losses
 from training.losses.reconstruction import reconstruction_loss
+from training.provenance import provenance_of, ranges_of, runtime_controls
 from training.task import Ancestor
 
 PARITY_TOLERANCE = 6  # of 255, at the worst pixel: weights travel as fp16
@@ -128,7 +127,7 @@ def export_character(
     graph = generator_graph(generator, len(dataset.manifest.controls))
     table = torch.stack(list(latents.values()))
     parity = check_parity(generator, graph, table, dataset)
-    controls = _runtime_controls(dataset)
+    controls = runtime_controls(dataset)
     members: dict[str, bytes | Path] = {
         "generator.onnx": graph,
         "encoder.onnx": encoder_graph(networks.encoder_ema, dataset.size_px),
@@ -148,26 +147,17 @@ def export_character(
         licence=dataset.manifest.licence,
         author=dataset.manifest.author,
         provenance={
-            # Where things lay on the trainer's disk is nobody's business.
-            "recipe": {
-                **msgspec.to_builtins(trained.recipe),
-                "data": Path(trained.recipe.data.path).name,
-                "start": None,
-            },
-            "data": {
-                "name": dataset.manifest.name,
-                "licence": dataset.manifest.licence,
-                "source": dataset.manifest.source,
-            },
-            "began_with": msgspec.to_builtins(trained.ancestors),
-            "kimg": round(trained.images / 1000, 1),
-            "training_minutes": round(trained.seconds / 60, 1),
-            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-            "torch": str(torch.__version__),
+            **provenance_of(
+                trained.recipe,
+                dataset,
+                images=trained.images,
+                seconds=trained.seconds,
+                ancestors=trained.ancestors,
+            ),
             "alpha": provenance_note(),
         },
         frame=FrameSize(dataset.size_px, dataset.size_px),
-        controls=[ControlRange(c.name, c.minimum, c.maximum, c.rest) for c in controls],
+        controls=ranges_of(controls),
         identities={name: row for row, name in enumerate(latents)},
     )
     note("writing")
@@ -205,17 +195,6 @@ def _check_mapping(mapping: Mapping) -> None:
         raise CheckpointError(
             "The latent prior gives latents that are not finite: its fit diverged. Use an older checkpoint."
         )
-
-
-def _runtime_controls(dataset: Dataset) -> list[Control]:
-    """The data set's controls with the vocabulary's headings."""
-    for control in dataset.manifest.controls:
-        if control.name not in VOCABULARY:
-            raise CharacterError(
-                f"The data set has a control {control.name}, which no runtime knows. "
-                "Map it to a name that docs/controls.md lists."
-            )
-    return [Control(c.name, c.minimum, c.maximum, c.rest, VOCABULARY[c.name].group) for c in dataset.manifest.controls]
 
 
 def _preview(generator: Generator, latents: Tensor, dataset: Dataset) -> bytes:

@@ -7,25 +7,16 @@ OpenVINO and TensorRT all run fast.
 from __future__ import annotations
 
 import copy
-import io
-import logging
-import math
-import warnings
 
-import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 
-from runtime.onnx_graph import read_graph
 from training.decoder.alpha import CLEAR, GAIN
 from training.decoder.networks import Encoder, Generator
 from training.decoder.people import Mapping
+from training.onnx_export import onnx_of
 
-OPSET = 20
-HALVE_FROM = 1024  # elements
 ALPHA = slice(3, None, 4)  # of an exported head's rows, which go through R, G, B, A pixel by pixel
-LARGEST_HALF = 65504.0
 
 
 class _Pictures(nn.Module):
@@ -110,7 +101,7 @@ def pictures(generator: Generator, *, half: bool) -> nn.Module:
 def generator_graph(generator: Generator, controls: int) -> bytes:
     """`w` float32 [N, w_dim] and `controls` float32 [N, c], natural units -> `rgba` uint8 [N, H, W, 4]."""
     example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
-    return _export(pictures(generator, half=False), example, ["w", "controls"], "rgba")
+    return onnx_of(pictures(generator, half=False), example, ["w", "controls"], ["rgba"])
 
 
 def half_generator_graph(generator: Generator, controls: int) -> bytes:
@@ -119,61 +110,15 @@ def half_generator_graph(generator: Generator, controls: int) -> bytes:
     No better than fp32 on a CPU: ONNX Runtime has no fp16 convolution there and computes it in fp32.
     """
     example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
-    return _export(pictures(generator, half=True), example, ["w", "controls"], "rgba")
+    return onnx_of(pictures(generator, half=True), example, ["w", "controls"], ["rgba"])
 
 
 def mapping_graph(mapping: Mapping) -> bytes:
     """`z` float32 [N, z_dim] -> `w` float32 [N, w_dim]."""
-    return _export(copy.deepcopy(mapping).eval().float(), (torch.zeros(2, mapping.z_dim),), ["z"], "w")
+    return onnx_of(copy.deepcopy(mapping).eval().float(), (torch.zeros(2, mapping.z_dim),), ["z"], ["w"])
 
 
 def encoder_graph(encoder: Encoder, size_px: int) -> bytes:
     """`rgba` uint8 [N, size_px, size_px, 4], straight -> `w` float32 [N, w_dim]."""
     example = (torch.zeros(2, size_px, size_px, 4, dtype=torch.uint8),)
-    return _export(_Identities(encoder).float(), example, ["rgba"], "w")
-
-
-def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str) -> bytes:
-    buffer = io.BytesIO()
-    module = module.cpu()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            example,
-            buffer,  # type: ignore[arg-type]
-            input_names=inputs,
-            output_names=[output],
-            dynamic_axes={name: {0: "N"} for name in [*inputs, output]},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load_from_string(buffer.getvalue())
-    # The tracer leaves sizes open that it could not follow; only the batch is.
-    with torch.no_grad():
-        sizes = module(*example).shape[1:]
-    for dimension, size in zip(model.graph.output[0].type.tensor_type.shape.dim[1:], sizes, strict=True):
-        dimension.dim_value = size
-    halve_weights(model)
-    model.producer_name, model.producer_version = "bunraku", ""
-    onnx.checker.check_model(model, full_check=True)
-    # As the runtime will hand it on, without descriptions of nodes: what is compared here is what plays there.
-    return read_graph(model.SerializeToString()).to_bytes()
-
-
-def halve_weights(model: onnx.ModelProto) -> None:
-    """Store large weights as fp16 with a cast back to fp32, which every runtime folds away while loading.
-
-    Halves the file; the rounding is far below what a byte of a picture can show.
-    """
-    for tensor in model.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < HALVE_FROM:
-            continue
-        name, whole = tensor.name, onnx.numpy_helper.to_array(tensor)
-        if np.abs(whole).max() > LARGEST_HALF:  # would become infinite
-            continue
-        values = whole.astype(np.float16)
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}_fp16"))
-        cast = onnx.helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
-        model.graph.node.insert(0, cast)
+    return onnx_of(_Identities(encoder).float(), example, ["rgba"], ["w"])

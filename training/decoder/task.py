@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError
+from engine_bridge.errors import CheckpointError, RecipeError
 from runtime.character import Manifest
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, GroupSampler, Split, open_dataset, split_for_training
@@ -162,8 +162,12 @@ class DecoderTask:
         """See `Exporting`."""
         return write_gallery(self.trained, folder, seed=seed, truncation_psi=truncation_psi)
 
-    def export(self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, note: Note) -> Manifest:
+    def export(
+        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, people: Path | None, note: Note
+    ) -> Manifest:
         """See `Exporting`."""
+        if people is not None:
+            raise RecipeError("A generator draws only people that it was trained on. Leave --people out.")
         return export_character(self.trained, out, report=report, refine=refine, half=half, note=note)
 
     @property

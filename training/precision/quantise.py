@@ -24,8 +24,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from engine_bridge.errors import CharacterError
-from training.decoder.graphs import halve_weights
 from training.layers import SLOPE
+from training.onnx_export import halve_weights
 from training.precision.trajectories import Poses
 
 Floats = npt.NDArray[np.float32]

@@ -1,0 +1,75 @@
+"""Networks as ONNX bytes, the way a character file holds them. Knows modules and ONNX, not what they are for."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from runtime.onnx_graph import read_graph
+
+OPSET = 20
+HALVE_FROM = 1024  # elements
+LARGEST_HALF = 65504.0
+
+
+def onnx_of(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Export a network.
+
+    Args:
+        module: on any device; it is moved to the CPU.
+        example: arguments with the same number of rows each; that number is left open in the graph.
+        inputs: names of the arguments.
+        outputs: names of what it returns.
+    """
+    buffer = io.BytesIO()
+    module = module.cpu()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            example,
+            buffer,  # type: ignore[arg-type]
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "N"} for name in [*inputs, *outputs]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    # The tracer leaves sizes open that it could not follow; only the batch is.
+    with torch.no_grad():
+        results = module(*example)
+    for output, result in zip(model.graph.output, [results] if isinstance(results, Tensor) else results, strict=True):
+        for dimension, size in zip(output.type.tensor_type.shape.dim[1:], result.shape[1:], strict=True):
+            dimension.dim_value = size
+    halve_weights(model)
+    model.producer_name, model.producer_version = "bunraku", ""
+    onnx.checker.check_model(model, full_check=True)
+    # As the runtime will hand it on, without descriptions of nodes: what is compared here is what plays there.
+    return read_graph(model.SerializeToString()).to_bytes()
+
+
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Store large weights as fp16 with a cast back to fp32, which every runtime folds away while loading.
+
+    Halves the file; the rounding is far below what a byte of a picture can show.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < HALVE_FROM:
+            continue
+        name, whole = tensor.name, onnx.numpy_helper.to_array(tensor)
+        if np.abs(whole).max() > LARGEST_HALF:  # would become infinite
+            continue
+        values = whole.astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}_fp16"))
+        cast = onnx.helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)

@@ -1,0 +1,66 @@
+"""What every exported character says of itself: where it comes from, and what moves it. Knows data sets and recipes."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from engine_bridge.errors import CharacterError
+from runtime.character import ControlRange
+from runtime.controls import VOCABULARY, Control
+from training.data.dataset import Dataset
+from training.recipe import Recipe
+from training.task import Ancestor
+
+
+def provenance_of(
+    recipe: Recipe, dataset: Dataset, *, images: int, seconds: float, ancestors: Sequence[Ancestor]
+) -> dict[str, Any]:
+    """The manifest's `provenance`.
+
+    Args:
+        recipe: of the run.
+        dataset: that it learnt from.
+        images: that were shown.
+        seconds: that it took.
+        ancestors: runs whose weights it began with.
+    """
+    return {
+        # Where things lay on the trainer's disk is nobody's business.
+        "recipe": {**msgspec.to_builtins(recipe), "data": Path(recipe.data.path).name, "start": None},
+        "data": {
+            "name": dataset.manifest.name,
+            "licence": dataset.manifest.licence,
+            "source": dataset.manifest.source,
+        },
+        "began_with": msgspec.to_builtins(tuple(ancestors)),
+        "kimg": round(images / 1000, 1),
+        "training_minutes": round(seconds / 60, 1),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "torch": str(torch.__version__),
+    }
+
+
+def runtime_controls(dataset: Dataset) -> list[Control]:
+    """The data set's controls with the vocabulary's headings.
+
+    Raises:
+        CharacterError: no runtime knows one of them.
+    """
+    for control in dataset.manifest.controls:
+        if control.name not in VOCABULARY:
+            raise CharacterError(
+                f"The data set has a control {control.name}, which no runtime knows. "
+                "Map it to a name that docs/controls.md lists."
+            )
+    return [Control(c.name, c.minimum, c.maximum, c.rest, VOCABULARY[c.name].group) for c in dataset.manifest.controls]
+
+
+def ranges_of(controls: Sequence[Control]) -> list[ControlRange]:
+    """The same as the manifest lists them."""
+    return [ControlRange(c.name, c.minimum, c.maximum, c.rest) for c in controls]
