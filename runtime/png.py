@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # Length and name of the first chunk, then width, height, bits per sample, colour type, compression, filter, interlace:
@@ -31,6 +30,8 @@ def read_rgba_png(data: bytes) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: it is damaged.
     """
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             if picture.mode != "RGBA" or getattr(picture, "n_frames", 1) != 1:

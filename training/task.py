@@ -195,7 +195,7 @@ class Exporting(Task, Protocol):
         """Write sheets of what the networks can do, and return the files."""
 
     def export(
-        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, people: Path | None, note: Note
+        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, note: Note, people: Path | None = None
     ) -> Manifest:
         """Write a character file.
 

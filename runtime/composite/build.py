@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from runtime.advice import install
+
 from .native import LIBRARIES, TARGETS
 
 ZIG: Final = "0.13.0.post1"
@@ -53,7 +55,7 @@ def main() -> None:
     except PackageNotFoundError:
         found = ""
     if found != ZIG:
-        sys.exit(f"This needs the compiler Zig {ZIG}: pip install ziglang=={ZIG}")
+        sys.exit(f"This needs the compiler Zig {ZIG}; {install(f'ziglang=={ZIG}')}")
     LIBRARIES.mkdir(exist_ok=True)
     lines = [f"{digest(SOURCE)}  ../{SOURCE.name}\n"]
     for name, target in TARGETS.values():

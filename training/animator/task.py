@@ -303,8 +303,8 @@ class AnimatorTask:
         report: dict[str, Any],
         refine: bool,  # noqa: ARG002  nothing is fitted to people, and motion stays in fp32
         half: bool,  # noqa: ARG002
-        people: Path | None,
         note: Note,
+        people: Path | None = None,
     ) -> Manifest:
         """See `Exporting`."""
         return export_people(self, out, report=report, people=people, note=note)

@@ -163,7 +163,7 @@ class DecoderTask:
         return write_gallery(self.trained, folder, seed=seed, truncation_psi=truncation_psi)
 
     def export(
-        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, people: Path | None, note: Note
+        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, note: Note, people: Path | None = None
     ) -> Manifest:
         """See `Exporting`."""
         if people is not None:
