@@ -132,7 +132,7 @@ def fit(
     """
     import msgspec
 
-    from training.tasks import load_recipe
+    from training.recipe import load_recipe
 
     resolved = load_recipe(recipe, tuple(overrides or ()))
     if dry_run:
@@ -233,6 +233,9 @@ def export(
             show_default=False,
         ),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What the character is called [the recipe's name].", show_default=False)
+    ] = None,
     performance: Performance = None,
     as_json: Json = False,
 ) -> None:
@@ -243,11 +246,12 @@ def export(
     from training.runs import exporting, open_run
 
     task = exporting(open_run(checkpoint, data=data, note=_note))
+    name = name or task.recipe.name.capitalize()
     path = report or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation" / "report.json"
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures = _read_report(path)
-    manifest = task.export(out, report=figures, refine=refine, half=reduced, people=people, note=_note)
+    manifest = task.export(out, name=name, report=figures, refine=refine, half=reduced, people=people, note=_note)
     reduced &= manifest.format == 1  # people who are moved are moved in fp32
     precisions = _add_precisions(out, out, task.dataset, performance, task.split) if reduced else []
     size = out.stat().st_size

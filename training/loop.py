@@ -32,7 +32,7 @@ from runtime.atomic import replacing
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
 from training.console import PlainConsole
 from training.curves import Curves
-from training.recipe import Recipe
+from training.settings import Recipe
 from training.stopping import StopRequest
 from training.task import Ancestor, NotFinite, Position, Task, anywhere
 from training.tasks import open_task

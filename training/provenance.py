@@ -14,7 +14,7 @@ from engine_bridge.errors import CharacterError
 from runtime.character import ControlRange
 from runtime.controls import VOCABULARY, Control
 from training.data.dataset import Dataset
-from training.recipe import Recipe
+from training.settings import Recipe
 from training.task import Ancestor
 
 

@@ -1,63 +1,96 @@
-"""Recipes: everything that decides a training run. Here is what all methods share; knows settings, not tensors."""
+"""Reading recipes: everything that decides a training run. Knows TOML and which method reads what; loads no torch.
+
+Order of settings: the defaults of the recipe's class, then the recipe, then `--set section.key=value`.
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any, Final
+
 import msgspec
 
+from engine_bridge.errors import RecipeError
+from runtime.tables import TableError, decode_text
+from training.settings import Recipe
+from training.tasks import TASKS
 
-class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the pictures are and which of them are kept out of training."""
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
-    path: str  # a data set folder, relative to the working directory
-    holdout_identities: float = 0.03  # share of unnamed identities never trained on
-    holdout_frames: float = 0.04  # share of every other identity's frames never trained on
-    named_share: float = 0.25  # share of each batch drawn from identities that have a name; a stage may differ
-
-
-class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights to begin with, instead of noise."""
-
-    checkpoint: str  # final.pt of another run, relative to the working directory
+RECIPES: Final = Path(__file__).parent / "recipes"
+USUAL: Final = "decoder"  # the task of recipes that name none, as there was only one once
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One part of the training. A new stage starts with fresh optimisers."""
+def load_recipe(source: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe.
 
-    kimg: float  # thousands of pictures shown
-    size_px: int  # picture size
-    objectives: tuple[str, ...] = ()  # what is learnt in it; each task has its own
-    batch: int = 16  # pictures a step
-    lr: float = 2e-3  # start of the cosine
-    lr_end: float = 2e-5  # end of the cosine
-    beta1: float = 0.9  # Adam; 0 suits adversarial stages
-    warmup_kimg: float = 2.0  # learning rate rises from 0
+    Args:
+        source: a file, or the name of one that ships with the package (`aki`, `godette`, …).
+        overrides: `section.key=value`, value in TOML; `stage.0.kimg=10` reaches into the list.
+
+    Raises:
+        RecipeError: no such file, not TOML, an unknown task or key, a wrong type, or settings that do not fit each
+            other.
+    """
+    path = Path(source)
+    if not path.suffix and not path.exists():
+        path = RECIPES / f"{source}.toml"
+    try:
+        table = tomllib.loads(decode_text(path.read_bytes()))
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise RecipeError(f"There is no recipe {source}. Give a .toml file, or one of: {shipped}.") from None
+    except (OSError, TableError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}. Check the file.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}. Fix that line.") from error
+    for override in overrides:
+        _apply(table, override)
+    try:
+        recipe = _recipe(table)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"{path}: {error}. The fields and their meaning stand in docs/training.md.") from error
+    if (fault := recipe.fault()) is not None:
+        raise RecipeError(f"{path}: {fault}")
+    return recipe
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole training run."""
+def read_resolved(text: str | bytes) -> Recipe:
+    """A recipe as a run keeps it.
 
-    name: str
-    task: str  # the method: a name of `training.tasks.TASKS`
-    data: Data
-    stage: tuple[Stage, ...]
-    start: Start | None = None
-    seed: int = 1
-    precision: str = "bf16-mixed"  # of Lightning Fabric: 32-true, bf16-mixed, 16-mixed
-    ema_kimg: float = 10.0  # half-life of the averaged weights
-    clip_norm: float = 1.0  # gradient norm limit
-    checkpoint_minutes: float = 5.0
-    checkpoint_steps: int = 0  # if not 0: after that many steps instead of minutes
-    sheet_kimg: float = 20.0  # how often pictures are drawn; 0 for never
+    Raises:
+        msgspec.MsgspecError: it is none that this version reads.
+    """
+    return _recipe(msgspec.json.decode(text, type=dict[str, Any]))
 
-    def fault(self) -> str | None:
-        """What is wrong with settings that do not fit each other, and what to do; None if nothing is."""
-        if not self.stage:
-            return "there is no [[stage]]; a run needs at least one."
-        for index, stage in enumerate(self.stage):
-            if stage.kimg <= 0 or stage.lr <= 0:
-                return f"stage {index} needs kimg and lr above 0."
-        if self.stage[-1].size_px != max(stage.size_px for stage in self.stage):
-            return "the last stage must have the largest size_px."
-        if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
-            return f"precision {self.precision} is not one of 32-true, bf16-mixed, 16-mixed."
-        return None
+
+def _recipe(table: dict[str, Any]) -> Recipe:
+    known = ", ".join(TASKS)
+    task = table.get("task", USUAL)
+    if not isinstance(task, str) or task not in TASKS:
+        raise msgspec.ValidationError(f"there is no task {task!r} (there are: {known})")
+    return msgspec.convert({**table, "task": task}, TASKS[task].recipe)
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise RecipeError(
+            f"--set {override}: write it as section.key=value, for example --set data.path=datasets/cast."
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    place: Any = table
+    try:
+        for parent in parents:
+            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        place[last] = value
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise RecipeError(f"--set {override}: the recipe has no {key}.") from None

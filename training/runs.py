@@ -11,8 +11,9 @@ import msgspec
 from engine_bridge.errors import CheckpointError
 from runtime.atomic import replacing
 from training.checkpoint import load_checkpoint
+from training.recipe import read_resolved
 from training.task import Exporting, Note, Task
-from training.tasks import open_task, read_resolved
+from training.tasks import open_task
 
 
 def open_run(checkpoint: Path, *, data: Path | None = None, note: Note = lambda _: None) -> Task:

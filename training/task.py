@@ -19,7 +19,7 @@ from torch import Tensor
 from engine_bridge.errors import CheckpointError
 from runtime.character import Manifest
 from training.data.dataset import Dataset, Split
-from training.recipe import Stage
+from training.settings import Recipe, Stage
 
 Note = Callable[[str], None]
 Progress = Callable[[str, int, int], None]  # of what, done, in all
@@ -184,10 +184,12 @@ class Exporting(Task, Protocol):
     """A method whose runs become character files.
 
     Attributes:
+        recipe: of the run.
         dataset: at the size of the last stage.
         split: what was trained on and what was not.
     """
 
+    recipe: Recipe
     dataset: Dataset
     split: Split
 
@@ -195,12 +197,21 @@ class Exporting(Task, Protocol):
         """Write sheets of what the networks can do, and return the files."""
 
     def export(
-        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, note: Note, people: Path | None = None
+        self,
+        out: Path,
+        *,
+        name: str,
+        report: dict[str, Any],
+        refine: bool,
+        half: bool,
+        note: Note,
+        people: Path | None = None,
     ) -> Manifest:
         """Write a character file.
 
         Args:
             out: the `.bunraku` file.
+            name: what the character is called.
             report: quality figures that it carries.
             refine: fit named people to their own pictures.
             half: add networks in half precision.

@@ -15,7 +15,7 @@ from torch import Tensor
 from engine_bridge.errors import CharacterError
 from runtime.character import Character, find_character, write_character
 from runtime.engine import Pixels
-from runtime.engines import unavailable
+from runtime.engines import EngineSettings, candidates, make_engine, unavailable
 from tests import tiny_character
 from tests.random_generator import CONTROLS, SIZE_PX, W_DIM, random_generator
 from training.decoder import graphs
@@ -120,27 +120,37 @@ def test_haze_and_veil_are_counted_away_from_the_outline() -> None:
     assert measure(picture) == AlphaFigures(round(14 / 29, 6), round(2 / 29, 6))
 
 
-@pytest.fixture(scope="module")
-def shipped() -> dict[str, Pixels]:
+@pytest.fixture(scope="module", params=["aki", "crowd"])
+def shipped(request: pytest.FixtureRequest) -> dict[str, Pixels]:
     """Several people in several poses, by every precision that plays here."""
-    path = find_character("aki")
+    path = find_character(request.param)
     with Character.open(path) as character:
-        role, graph = character.role(), character.read("generator.onnx")
-        half = character.read("generator.fp16.onnx")
-    who: tuple[str | int, ...] = (*role.latents.names[::6], 4, 17)
+        role = character.role()
+        if character.moves:
+            settings = EngineSettings(threads=2, patient=True)
+            engines = {
+                str(candidate): make_engine(candidate, character, settings)
+                for candidate in candidates("auto", character)[0]
+            }
+        else:
+            graph, half = character.read("generator.onnx"), character.read("generator.fp16.onnx")
+            plays = [("onnxruntime", graph, "fp32"), ("onnxruntime", half, "fp16")]
+            plays += [] if unavailable("openvino") else [("openvino", graph, "fp32")]
+            engines = {
+                f"{backend} {precision}": engine_for(backend, model, role, precision)
+                for backend, model, precision in plays
+            }
+    who: tuple[str | int, ...] = (*role.latents.names[::6], *((4, 17) if role.latents.has_mapping else ()))
     poses = joined([perform(role, key, seconds=4, fps=0.5, talks=True, seed=n) for n, key in enumerate(who)])
     turned = np.array([[c.rest for c in role.controls]] * 2, np.float32)
     for column, control in enumerate(role.controls):
         if control.name in ("headYaw", "headPitch", "jawOpen"):
             turned[:, column] = control.minimum, control.maximum
     extreme = Poses(poses.w[:2], turned)
-    plays = [("onnxruntime", graph, "fp32"), ("onnxruntime", half, "fp16")]
-    if not unavailable("openvino"):
-        plays.append(("openvino", graph, "fp32"))
     drawn = {}
-    for backend, model, precision in plays:
-        with engine_for(backend, model, role, precision) as engine:
-            drawn[f"{backend} {precision}"] = gate.draw(engine, joined([poses, extreme]))
+    for name, made in engines.items():
+        with made as engine:
+            drawn[name] = gate.draw(engine, joined([poses, extreme]))
     return drawn
 
 

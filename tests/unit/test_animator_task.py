@@ -21,9 +21,9 @@ from training.cast import from_dict, render, write_dataset
 from training.data.dataset import open_dataset, read_labels, shrink_premultiplied
 from training.data.references import open_layers, open_references
 from training.loop import fit
+from training.recipe import load_recipe
 from training.runs import exporting, open_run
 from training.task import Task
-from training.tasks import load_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -123,14 +123,14 @@ def test_evaluation_asks_people_never_trained_on_and_writes_what_it_saw(finished
 def test_it_becomes_a_character_that_plays(finished: Path, tmp_path: Path) -> None:
     task = exporting(open_run(finished))
     told = task.export(
-        tmp_path / "own.bunraku", report={"size_px": 128}, refine=True, half=True, people=None, note=lambda _: None
+        tmp_path / "own.bunraku", name="Own", report={"size_px": 128}, refine=True, half=True, note=lambda _: None
     )
     assert list(told.identities) == ["animator"]  # nobody has a name there
     write_dataset(
         tmp_path / "people", identities=1, frames_per_identity=1, named_frames=0, size_px=512, seed=9, layers=True
     )
     out = tmp_path / "people.bunraku"
-    task.export(out, report={}, refine=True, half=True, people=tmp_path / "people", note=lambda _: None)
+    task.export(out, name="Two", report={}, refine=True, half=True, people=tmp_path / "people", note=lambda _: None)
     with Character.open(out) as character:
         assert character.manifest.frame.width == 512
         assert character.report()["export_parity"]["pixels"] <= 0.1

@@ -22,10 +22,10 @@ from training.decoder.recipe import DecoderRecipe, DecoderStage, Distil, Loss, M
 from training.decoder.state import build_networks
 from training.decoder.teacher import Teacher
 from training.decoder.trainer import StageTrainer
-from training.recipe import Data as DataSettings
-from training.recipe import Start
+from training.recipe import load_recipe
+from training.settings import Data as DataSettings
+from training.settings import Start
 from training.task import Position
-from training.tasks import load_recipe
 
 RANGES = [(-30.0, 30.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5)]
 
@@ -137,7 +137,7 @@ def test_the_shipped_recipe_is_about_half_of_the_character() -> None:
     small, whole = load_recipe("compress"), load_recipe("aki")
     assert isinstance(small, DecoderRecipe)
     assert isinstance(whole, DecoderRecipe)
-    assert small.distil == Distil()
+    assert small.teaching == Distil()
     assert small.start == Start("runs/aki/final.pt")
     assert small.stage[-1].size_px == whole.stage[-1].size_px
     assert 0.4 < _work(small.model) / _work(whole.model) < 0.6

@@ -278,7 +278,7 @@ def test_pictures_without_alpha_are_taken_when_asked_for(tmp_path: Path) -> None
 @pytest.mark.parametrize(("name", "folder"), [("godette", "iid_4000"), ("godette_identities", "identities_96x16")])
 def test_the_shipped_mappings_fit_the_shared_frames(shared_data: Path, name: str, folder: str) -> None:
     from training.data.folder import _read_table  # the mapping alone, without copying thousands of pictures
-    from training.tasks import RECIPES
+    from training.recipe import RECIPES
 
     mapping = read_mapping(RECIPES / "mappings" / f"{name}.toml")
     _, row = next(iter(_read_table(shared_data / "godette_vrm" / folder / mapping.table)))

@@ -11,7 +11,7 @@ import pytest
 
 from engine_bridge.errors import CharacterError
 from runtime import checked_files
-from runtime.character import Character, find_character
+from runtime.character import Character, find_character, shipped_folder
 from runtime.engines import open_engine
 from runtime.first_load import ensure_tried
 from runtime.onnx_cost import cost_of
@@ -48,8 +48,9 @@ def test_a_size_that_depends_on_a_control_is_refused() -> None:
 
 def test_the_estimate_makes_the_sizes_that_onnx_infers() -> None:
     graphs = [generator().SerializeToString()]
-    with Character.open(find_character("aki")) as character:
-        graphs += [character.read(name) for name in character.members if name.endswith(".onnx")]
+    for shipped in ("aki", "crowd"):
+        with Character.open(find_character(shipped)) as character:
+            graphs += [character.read(name) for name in character.members if name.endswith(".onnx")]
     for data in [*graphs, *seeds()[:4]]:
         cost = cost_of(read_graph(data), batch=1)
         assert cost.open_nodes == 0
@@ -113,9 +114,12 @@ def refused_by_libraries() -> bytes:
     return data
 
 
-def test_the_shipped_character_is_known_without_a_trial() -> None:
-    with Character.open(find_character("aki")) as character:
-        assert {character.digest} == checked_files.SHIPPED, "put the new digest into runtime/checked_files.py"
+def test_shipped_characters_are_known_without_a_trial() -> None:
+    digests = set()
+    for file in shipped_folder().glob("*.bunraku"):
+        with Character.open(file) as character:
+            digests.add(character.digest)
+    assert digests == checked_files.SHIPPED, "put the new digest into runtime/checked_files.py"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows guards folders of users by itself")

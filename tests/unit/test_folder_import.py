@@ -20,7 +20,7 @@ from PIL import Image
 from engine_bridge.errors import DatasetError, RecipeError
 from training.data.dataset import decode_picture, open_dataset, read_labels
 from training.data.folder import import_folder, read_mapping
-from training.tasks import load_recipe
+from training.recipe import load_recipe
 
 HEAD = 'name = "t"\nlicence = "CC0-1.0"\nauthor = "me"\n'
 YAW = HEAD + 'table = "t.jsonl"\n[controls]\nheadYaw = { column = "yaw", minimum = -30, maximum = 30 }\n'

@@ -13,7 +13,7 @@ from training.checkpoint import save_checkpoint
 from training.decoder.inherit import Ancestor, begin_from
 from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import Networks, build_networks
-from training.tasks import load_recipe
+from training.recipe import load_recipe
 
 RANGES = [(-1.0, 1.0, 0.0), (0.0, 1.0, 0.0)]
 PEOPLE = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

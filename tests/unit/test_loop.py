@@ -21,9 +21,9 @@ from training.decoder import trainer
 from training.decoder.prior import fit_mapping
 from training.decoder.recipe import DecoderRecipe
 from training.loop import fit
+from training.recipe import load_recipe
 from training.runs import exporting, open_run
 from training.task import Position
-from training.tasks import load_recipe
 
 STEPS = 12
 Terms = tuple[torch.Tensor, torch.Tensor]
@@ -152,7 +152,7 @@ def test_networks_that_draw_no_numbers_are_neither_drawn_with_nor_exported(
     change(path, edit)
     for use in (
         lambda task: task.evaluate(tmp_path, frames=8, at_px=None, note=print),
-        lambda task: task.export(tmp_path / "x.bunraku", report={}, refine=False, half=False, note=print),
+        lambda task: task.export(tmp_path / "x.bunraku", name="X", report={}, refine=False, half=False, note=print),
     ):
         with pytest.raises(CheckpointError, match="not finite"):
             use(exporting(open_run(path)))

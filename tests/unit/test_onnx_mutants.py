@@ -46,8 +46,9 @@ def test_what_is_handed_on_is_read_as_itself() -> None:
         assert read_graph(once).to_bytes() == once
 
 
-def test_the_shipped_character_plays_the_graphs_in_its_file() -> None:
-    with Character.open(find_character("aki")) as character:
+@pytest.mark.parametrize("shipped", ["aki", "crowd"])
+def test_shipped_characters_play_the_graphs_in_their_files(shipped: str) -> None:
+    with Character.open(find_character(shipped)) as character:
         for name in character.members:
             if name.endswith(".onnx"):
                 theirs = onnx.load_from_string(character.read(name))

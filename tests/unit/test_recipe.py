@@ -8,7 +8,7 @@ import pytest
 
 from engine_bridge.errors import RecipeError
 from training.decoder.recipe import DecoderRecipe
-from training.tasks import RECIPES, load_recipe
+from training.recipe import RECIPES, load_recipe
 
 SMALL = """
 name = "x"
@@ -52,7 +52,7 @@ def test_a_stage_may_look_harder_at_eyes_and_mouths_than_the_others(tmp_path: Pa
         (SMALL.partition("[[stage]]")[0] + "stage = []\n", "stage"),
         ("name = ", "TOML"),
         (SMALL + "[model]\nblocks = [1]\n", "blocks"),
-        (SMALL.replace('task = "decoder"', ""), "names no task"),
+        (SMALL + "[distil]\nshare = 0.5\n", r"\[distil\].*\[start\]"),
         (SMALL.replace('"decoder"', '"encoder"'), "no task 'encoder'"),
         (SMALL.replace('"decoder"', "[1]"), "no task"),
         (SMALL + 'objectives = ["speed"]\n', "objectives"),
@@ -79,3 +79,9 @@ def test_a_wrong_override_is_refused(tmp_path: Path, override: str) -> None:
 def test_an_unknown_name_lists_the_shipped_ones() -> None:
     with pytest.raises(RecipeError, match="aki"):
         load_recipe("akki")
+
+
+def test_a_recipe_without_a_task_is_one_of_the_decoder(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text(SMALL.replace('task = "decoder"', ""))
+    assert load_recipe(file).task == "decoder"

@@ -35,13 +35,20 @@ MOST_SHARE = 0.02  # the same of a plane
 
 
 def export_people(
-    task: AnimatorTask, out: Path, *, report: dict[str, Any], people: Path | None, note: Note = lambda _: None
+    task: AnimatorTask,
+    out: Path,
+    *,
+    name: str,
+    report: dict[str, Any],
+    people: Path | None,
+    note: Note = lambda _: None,
 ) -> Manifest:
     """Write a character file; averaged weights are taken.
 
     Args:
         task: an opened run.
         out: the `.bunraku` file.
+        name: what the character is called.
         report: quality figures for `report.json`.
         people: a data set whose named people, with references, are taken in place of the run's own; of any size.
         note: told what is being done.
@@ -72,7 +79,7 @@ def export_people(
         members |= dict(zip(members_of_person(row), files, strict=True))
     note("writing")
     manifest = Manifest(
-        name=task.recipe.name.capitalize(),
+        name=name,
         licence=dataset.manifest.licence,
         author=dataset.manifest.author,
         provenance={

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from training.recipe import Recipe, Stage
+from training.settings import Recipe, Stage
 
 FINE = 64  # side of the finest grid that motion is found on
 Objective = Literal["motion"]

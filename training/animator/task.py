@@ -44,7 +44,7 @@ from training.losses.terms import region_weights
 from training.optim.ema import update_average
 from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
-from training.recipe import Stage
+from training.settings import Stage
 from training.task import Ancestor, Note, NotFinite, Position, Progress, Task, ancestors_of, anywhere
 
 USUAL_OVER = 200  # steps
@@ -77,6 +77,7 @@ class AnimatorTask:
     """One run of the animator.
 
     Attributes:
+        recipe: of the run.
         dataset: at the size of the last stage.
         split: what is trained on and what is not.
         reader, animator: as they are being trained.
@@ -92,7 +93,7 @@ class AnimatorTask:
 
     def __init__(self, recipe: AnimatorRecipe) -> None:
         """Begin without data and networks."""
-        self.recipe = self._recipe = recipe
+        self.recipe = recipe
         self.position = Position()
         self.ancestors: tuple[Ancestor, ...] = ()
         self._device = torch.device("cpu")
@@ -127,10 +128,10 @@ class AnimatorTask:
                 folder, size, workers=workers, progress=told(f"references at {size} px"), note=note
             )
         self._layers = open_layers(folder, workers=workers, progress=told("layers"), note=note)
-        self.split = split_for_training(folder, self.dataset, self._recipe.data)
-        torch.manual_seed(self._recipe.seed)
+        self.split = split_for_training(folder, self.dataset, self.recipe.data)
+        torch.manual_seed(self.recipe.seed)
         names = [control.name for control in self.dataset.manifest.controls]
-        self.reader, self.animator = build(self._recipe.model, names, self.dataset.control_ranges)
+        self.reader, self.animator = build(self.recipe.model, names, self.dataset.control_ranges)
         self.reader_ema = copy.deepcopy(self.reader).requires_grad_(False).eval()
         self.animator_ema = copy.deepcopy(self.animator).requires_grad_(False).eval()
 
@@ -163,7 +164,7 @@ class AnimatorTask:
 
     def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  nothing to tell
         """See `Task`."""
-        self._stage: AnimatorStage = self._recipe.stage[stage]
+        self._stage: AnimatorStage = self.recipe.stage[stage]
         fabric, settings = self._fabric, self._stage
         matrices, others = _matrices_and_others(self.reader, self.animator)
         self._trained, self._matrices = matrices + others, matrices
@@ -185,7 +186,7 @@ class AnimatorTask:
 
     def batch(self, position: Position) -> Batch:
         """See `Task`."""
-        recipe, stage = self._recipe, self._stage
+        recipe, stage = self.recipe, self._stage
         frames = self._sampler.batch(
             stage.batch,
             named_share=recipe.data.named_share,
@@ -213,7 +214,7 @@ class AnimatorTask:
 
     def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
         """See `Task`."""
-        stage, weights = self._stage, self._recipe.loss
+        stage, weights = self._stage, self.recipe.loss
         rate = learning_rate_at(stage, position.stage_images)
         for optimizer, factor in ((self._muon, stage.muon), (self._adam, 1.0)):
             for group in optimizer.param_groups:
@@ -234,7 +235,7 @@ class AnimatorTask:
         values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True))
         values |= {"layers": by_layer, "loss": loss}
 
-        norm = nn.utils.clip_grad_norm_(self._trained, self._recipe.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
         self._refuse_what_is_not_finite(values, norm)
         usual = sorted(self._usual)[len(self._usual) // 2] if self._usual else float("inf")
         skipped = anywhere(self._fabric, float(norm) > FAR_TOO_LARGE * usual)
@@ -253,7 +254,7 @@ class AnimatorTask:
                     current,
                     images=position.images + shown,
                     batch=shown,
-                    half_life=self._recipe.ema_kimg * 1000,
+                    half_life=self.recipe.ema_kimg * 1000,
                 )
         return {**values, "norm": norm, "skipped": torch.tensor(float(skipped)), "learning_rate": torch.tensor(rate)}
 
@@ -300,6 +301,7 @@ class AnimatorTask:
         self,
         out: Path,
         *,
+        name: str,
         report: dict[str, Any],
         refine: bool,  # noqa: ARG002  nothing is fitted to people, and motion stays in fp32
         half: bool,  # noqa: ARG002
@@ -307,7 +309,7 @@ class AnimatorTask:
         people: Path | None = None,
     ) -> Manifest:
         """See `Exporting`."""
-        return export_people(self, out, report=report, people=people, note=note)
+        return export_people(self, out, name=name, report=report, people=people, note=note)
 
     @torch.no_grad()
     def draw(self, people: np.ndarray[Any, Any], controls: np.ndarray[Any, Any], *, at_once: int = 16) -> Tensor:
@@ -327,7 +329,7 @@ class AnimatorTask:
             seen = self._tensor(self._references[READER_PX][people[rows]])
             references = self._tensor(self._references[size][people[rows]])
             steered = torch.from_numpy(np.asarray(controls[rows], np.float32)).to(self._device)
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._recipe.precision != "32-true"):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision != "32-true"):
                 motion = self.animator_ema(self.reader_ema(seen), steered)
             picture = over(moved_layers(references, motion.flow, resized(motion.planes, size)))
             out.append((picture.clamp(0, 1) * 255).round().div(255).cpu())
@@ -351,7 +353,7 @@ class AnimatorTask:
 
     def _refuse_what_is_not_finite(self, values: dict[str, Tensor], norm: Tensor) -> None:
         found = {name: value.detach().float() for name, value in values.items()}
-        if self._recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
+        if self.recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
             found["norm"] = norm.detach().float()
         finite = torch.stack(list(found.values())).isfinite().tolist()
         bad = [name for name, good in zip(found, finite, strict=True) if not good]

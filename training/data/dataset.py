@@ -32,7 +32,7 @@ from engine_bridge.errors import DatasetError, RecipeError
 from runtime.character import unfit_names
 from training.data.control_ranges import ControlRange, check_ranges
 from training.data.picture_cache import Note, kept_file
-from training.recipe import Data
+from training.settings import Data
 from training.stopping import Stopped, forget_signals
 
 REGIONS = ("eyeLeft", "eyeRight", "mouth")

@@ -102,6 +102,7 @@ def export_character(
     trained: Trained,
     out: Path,
     *,
+    name: str,
     report: dict[str, Any],
     refine: bool = True,
     half: bool = True,
@@ -112,6 +113,7 @@ def export_character(
     Args:
         trained: what to export; averaged weights are taken.
         out: the `.bunraku` file.
+        name: what the character is called.
         report: quality figures for `report.json`.
         refine: see `named_latents`.
         half: add the generator in half precision; `training.precision.reduced` judges it.
@@ -143,7 +145,7 @@ def export_character(
         _check_mapping(networks.mapping)
         members["mapping.onnx"] = mapping_graph(networks.mapping)
     manifest = Manifest(
-        name=trained.recipe.name.capitalize(),
+        name=name,
         licence=dataset.manifest.licence,
         author=dataset.manifest.author,
         provenance={

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from training.recipe import Recipe, Stage
+from training.settings import Recipe, Stage
 
 Objective = Literal["pairs", "attributes", "adversarial", "distillation"]
 
@@ -79,9 +79,14 @@ class DecoderRecipe(Recipe, frozen=True, kw_only=True):
 
     stage: tuple[DecoderStage, ...]
     model: Model = Model()
-    distil: Distil = Distil()
+    distil: Distil | None = None
     loss: Loss = Loss()
     mapping_steps: int = 4000  # of the latent prior
+
+    @property
+    def teaching(self) -> Distil:
+        """How a teacher takes part, where one does."""
+        return self.distil or Distil()
 
     def emphasis(self, stage: DecoderStage) -> tuple[float, float]:
         """Extra weights of eyes and of mouths in one stage."""
@@ -90,7 +95,12 @@ class DecoderRecipe(Recipe, frozen=True, kw_only=True):
 
     def fault(self) -> str | None:
         """What is wrong, and what to do about it."""
-        model, distil = self.model, self.distil
+        model, distil = self.model, self.teaching
+        if self.distil is not None and not any(stage.distillation for stage in self.stage):
+            return (
+                'there is a [distil], but no stage has the objective "distillation". Add it to a stage, and name the '
+                "teacher's checkpoint in [start]; or leave [distil] out."
+            )
         if len(model.channels) != len(model.blocks):
             return "model.channels and model.blocks differ in length; give one number of each per size."
         possible = [8 * 2**index * model.head for index in range(len(model.channels))]

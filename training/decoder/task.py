@@ -24,7 +24,7 @@ from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import Networks, build_networks
 from training.decoder.teacher import Teacher
 from training.decoder.trainer import Batch, StageTrainer, begin_with_attributes
-from training.recipe import Stage
+from training.settings import Stage
 from training.task import Ancestor, Note, Position, Progress, Task
 
 
@@ -32,6 +32,7 @@ class DecoderTask:
     """One run of the decoder.
 
     Attributes:
+        recipe: of the run.
         dataset: at the size of the last stage.
         split: what is trained on and what is not.
         networks: current and averaged.
@@ -43,7 +44,7 @@ class DecoderTask:
 
     def __init__(self, recipe: DecoderRecipe) -> None:
         """Begin without data and networks."""
-        self._recipe = recipe
+        self.recipe = recipe
         self._position, self._ancestors = Position(), tuple[Ancestor, ...]()
 
     @property
@@ -64,8 +65,8 @@ class DecoderTask:
 
             self._datasets[size] = open_dataset(folder, size, workers=workers, progress=show, note=note)
         self.dataset = self._datasets[stages[-1].size_px]
-        self.split = split_for_training(folder, self.dataset, self._recipe.data)
-        self.networks = build_networks(self._recipe, self.dataset.control_ranges)
+        self.split = split_for_training(folder, self.dataset, self.recipe.data)
+        self.networks = build_networks(self.recipe, self.dataset.control_ranges)
 
     def prepare(self, fabric: Fabric) -> None:
         """See `Task`."""
@@ -75,15 +76,15 @@ class DecoderTask:
         networks.discriminator = networks.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._sampler = GroupSampler(self.dataset, self.split.train)
         self._teacher: Teacher | None = None
-        taught = {stage.size_px for stage in self._recipe.stage if stage.distillation}
-        if taught and self._recipe.start is not None:
+        taught = {stage.size_px for stage in self.recipe.stage if stage.distillation}
+        if taught and self.recipe.start is not None:
             self._teacher = Teacher.open(
-                Path(self._recipe.start.checkpoint), self.dataset.control_ranges, taught, fabric.device
+                Path(self.recipe.start.checkpoint), self.dataset.control_ranges, taught, fabric.device
             )
 
     def begin_from(self, checkpoint: Path) -> tuple[Ancestor, ...]:
         """See `Task`."""
-        known = any(stage.attributes for stage in self._recipe.stage)
+        known = any(stage.attributes for stage in self.recipe.stage)
         people = torch.from_numpy(attribute_table(self.dataset.identities).values) if known else None
         self._ancestors = begin_from(self.networks, checkpoint, people)
         return self._ancestors
@@ -101,13 +102,13 @@ class DecoderTask:
 
     def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:
         """See `Task`."""
-        settings = self._recipe.stage[stage]
+        settings = self.recipe.stage[stage]
         dataset, frames = self._datasets[settings.size_px], self.split.train
         if settings.attributes and self.networks.known is None:
             begin_with_attributes(self.networks, dataset, frames, self._fabric.device)
         teacher = self._teacher if settings.distillation else None
         self._trainer = StageTrainer(
-            self._fabric, self._recipe, settings, self.networks, dataset, frames, teacher=teacher
+            self._fabric, self.recipe, settings, self.networks, dataset, frames, teacher=teacher
         )
         if optimizers is None:
             self._trainer.enter(note)
@@ -116,12 +117,12 @@ class DecoderTask:
 
     def batch(self, position: Position) -> Batch:
         """See `Task`."""
-        stage, share = self._trainer.stage, self._recipe.data.named_share
+        stage, share = self._trainer.stage, self.recipe.data.named_share
         return self._trainer.batch(
             self._sampler.batch(
                 stage.batch,
                 named_share=share if stage.named_share is None else stage.named_share,
-                seed=self._recipe.seed,
+                seed=self.recipe.seed,
                 step=position.step,
                 rank=self._fabric.global_rank,
             )
@@ -141,7 +142,7 @@ class DecoderTask:
 
     def leave(self, stage: int) -> None:
         """See `Task`."""
-        if stage + 1 == len(self._recipe.stage) and self.networks.mapping is None:
+        if stage + 1 == len(self.recipe.stage) and self.networks.mapping is None:
             self.networks.mapping = self._trainer.fit_prior()
 
     def sheets(self, folder: Path, images: int) -> None:
@@ -163,12 +164,20 @@ class DecoderTask:
         return write_gallery(self.trained, folder, seed=seed, truncation_psi=truncation_psi)
 
     def export(
-        self, out: Path, *, report: dict[str, Any], refine: bool, half: bool, note: Note, people: Path | None = None
+        self,
+        out: Path,
+        *,
+        name: str,
+        report: dict[str, Any],
+        refine: bool,
+        half: bool,
+        note: Note,
+        people: Path | None = None,
     ) -> Manifest:
         """See `Exporting`."""
         if people is not None:
             raise RecipeError("A generator draws only people that it was trained on. Leave --people out.")
-        return export_character(self.trained, out, report=report, refine=refine, half=half, note=note)
+        return export_character(self.trained, out, name=name, report=report, refine=refine, half=half, note=note)
 
     @property
     def trained(self) -> Trained:
@@ -176,7 +185,7 @@ class DecoderTask:
         if self.networks.mapping is not None:
             self.networks.mapping.requires_grad_(False).eval()
         return Trained(
-            self._recipe,
+            self.recipe,
             self.networks,
             self.dataset,
             self.split,

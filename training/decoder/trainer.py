@@ -215,7 +215,7 @@ class StageTrainer:
         """Draw every picture from the latent of who it shows and its controls."""
         self._forget_gradients()
         if self._teacher is not None:
-            return self._distillation_step(batch, self._teacher, self.recipe.distil)
+            return self._distillation_step(batch, self._teacher, self.recipe.teaching)
         latent, guides = self._known_latents(batch) if self.stage.attributes else self._latents_of_partners(batch)
         straight = self._generator(latent, batch.controls, self.stage.size_px).float()
         loss, terms = self._reconstruction_loss(straight, batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from training.recipe import Stage
+from training.settings import Stage
 
 
 def learning_rate_at(stage: Stage, images: int) -> float:

@@ -32,7 +32,7 @@ from training.pictures import premultiplied_tensor
 from training.precision import gate
 from training.precision.quantise import Prepared, prepare, quantise
 from training.precision.trajectories import Poses, joined, latents, people, perform
-from training.recipe import Data
+from training.settings import Data
 from training.sheets import Uint8, write_sheet
 
 TRIES: Final = 5
