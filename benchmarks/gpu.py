@@ -1,4 +1,4 @@
-"""How fast an NVIDIA GPU draws a character of the shipped shape, without TensorRT: a table, then one JSON line.
+"""How fast an NVIDIA GPU draws a character of the shape of `crowd`, without TensorRT: a table, then one JSON line.
 
     python benchmarks/gpu.py [--sizes 256 512] [--batches 1 8 64] [--frames 300]
     python benchmarks/gpu.py --device cpu --frames 3 --batches 1      # only to see that it works
@@ -33,8 +33,8 @@ Draw = Callable[[], None]
 
 
 def shipped_shape(size_px: int) -> Generator:
-    """The shipped character's generator with random weights, its head fitted to the size."""
-    with Character.open(find_character("aki")) as character:
+    """`crowd`'s generator with random weights, its head fitted to the size."""
+    with Character.open(find_character("crowd")) as character:
         controls = [(c.minimum, c.maximum, c.rest) for c in character.controls]
         model = character.manifest.provenance["recipe"]["model"]
     torch.manual_seed(0)

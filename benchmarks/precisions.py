@@ -57,7 +57,7 @@ def measure(source: Path, settings: EngineSettings, frames: int) -> list[EngineF
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("character", nargs="?", default="aki")
+    parser.add_argument("character", nargs="?", default="crowd")
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--profile", choices=["shared", "exclusive"], default="shared")
     arguments = parser.parse_args()

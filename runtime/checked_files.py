@@ -20,7 +20,12 @@ logger = logging.getLogger(__name__)
 
 # `Character.digest` of the characters in assets/characters, so that the first start after the installation is as fast
 # as the others.
-SHIPPED: Final = frozenset(["4a3faea834f28cbb33038d42e4c8f549a3fd2e7b3a34e71062f7f7ec6e1758a4"])
+SHIPPED: Final = frozenset(
+    [
+        "0c9ae0bd7da86129e028d4d9b95f15df90cbca3fd93ffb80d474beab79644138",
+        "548f99d5a328eeec7f842545ed32029591ff23e3f5f9af0ce6e84f8a4499c137",
+    ]
+)
 MOST: Final = 1000  # the oldest are forgotten, and checked again
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 

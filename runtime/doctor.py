@@ -106,7 +106,7 @@ def _faster(chosen: str) -> str:
     if chosen in ON_GPU:
         return ""
     if not cuda_driver().missing:
-        return f"The GPU would be faster: {install_extra('tensorrt-rtx')}"
+        return f"The GPU would draw characters of format 1 faster: {install_extra('tensorrt-rtx')}"
     if chosen == "onnxruntime" and machine.instructions() and "asimd" not in machine.instructions():
         return f"OpenVINO is faster on this processor: {install_extra('openvino')}"
     return ""

@@ -430,6 +430,8 @@ class Panel:
     def _build_identity(self, body: UIContainer) -> int:
         assert self._info is not None
         self._identity = _Picker(self, body, self._info, partial(self._choose, self._desk.choose_identity))
+        if not self._info.has_mapping:  # nobody is drawn, so nobody can differ less
+            return self._identity.height
         psi = ControlSpec(_TRUNCATION, 0.0, 1.0, 1.0)
         return self._slider(
             body, self._identity.height, psi, write="{:.2f}".format,

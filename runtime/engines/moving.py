@@ -5,6 +5,7 @@ Knows people, motion and the composite; the graphs are run by one of the librari
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,12 +14,14 @@ from typing import Final
 
 import numpy as np
 
-from engine_bridge.errors import EngineError
+from engine_bridge.errors import CharacterError, EngineError
 from runtime.character import PERSON_ENDS
 from runtime.composite import open_composite
 from runtime.composite.references import References
 from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from runtime.person import Person, small
+
+logger = logging.getLogger(__name__)
 
 KEPT_BYTES: Final = 192 << 20  # of people who have been read, but at least two of them; one takes 6 MiB at 512 px
 ANY_SHARE: Final = 0.01  # of an identity that makes a person worth reading
@@ -42,7 +45,8 @@ class MovingEngine(Engine):
 
     An identity is a share of each person. Who has the largest share is drawn. Others are read beside the live loop as
     soon as they have any share, so that a change from one to another costs no frame: until somebody is read, whoever
-    has the largest share of those who are goes on.
+    has the largest share of those who are goes on. Of somebody who cannot be read a warning is logged, and the last one
+    goes on as well.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class MovingEngine(Engine):
         self._patient = patient
         self._read: OrderedDict[int, _Read] = OrderedDict()
         self._reading: dict[int, Future[_Read]] = {}
+        self._unreadable: set[int] = set()
 
     @property
     def description(self) -> EngineDescription:
@@ -91,6 +96,7 @@ class MovingEngine(Engine):
         self._composite.close()
         self._read.clear()
         self._reading.clear()
+        self._unreadable.clear()
         del self._reader, self._animator
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
@@ -105,26 +111,37 @@ class MovingEngine(Engine):
         wanted = int(shares.argmax())
         for number in np.flatnonzero(shares > ANY_SHARE).tolist() or [wanted]:
             self._begin_reading(number)
-        known = [number for number in self._read if shares[number] > ANY_SHARE or number == wanted]
-        if wanted in self._read or self._patient or not known:
-            return self._wait_for(wanted)
-        return self._wait_for(max(known, key=lambda number: shares[number]))
+        partly = [number for number in self._read if shares[number] > ANY_SHARE]
+        if wanted not in self._read and (self._patient or not partly):
+            self._take(wanted)
+        if wanted in self._read:
+            shown = wanted
+        else:  # the last one, if nobody has a share
+            shown = max(partly or reversed(self._read), key=lambda number: shares[number])
+        self._read.move_to_end(shown)
+        return self._read[shown]
 
     def _begin_reading(self, number: int) -> None:
-        if number not in self._read and number not in self._reading:
+        if not (number in self._read or number in self._reading or number in self._unreadable):
             self._reading[number] = self._worker.submit(self._read_person, number)
 
     def _take_what_is_read(self) -> None:
         for number in [number for number, reading in self._reading.items() if reading.done()]:
-            self._wait_for(number)
+            self._take(number)
 
-    def _wait_for(self, number: int) -> _Read:
-        if number not in self._read:
+    def _take(self, number: int) -> None:
+        """Take somebody who is being read, waiting for it if need be."""
+        if number not in self._reading:
+            return
+        try:
             self._read[number] = self._reading.pop(number).result()
-            while len(self._read) > 2 and sum(read.size for read in self._read.values()) > KEPT_BYTES:
-                self._read.popitem(last=False)
-        self._read.move_to_end(number)
-        return self._read[number]
+        except (CharacterError, EngineError) as error:
+            if self._patient or not self._read:
+                raise
+            self._unreadable.add(number)
+            logger.warning("%s The last person goes on.", error)
+        while len(self._read) > 2 and sum(read.size for read in self._read.values()) > KEPT_BYTES:
+            self._read.popitem(last=False)
 
     def _read_person(self, number: int) -> _Read:
         references = self._people[number].read()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import numpy as np
 import pygame
 import pytest
@@ -228,6 +229,16 @@ def test_identity_button_seed_box_and_dice(window, source):
     settle(window)
     assert isinstance(source.sent[-1].identity, int)
     assert entry.get_text() == str(source.sent[-1].identity)
+
+
+def test_a_character_that_draws_nobody_new_has_no_seed_box_and_no_variety(source, tmp_path):
+    source.info = msgspec.structs.replace(source.info, has_mapping=False)
+    with Window(source, title="test", size=SIZE, scale=1.0, screenshots=tmp_path) as window:
+        settle(window)
+        assert window._panel._identity._entry is None
+        assert "truncation psi" not in window._panel._rows
+        click(window, button(window, "hana"))
+        assert source.sent[-1].identity == "hana"
 
 
 def test_mix_section_opens_and_mixes_a_second_identity(window, source):

@@ -122,10 +122,13 @@ def test_evaluation_asks_people_never_trained_on_and_writes_what_it_saw(finished
 
 def test_it_becomes_a_character_that_plays(finished: Path, tmp_path: Path) -> None:
     task = exporting(open_run(finished))
+    assert isinstance(task, AnimatorTask)
     told = task.export(
         tmp_path / "own.bunraku", name="Own", report={"size_px": 128}, refine=True, half=True, note=lambda _: None
     )
     assert list(told.identities) == ["animator"]  # nobody has a name there
+    assert (told.name, told.provenance["began_with"]) == ("Own", ())
+    assert task.position.images == 24  # pictures; in the file they are rounded to hundreds
     write_dataset(
         tmp_path / "people", identities=1, frames_per_identity=1, named_frames=0, size_px=512, seed=9, layers=True
     )

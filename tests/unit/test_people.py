@@ -132,6 +132,20 @@ def test_until_somebody_is_read_the_last_one_goes_on(people: Path, monkeypatch: 
         assert drawn(engine, (0, 1), eyeBlinkLeft=1)[HEAD].tolist() == list(OPENED)
 
 
+def test_somebody_who_cannot_be_read_is_told_and_the_last_one_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {**people_members(), "people/1-head.png": png(pictures("two")[2])[:-40]}
+    path = tmp_path / "half.bunraku"
+    write_character(path, people_manifest(), files)
+    with engine_of(path) as engine:
+        for share in (0.0, 0.4, 0.8, 1.0, 1.0):
+            assert drawn(engine, (1 - share, share))[HEAD].tolist() == list(COLOURS["one"])
+    assert caplog.text.count("person 1 in half.bunraku: head cannot be read") == 1
+    with engine_of(path, patient=True) as engine, pytest.raises(CharacterError, match="head cannot be read"):
+        drawn(engine, (0, 1))
+
+
 def test_engines_that_cannot_move_people_are_passed_over_and_named_ones_refused(people: Path) -> None:
     with Character.open(people) as character:
         found, _ = candidates("auto", character)

@@ -160,7 +160,8 @@ class AnimatorTask:
     def load(self, state: dict[str, Any]) -> None:
         """See `Task`."""
         self._load_networks(state["networks"])
-        self.position, self.ancestors = Position.restored(state), ancestors_of(state)
+        self.position = Position.restored(state["position"])
+        self.ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
 
     def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  nothing to tell
         """See `Task`."""
