@@ -85,7 +85,11 @@ class Engine(abc.ABC):
         self._active = True
         about = self.description
         warm_up = np.empty((1, about.height, about.width, 4), np.uint8)
-        self.infer(np.zeros((1, about.w_dim), np.float32), np.zeros((1, about.num_controls), np.float32), warm_up)
+        try:
+            self.infer(np.zeros((1, about.w_dim), np.float32), np.zeros((1, about.num_controls), np.float32), warm_up)
+        except BaseException:
+            self.deactivate()
+            raise
 
     def infer(self, w: Floats, controls: Floats, out: Pixels) -> None:
         """Draw N pictures.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -45,6 +48,30 @@ def about() -> tuple[str, str]:
     return _DEVICE, openvino.__version__.split("-")[0]
 
 
+class _SignalStack(ctypes.Structure):
+    """`stack_t` of Linux."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextlib.contextmanager
+def _own_signal_stack() -> Iterator[None]:
+    """Give the thread back its stack for signals.
+
+    OpenVINO 2026.4 compiles some graphs with one of its own, leaves it set, and frees it with the graph. The next
+    signal that Python handles, such as Ctrl-C, would then end the process (SIGSEGV).
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    before, libc = _SignalStack(), ctypes.CDLL(None)
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
+
+
 def _compile(model: bytes, threads: int, profile: ThreadProfile, precision: str) -> Any:
     """Load a graph.
 
@@ -62,7 +89,8 @@ def _compile(model: bytes, threads: int, profile: ThreadProfile, precision: str)
         "ENABLE_CPU_PINNING": "YES" if profile == "exclusive" else "NO",
     }
     try:
-        return core.compile_model(core.read_model(model, b""), _DEVICE, settings).create_infer_request()
+        with _own_signal_stack():
+            return core.compile_model(core.read_model(model, b""), _DEVICE, settings).create_infer_request()
     except Exception as error:  # OpenVINO raises plain RuntimeError and more
         raise EngineError(
             f"OpenVINO {openvino.__version__.split('-')[0]} refuses the graph: {plain(str(error), LINE_CHARS)}. "

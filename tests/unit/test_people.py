@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -21,6 +23,7 @@ from runtime.engine import Engine
 from runtime.engines import EngineSettings, candidates, make_engine, open_engine, openvino
 from runtime.first_load import ensure_tried
 from runtime.person import Person
+from tests.conftest import REPOSITORY
 from tests.tiny_character import generator, members
 from tests.tiny_people import (
     COLOURS,
@@ -144,6 +147,30 @@ def test_somebody_who_cannot_be_read_is_told_and_the_last_one_goes_on(
     assert caplog.text.count("person 1 in half.bunraku: head cannot be read") == 1
     with engine_of(path, patient=True) as engine, pytest.raises(CharacterError, match="head cannot be read"):
         drawn(engine, (0, 1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ctrl_c_is_still_heard_after_an_engine_has_gone(backend: str, people: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from tests.unit.test_people import engine_of\n"
+        "with engine_of(Path(sys.argv[1]), sys.argv[2]):\n"
+        "    pass\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('heard')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(people), backend],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
 def test_engines_that_cannot_move_people_are_passed_over_and_named_ones_refused(people: Path) -> None:
