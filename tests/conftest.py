@@ -37,6 +37,16 @@ if "BUNRAKU_CHECKED_FILES" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["BUNRAKU_CHECKED_FILES"], ignore_errors=True)
 
 
+# Each file is one worker's, so those that take minutes begin first; the last one would keep everybody waiting.
+LONGEST = ("test_training.py", "test_native_client.py", "test_godot.py", "test_web.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+
+
 class RunProgram(Protocol):
     """Starts a program and waits for its end; see the fixture `run_program`."""
 
