@@ -6,6 +6,7 @@ Knows shapes and memory, not which library does the work; `engines/` holds one f
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -85,11 +86,10 @@ class Engine(abc.ABC):
         self._active = True
         about = self.description
         warm_up = np.empty((1, about.height, about.width, 4), np.uint8)
-        try:
+        with contextlib.ExitStack() as unless_it_draws:
+            unless_it_draws.callback(self.deactivate)
             self.infer(np.zeros((1, about.w_dim), np.float32), np.zeros((1, about.num_controls), np.float32), warm_up)
-        except BaseException:
-            self.deactivate()
-            raise
+            unless_it_draws.pop_all()
 
     def infer(self, w: Floats, controls: Floats, out: Pixels) -> None:
         """Draw N pictures.

@@ -141,7 +141,7 @@ int main(int count, char **arguments) {
     last.session = LAST_SESSION;
     bunraku_frame frame{};
     frame.struct_size = sizeof frame;
-    // Again and again: a client that connects anew after so much nonsense does not hear it the first time.
+    // Send it until it arrives: after so many broken messages the client may be reconnecting and miss the first one.
     CHECK(eventually([&] {
         producer.send(last.parts());
         if (bunraku_acquire(client, &frame) != BUNRAKU_NEW_FRAME) {
