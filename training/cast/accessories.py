@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import skia
 
+from .ball import on_ball
 from .canvas import clamp, curve, fill, stroke
-from .face import LINE, eye_spot
-from .hair import HairLayer, on_ball
+from .face import LINE
+from .faces import eye_spot
+from .hair import HairLayer
 from .identity import Identity
 from .palette import cloth_shades, hair_shades, mix, skin_shades
 from .pose import Pose
@@ -106,7 +108,7 @@ class AccessoryLayer:
         canvas = self.canvas
         for m in (-1, 1):
             canvas.save()
-            spot, across, down = eye_spot(m)
+            spot, across, down = eye_spot(self.who, m)
             canvas.concat(frame.sheet((spot[0] * 1.01, spot[1] + 0.035, spot[2] + 0.06), across, down))
             box = skia.Rect(-0.335, -0.27, 0.335, 0.29)
             canvas.drawRoundRect(box, 0.22, 0.21, fill("#eef6ff", 0.14))

@@ -57,6 +57,23 @@ def curve(points: Points, *, closed: bool = False, sharp: Collection[int] = NONE
     return path
 
 
+def tapered(points: Points, width: float, *, closing: bool = False) -> Any:
+    """A line that swells and thins, as a pen makes it: a closed leaf about its spine.
+
+    Args:
+        points: the spine, [n, 2] in pixels.
+        width: half of the greatest thickness, in pixels.
+        closing: thin at the first point only, and as thick as it gets at the last.
+    """
+    spine = np.asarray(points, dtype=np.float64)
+    along = np.gradient(spine, axis=0)
+    across = np.stack([-along[:, 1], along[:, 0]], 1) / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-9)
+    part = np.linspace(0.0, 1.0, len(spine))[:, None]
+    swell = part**0.8 if closing else np.sin(np.pi * (0.06 + 0.9 * part)) ** 0.8
+    leaf = np.concatenate([spine + across * (width * swell), (spine - across * (width * swell))[::-1]])
+    return curve(leaf.tolist(), closed=True)
+
+
 @lru_cache(maxsize=65536)
 def argb(colour: str, alpha: float = 1.0) -> int:
     """'#rrggbb' and an opacity as Skia's packed colour."""

@@ -1,48 +1,21 @@
-"""Face, ears, eyes, brows, nose and mouth. Features are drawn flat and laid on the surface of the face."""
+"""Face, ears, brows, nose and mouth. Features are drawn flat and laid on the surface of the face."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import skia
 
-from .canvas import FloatArray, argb, blend, clamp, curve, fill, glow, lerp, stroke
+from .canvas import FloatArray, argb, clamp, curve, fill, glow, lerp, stroke
+from .eyes import EyeLayer
+from .faces import face_of, mouth_spot
 from .identity import Identity
-from .palette import hair_shades, mix, skin_shades, tinted
-from .pose import Frame, Pose, Side
+from .palette import hair_shades, mix, skin_shades
+from .pose import Frame, Pose
 
 LINE: Final = 0.026  # main line width in model units: about 1.5 px in a 256 px picture
-# Lids from the inner to the outer corner, x outward, y down, in model units.
-_LIDS: Final[dict[str, tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]]] = {
-    "round": (
-        ((-0.215, 0.055), (-0.155, -0.115), (0.0, -0.205), (0.165, -0.14), (0.25, 0.05)),
-        ((-0.185, 0.135), (-0.105, 0.212), (0.02, 0.238), (0.14, 0.2), (0.232, 0.1)),
-    ),
-    "almond": (
-        ((-0.235, 0.085), (-0.15, -0.07), (0.01, -0.168), (0.17, -0.125), (0.265, 0.03)),
-        ((-0.2, 0.135), (-0.11, 0.197), (0.02, 0.215), (0.145, 0.175), (0.24, 0.075)),
-    ),
-    "tareme": (
-        ((-0.22, 0.035), (-0.145, -0.125), (0.0, -0.195), (0.165, -0.12), (0.258, 0.105)),
-        ((-0.195, 0.11), (-0.115, 0.197), (0.02, 0.235), (0.145, 0.222), (0.238, 0.15)),
-    ),
-    "tsurime": (
-        ((-0.23, 0.125), (-0.15, -0.04), (0.01, -0.165), (0.17, -0.155), (0.272, -0.035)),
-        ((-0.195, 0.165), (-0.105, 0.208), (0.02, 0.216), (0.15, 0.17), (0.245, 0.035)),
-    ),
-}
-
-
-def eye_spot(m: int) -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]:
-    """Origin and axes of the flat sheet on which an eye is drawn; m is 1 for the left eye (+x), -1 for the right."""
-    return (m * 0.415, 0.335, 0.63), (0.97, 0.0, -m * 0.2), (0.0, 1.0, -0.04)
-
-
-def mouth_spot() -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]:
-    """Origin and axes of the sheet of the mouth."""
-    return (0.0, 0.785, 0.72), (1.0, 0.0, 0.0), (0.0, 1.0, -0.12)
+OUTER: Final = 1.4  # outlines against the background or another layer, in main lines
 
 
 def outline(who: Identity, jaw: float) -> FloatArray:
@@ -59,9 +32,13 @@ def outline(who: Identity, jaw: float) -> FloatArray:
             (0.19 + 0.1 * b, 1.015 + 0.02 * b + jaw, 0.52),
         ]
     )
-    half[:, 0] *= w
+    face = face_of(who)
+    half[:, 0] *= w * face.width
+    half[:, 1] += np.clip(half[:, 1] - 0.2, 0, None) * (face.jaw - 1)
+    half[3:6, 0] += np.array([0.03, 0.09, 0.08]) * face.square
+    half[4, 1] -= 0.05 * face.square
     right = half * np.array([-1.0, 1.0, 1.0])
-    tip = np.array([(0.0, 1.06 + jaw + 0.02 * who.chin, 0.54)])
+    tip = np.array([(0.0, 0.2 + 0.86 * face.jaw + jaw + 0.02 * who.chin - 0.015 * face.square, 0.54)])
     return np.concatenate([right, tip, half[::-1]])
 
 
@@ -77,6 +54,8 @@ class FaceLayer:
         self.head: Frame = pose.head
         self.u = pose.head.unit
         self.ink = skin_shades(who.skin)
+        self.face = face_of(who)
+        self.eyes = EyeLayer(canvas, who, pose)
         points = self.head.at(outline(who, 0.085 * pose.mouth.open))
         self.contour = curve(points, closed=True)
         self.jaw_line = curve(points[1:12])
@@ -97,7 +76,7 @@ class FaceLayer:
                 closed=True,
             )
             self.canvas.drawPath(shape, fill(self.ink.base))
-            self.canvas.drawPath(shape, stroke(self.ink.line, LINE * self.u))
+            self.canvas.drawPath(shape, stroke(self.ink.line, OUTER * LINE * self.u))
             inner = curve(self.head.at([(m * 0.87, 0.06, 0.12), (m * 0.935, 0.12, 0.07), (m * 0.88, 0.3, 0.12)]))
             self.canvas.drawPath(inner, stroke(self.ink.deep, LINE * self.u))
 
@@ -107,26 +86,49 @@ class FaceLayer:
         canvas.drawPath(self.contour, fill(ink.base))
         canvas.save()
         canvas.clipPath(self.contour, True)
-        # A crescent of shade along the side away from the light (light comes from the viewer's upper left).
-        rim = curve(
-            self.head.at(
-                [
-                    (0.95, -0.3, 0.3),
-                    (0.79, 0.2, 0.42),
-                    (0.69, 0.56, 0.46),
-                    (0.42, 0.87, 0.55),
-                    (0.1, 1.04, 0.58),
-                    (0.2, 1.3, 0.5),
-                    (0.9, 1.0, 0.3),
-                    (1.2, 0.2, 0.2),
-                ]
-            ),
-            closed=True,
-        )
-        canvas.drawPath(rim, fill(ink.shadow, 0.55))
+        self._shade()
         self._blush()
         canvas.restore()
-        canvas.drawPath(self.jaw_line, stroke(ink.line, LINE * u))
+        canvas.drawPath(self.jaw_line, stroke(ink.line, OUTER * LINE * u))
+
+    def _shade(self) -> None:
+        """Cel shade: the side plane away from the light, a harder rim in it, and a glow along the lit jaw."""
+        s, low = self.who.light, 0.5 + 0.5 * self.face.jaw
+        square = 0.06 * self.face.square
+        plane = (
+            (0.9, -0.25, 0.32),
+            (0.71, 0.1, 0.56),
+            (0.7 + square, 0.46, 0.53),
+            (0.53 + square, 0.75 * low, 0.56),
+            (0.3, 0.99 * low, 0.56),
+            (0.3, 1.4, 0.5),
+            (1.1, 1.1, 0.3),
+            (1.2, 0.2, 0.2),
+        )
+        rim = (
+            (0.97, -0.1, 0.28),
+            (0.815, 0.2, 0.4),
+            (0.72 + square, 0.56 * low, 0.45),
+            (0.44 + square, 0.88 * low, 0.53),
+            (0.14, 1.045 * low, 0.57),
+            (0.2, 1.4, 0.5),
+            (0.9, 1.1, 0.3),
+            (1.2, 0.2, 0.2),
+        )
+        lit = (
+            (-0.9, 0.1, 0.3),
+            (-0.815, 0.4, 0.38),
+            (-0.59 - square, 0.78 * low, 0.46),
+            (-0.63 - square, 0.7 * low, 0.48),
+            (-0.79, 0.36, 0.4),
+        )
+        for shape, colour, alpha in (
+            (plane, self.ink.shadow, 0.55),
+            (rim, self.ink.shadow, 0.8),
+            (lit, self.ink.light, 0.9),
+        ):
+            points = self.head.at([(s * x, y, z) for x, y, z in shape])
+            self.canvas.drawPath(curve(points, closed=True), fill(colour, alpha))
 
     def _blush(self) -> None:
         who, canvas = self.who, self.canvas
@@ -161,20 +163,57 @@ class FaceLayer:
 
     def features(self) -> None:
         """Nose, mouth and eyes."""
-        self._nose()
+        getattr(self, f"_nose_{self.face.nose}")(0.75 + 0.5 * self.who.nose, 0.5 + 0.5 * self.face.jaw)
         self._mouth()
-        for m, side, iris in ((-1, self.pose.right, self.who.iris_right), (1, self.pose.left, self.who.iris_left)):
-            self._eye(m, side, iris)
+        self.eyes.draw()
 
-    def _nose(self) -> None:
-        size, u = 0.75 + 0.5 * self.who.nose, self.u
-        tip, under, side = self.head.at([(0.0, 0.575, 0.86), (0.0, 0.615, 0.79), (0.062 * size, 0.6, 0.72)])
+    def _nose_dot(self, size: float, low: float) -> None:  # noqa: ARG002
+        x, y = self.head.at([(0.0, 0.6, 0.82)])[0]
+        self.canvas.drawCircle(x, y, 0.02 * self.u, fill(self.ink.deep, 0.95))
+
+    def _nose_wedge(self, size: float, low: float) -> None:
+        u, s = self.u, self.who.light
+        tip, under, side = self.head.at(
+            [(0.0, 0.575 * low, 0.86), (0.0, 0.615 * low, 0.79), (s * 0.062 * size, 0.6 * low, 0.72)]
+        )
         shade = curve([(tip[0], tip[1] - 0.01 * u), side, (under[0], under[1] + 0.022 * u)], closed=True, sharp=(0, 1))
         self.canvas.drawPath(shade, fill(self.ink.deep, 0.75))
-        self.canvas.drawCircle(tip[0] - 0.02 * u, tip[1] - 0.035 * u, 0.02 * u, fill(self.ink.glow, 0.8))
+        self.canvas.drawCircle(tip[0] - s * 0.02 * u, tip[1] - 0.035 * u, 0.02 * u, fill(self.ink.glow, 0.8))
         if self.who.nose > 0.55:  # a bridge for stronger noses, fading in with its size
-            a, b = self.head.at([(0.045, 0.36, 0.74), (0.035, 0.5, 0.81)])
+            a, b = self.head.at([(s * 0.045, 0.36, 0.74), (s * 0.035, 0.5, 0.81)])
             self.canvas.drawPath(curve([a, b]), stroke(self.ink.deep, LINE * u, clamp((self.who.nose - 0.55) * 2.2)))
+
+    def _nose_bridge(self, size: float, low: float) -> None:
+        """A shadow beside the bridge and a short line under the tip."""
+        s = self.who.light
+        self._nose_shadow(size, low)
+        under = [(-s * 0.06, 0.655 * low, 0.76), (0.0, 0.672 * low, 0.8), (s * 0.075 * size, 0.645 * low, 0.74)]
+        self.canvas.drawPath(curve(self.head.at(under)), stroke(self.ink.line, 0.85 * LINE * self.u))
+
+    def _nose_profile(self, size: float, low: float) -> None:
+        """The line of the bridge down to the tip, as comics draw it."""
+        s = self.who.light
+        self._nose_shadow(size, low)
+        line = [
+            (s * 0.035, 0.4, 0.75),
+            (s * 0.062, 0.53 * low, 0.83),
+            (s * 0.05, 0.615 * low, 0.87),
+            (-s * 0.035, 0.652 * low, 0.8),
+        ]
+        self.canvas.drawPath(curve(self.head.at(line)), stroke(self.ink.line, 0.85 * LINE * self.u))
+
+    def _nose_shadow(self, size: float, low: float) -> None:
+        s, head = self.who.light, self.head
+        cast = [
+            (s * 0.03, 0.34, 0.74),
+            (s * 0.06, 0.52 * low, 0.84),
+            (s * 0.02, 0.63 * low, 0.86),
+            (s * 0.12 * size, 0.66 * low, 0.7),
+            (s * 0.1, 0.5 * low, 0.66),
+        ]
+        self.canvas.drawPath(curve(head.at(cast), closed=True, sharp=(0, 2, 3)), fill(self.ink.shadow, 0.9))
+        ridge = head.at([(-s * 0.015, 0.42, 0.78), (-s * 0.012, 0.56 * low, 0.88)])
+        self.canvas.drawPath(curve(ridge), stroke(self.ink.glow, 1.2 * LINE * self.u, 0.7))
 
     # ------------------------------------------------------------------------------------------------ mouth
 
@@ -182,44 +221,39 @@ class FaceLayer:
         canvas, pose, who = self.canvas, self.pose, self.who
         shape = pose.mouth
         canvas.save()
-        canvas.concat(self.head.sheet(*mouth_spot()))
-        w = (0.152 + 0.055 * who.mouth_width) * (1 + (0.42 if shape.wide > 0 else 0.5) * shape.wide)
+        canvas.concat(self.head.sheet(*mouth_spot(who)))
+        w = (0.16 + 0.055 * who.mouth_width) * self.face.mouth * (1 + (0.44 if shape.wide > 0 else 0.5) * shape.wide)
         w *= 1 + 0.1 * clamp(pose.left.smile + pose.right.smile, 0, 2) - 0.12 * shape.open * shape.round
-        gape = 0.275 * shape.open
+        gape = 0.29 * shape.open
         roundness = clamp(shape.round + 0.1)
+        centre = 0.5 * (pose.left.smile + pose.right.smile)
         upper: list[tuple[float, float]] = []
         lower: list[tuple[float, float]] = []
         for s in (-1.0, -0.88, -0.52, 0.0, 0.52, 0.88, 1.0):
             smile = pose.left.smile if s > 0 else pose.right.smile
-            centre = 0.5 * (pose.left.smile + pose.right.smile)
-            rise = 0.072 * smile * (1 - 0.45 * shape.round) * (1 - 0.25 * shape.open)
-            y = -rise * abs(s) ** 1.9 + 0.024 * centre
+            rise = (0.078 if smile > 0 else 0.12) * smile * (1 - 0.45 * shape.round) * (1 - 0.25 * shape.open)
+            y = -rise * abs(s) ** 1.9 + 0.026 * centre
             bow = max(0.0, 1 - s * s)
             lift = gape * (0.08 + 0.42 * roundness) * bow**0.5
             drop = gape * (0.92 - 0.42 * roundness) * bow ** lerp(0.75, 0.5, roundness)
             upper.append((s * w, y - lift))
             lower.append((s * w, y + drop))
-        line = mix(self.ink.line, "#8c1f33", 0.35)
+        line = mix(self.ink.line, "#7a1a2c", 0.3)
         corners = NO_CORNERS if shape.round > 0.6 else (0, 6)
+        if self.face.lips > 0:
+            self._lips(upper, lower)
         if gape > 0.004:
             path = curve(upper + lower[-2:0:-1], closed=True, sharp=corners, round_=0.34)
-            inside, tongue = "#8e2a3c", "#ef7f86"
-            canvas.drawPath(path, fill(inside))
+            canvas.drawPath(path, fill(INSIDE))
             canvas.save()
             canvas.clipPath(path, True)
-            deep = max(y for _, y in lower)
-            canvas.drawOval(skia.Rect(-w * 0.72, deep - gape * 0.48, w * 0.72, deep + gape * 0.5), fill(tongue))
-            strength = clamp(shape.teeth * 1.6) * (1 - 0.8 * roundness)
-            if strength > 0.01:
-                bite = lerp(0.24, 0.62, clamp(shape.teeth - shape.open * 1.1 + 0.2)) * gape + 0.012
-                row = upper + [(x, y + bite * (0.75 + 0.25 * (1 - (x / w) ** 2))) for x, y in reversed(upper)]
-                canvas.drawPath(curve(row, closed=True, sharp=(0, 6, 7, 13)), fill("#fffaf6", strength))
+            self._inside(upper, lower, w, gape, roundness)
             canvas.restore()
-            canvas.drawPath(path, stroke(line, 0.024))
+            canvas.drawPath(path, stroke(line, 0.027))
         else:
-            canvas.drawPath(curve(upper, round_=0.34), stroke(line, 0.027))
+            canvas.drawPath(curve(upper, round_=0.34), stroke(line, 0.031))
         # Small dark commas in the corners, as inkers do; they shrink as the mouth rounds.
-        dot = 0.017 * (1 - shape.round)
+        dot = 0.018 * (1 - shape.round)
         for x, y in (upper[0], upper[-1]):
             canvas.drawCircle(x, y, max(dot, 0.004), fill(line))
         under = lower[3][1] + 0.075
@@ -228,104 +262,43 @@ class FaceLayer:
         )
         canvas.restore()
 
-    # ------------------------------------------------------------------------------------------------- eyes
+    def _inside(
+        self,
+        upper: list[tuple[float, float]],
+        lower: list[tuple[float, float]],
+        w: float,
+        gape: float,
+        roundness: float,
+    ) -> None:
+        """Tongue, and the teeth: a row above, and where a mouth shows many of them, one below that meets it."""
+        canvas, shape = self.canvas, self.pose.mouth
+        deep = max(y for _, y in lower)
+        canvas.drawOval(skia.Rect(-w * 0.72, deep - gape * 0.48, w * 0.72, deep + gape * 0.5), fill(TONGUE))
+        strength = clamp(shape.teeth * 1.6) * (1 - 0.8 * roundness)
+        if strength <= 0.01:
+            return
+        bared = clamp(shape.teeth - shape.open * 1.1 + 0.2)
+        bite = lerp(0.24, 0.6, bared) * gape + 0.012
+        row = upper + [(x, y + bite * (0.75 + 0.25 * (1 - (x / w) ** 2))) for x, y in reversed(upper)]
+        canvas.drawPath(curve(row, closed=True, sharp=(0, 6, 7, 13)), fill(TEETH, strength))
+        below = clamp((bared - 0.5) * 2.5)
+        if below > 0.01:
+            reach = lerp(0.0, 0.36, below) * gape
+            row = [(x, y - reach) for x, y in lower] + [(x, y + 0.02) for x, y in reversed(lower)]
+            canvas.drawPath(curve(row, closed=True, sharp=(0, 6, 7, 13)), fill(TEETH, strength))
 
-    def _eye(self, m: int, side: Side, iris: str) -> None:
-        canvas, who = self.canvas, self.who
-        canvas.save()
-        canvas.concat(self.head.sheet(*eye_spot(m)))
-        canvas.scale(m * (0.94 + 0.2 * who.eye_size), 0.78 + 0.42 * who.eye_size)  # from here on +x is outward
-        up0, low0, shut0, arch0 = _lid_curves(who.eye_shape)
-        shut = shut0 + (arch0 - shut0) * side.arch
-        fold = np.array([0.075, 0.05, 0.005, -0.03, -0.05]) * side.slant
-        fold = np.where(fold > 0, fold, fold * 0.9)
-        opened = up0 + np.stack([np.zeros(5), fold + 0.035 * np.abs(side.slant)], axis=1)
-        up = shut + (opened - shut) * side.lid
-        low_open = low0 - np.array([0.0, 0.085]) * side.squint * np.array([[0.35], [0.9], [1.0], [0.9], [0.35]])
-        low = shut + (low_open - shut) * clamp(side.lid * 1.15)
-        upper, lower = up.tolist(), low.tolist()
-        self._crease(opened, up)
-        if side.lid > 0.03:
-            self._eyeball(m, upper, lower, iris, side)
-        self._lashes(upper, lower, side)
-        canvas.restore()
-
-    def _eyeball(self, m: int, upper: list[list[float]], lower: list[list[float]], iris: str, side: Side) -> None:
-        canvas = self.canvas
-        ball = curve(upper + lower[::-1], closed=True, sharp=(0, 4, 5, 9))
-        canvas.save()
-        canvas.clipPath(ball, True)
-        canvas.drawPaint(fill("#fffdfc" if self.who.skin > "#b" else "#faf3ec"))
-        gx, gy = self.pose.gaze
-        tall = 1.0 / (0.78 + 0.42 * self.who.eye_size)  # keeps highlights round however the eye is scaled
-        x, y = 0.012 + m * gx * 0.088, 0.022 + gy * 0.082
-        rx, ry = 0.158 * side.iris, 0.2 * side.iris
-        canvas.save()
-        canvas.translate(x, y)
-        disc = skia.Rect(-rx, -ry, rx, ry)
-        rim = tinted(iris, (0.34, 0.3, 0.42))
-        dark, light = tinted(iris, (0.5, 0.46, 0.6)), mix(iris, "#ffffff", 0.5)
-        canvas.drawOval(disc, fill(rim))
-        inner = skia.Rect(-rx + 0.02, -ry + 0.02, rx - 0.02, ry - 0.02)
-        canvas.drawOval(
-            inner, blend((0, -ry), (0, ry), (argb(rim), argb(dark), argb(iris), argb(light)), (0.05, 0.32, 0.62, 0.98))
-        )
-        # Light that has passed the lens gathers opposite to the window.
-        canvas.drawOval(
-            skia.Rect(-rx * 0.68, ry * 0.22, rx * 0.68, ry * 0.9),
-            glow((0, ry * 0.66), ry * 0.55, (argb(mix(iris, "#ffffff", 0.75), 0.95), argb(light, 0.0))),
-        )
-        canvas.drawOval(skia.Rect(-rx * 0.4, -ry * 0.42, rx * 0.4, ry * 0.36), fill(tinted(iris, (0.2, 0.17, 0.28))))
-        canvas.restore()
-        # The shade of the upper lid lies on the ball, under the highlights.
-        shade = [[px, py + 0.062] for px, py in upper] + [[px, py - 0.05] for px, py in reversed(upper)]
-        canvas.drawPath(curve(shade, closed=True), fill("#57406f", 0.36))
-        canvas.translate(x, y)
-        glint = 0.062 * (0.75 + 0.25 * side.iris)
-        canvas.drawOval(
-            skia.Rect(-m * 0.062 - glint, -0.105 - glint * tall, -m * 0.062 + glint, -0.105 + glint * tall),
-            fill("#ffffff"),
-        )
-        canvas.drawOval(
-            skia.Rect(m * 0.075 - 0.03, 0.085 - 0.03 * tall, m * 0.075 + 0.03, 0.085 + 0.03 * tall),
-            fill("#ffffff", 0.92),
-        )
-        canvas.restore()
-
-    def _crease(self, opened: FloatArray, up: FloatArray) -> None:
-        """The fold of the upper lid stays near the brow while the lid comes down."""
-        line = (0.75 * opened + 0.25 * up)[1:] + np.array(
-            [(-0.03, -0.07), (0.0, -0.07), (0.02, -0.065), (0.015, -0.055)]
-        )
-        self.canvas.drawPath(curve(line.tolist()), stroke(mix(self.ink.line, self.ink.deep, 0.5), 0.022, 0.75))
-
-    def _lashes(self, upper: list[list[float]], lower: list[list[float]], side: Side) -> None:
-        canvas, who = self.canvas, self.who
-        ink = mix(tinted(who.hair, (0.3, 0.24, 0.34)), "#2a1a2c", 0.62)
-        weight = 0.042 + 0.03 * who.lash
-        ends = (0.3, 0.8, 1.0, 1.08, 0.75)
-        flick = 0.03 + 0.05 * who.lash
-        outer = upper[4]
-        top = [[x + 0.012 * i * 0.5, y - weight * e] for i, ((x, y), e) in enumerate(zip(upper, ends, strict=True))]
-        wing = [outer[0] + flick, outer[1] - 0.012 - 0.35 * flick * clamp(side.lid) + 0.01]
-        under = [[x, y + 0.014] for x, y in reversed(upper)]
-        lash = [*top, wing, *under]
-        canvas.drawPath(curve(lash, closed=True, sharp=(0, 5, 10)), fill(ink))
-        if who.lash > 0.3:  # two separate lashes at the outer corner
-            reach = (who.lash - 0.3) * 0.14
-            x, y = upper[3]
-            mid = [(x + outer[0]) / 2 + 0.012, (y + outer[1]) / 2 - weight * 0.7]
-            spike = [
-                [mid[0] - 0.03, mid[1] - 0.015],
-                [mid[0] + reach, mid[1] - reach * 0.75],
-                [mid[0] + 0.03, mid[1] + 0.04],
-            ]
-            canvas.drawPath(curve(spike, closed=True, sharp=(0, 1, 2)), fill(ink))
-        # The lower lid shows only outside; it fades as the eye closes onto it.
-        seen = clamp(side.lid * 3.0)
-        if seen > 0.01:
-            canvas.drawPath(curve(lower[2:]), stroke(ink, 0.024, 0.85 * seen))
-            canvas.drawPath(curve(lower[:3]), stroke(mix(self.ink.line, self.ink.deep, 0.4), 0.02, 0.5 * seen))
+    def _lips(self, upper: list[tuple[float, float]], lower: list[tuple[float, float]]) -> None:
+        """A tint about the mouth."""
+        tint = mix(self.who.blush, "#b03045", 0.4)
+        w = upper[-1][0]
+        under = [(x * 0.95, y + 0.002) for x, y in lower[1:-1]]
+        full = [(x * 0.86, y + 0.05 + 0.02 * (1 - abs(x) / w)) for x, y in reversed(lower[1:-1])]
+        path = curve(under + full, closed=True, sharp=(0, len(under) - 1))
+        self.canvas.drawPath(path, fill(tint, 0.5 * self.face.lips))
+        over = [(x * 0.95, y) for x, y in upper[1:-1]]
+        bow = [(x * 0.84, y - 0.036) for x, y in reversed(upper[1:-1])]
+        path = curve(over + bow, closed=True, sharp=(0, len(over) - 1))
+        self.canvas.drawPath(path, fill(mix(tint, "#6a1530", 0.3), 0.5 * self.face.lips))
 
     # ------------------------------------------------------------------------------------------------ brows
 
@@ -333,19 +306,19 @@ class FaceLayer:
         """Brows; drawn a second time over the fringe with a low alpha, they read through the hair."""
         canvas, who = self.canvas, self.who
         ink = mix(hair_shades(who.hair).line, hair_shades(who.hair).deep, 0.25)
+        face = self.face
+        height = face.eye_y - 0.345 + 0.03 * (1 - who.eye_size) + 0.15 * (1 - face.eye_tall) + face.brow_drop
         for m, side in ((-1, self.pose.right), (1, self.pose.left)):
             canvas.save()
-            canvas.concat(
-                self.head.sheet((m * 0.42, -0.01 + 0.03 * (1 - who.eye_size), 0.7), (0.96, 0, -m * 0.24), (0, 1, -0.02))
-            )
+            canvas.concat(self.head.sheet((m * face.eye_x * 1.01, height, 0.7), (0.96, 0, -m * 0.24), (0, 1, -0.02)))
             canvas.scale(m, 1)
-            lift, tilt = -0.115 * side.brow_raise, clamp(side.brow_tilt + 0.25 * who.brow_tilt, -1.2, 1.2)
-            thick = 0.016 + 0.026 * who.brow_thickness
+            lift, tilt = -0.125 * side.brow_raise, clamp(1.15 * side.brow_tilt + 0.22 * who.brow_tilt, -1.3, 1.3)
+            thick = (0.017 + 0.027 * who.brow_thickness) * face.brow
             spine = [
-                (-0.19 - 0.02 * tilt, -0.012 + 0.115 * tilt + lift * 0.8),
-                (-0.05 - 0.01 * tilt, -0.042 + 0.045 * tilt + lift),
-                (0.12, -0.038 - 0.035 * tilt + lift * 1.05),
-                (0.265, 0.03 - 0.075 * tilt + lift * 0.9),
+                (-0.19 - 0.02 * tilt, -0.012 + 0.15 * tilt + lift * 0.8),
+                (-0.05 - 0.01 * tilt, -0.042 + 0.055 * tilt + lift),
+                (0.12, -0.038 - 0.05 * tilt + lift * 1.05),
+                (0.265, 0.03 - 0.095 * tilt + lift * 0.9),
             ]
             body = ((0.75, 1.0), (1.0, 1.0), (0.9, 0.9), (0.15, 0.15))
             shape = [(x, y - thick * t) for (x, y), (t, _) in zip(spine, body, strict=True)]
@@ -355,17 +328,6 @@ class FaceLayer:
 
 
 NO_CORNERS: Final[tuple[int, ...]] = ()
-
-
-@lru_cache(maxsize=8)
-def _lid_curves(shape: str) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Upper and lower lid when open, the closed line, and the happy arch; each [5, 2]."""
-    up, low = (np.array(points) for points in _LIDS[shape])
-    x = up[:, 0]
-    hang = 1.0 - (x / 0.26) ** 2
-    corner = 0.5 * (up[:, 1] + low[:, 1])
-    # Straight between the corners, plus a belly: a calm line whatever the shape of the open eye.
-    chord = np.interp(x, (x[0], x[-1]), (0.35 * corner[0] + 0.085, 0.5 * corner[-1] + 0.06))
-    shut = np.stack([x * 1.02, chord + 0.075 * np.clip(hang, 0, 1)], axis=1)
-    arch = np.stack([x * 1.02, chord + 0.05 - 0.15 * np.clip(hang, 0, 1)], axis=1)
-    return up, low, shut, arch
+INSIDE: Final = "#7d2036"
+TONGUE: Final = "#ee7c86"
+TEETH: Final = "#fffaf6"

@@ -1,7 +1,5 @@
-"""Hair: back, sides and fringe, with strands, shine and the shadow it throws on the forehead.
+"""Hair: what is behind the head in every style, the locks beside the face, and the fringe of `fringe` over them.
 
-The head of hair is an ellipsoid. Its outline in the picture is exact for every turn of the head, and hair that turns
-to the back slides along that outline instead of folding over; this is what keeps every layer free of jumps.
 Free hair is given as points with five columns: x, y, z, how far the sway moves it, how much it hangs (0 turns with the
 head, 1 follows gravity).
 """
@@ -10,47 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import skia
 
-from .canvas import FloatArray, argb, blend, curve, fill, glow, lerp, stroke
-from .face import LINE
-from .identity import Identity
-from .palette import hair_shades, luma, mix, skin_shades
-from .pose import Frame, Pose
+from .ball import Ball
+from .canvas import FloatArray, argb, blend, curve, fill, glow, lerp, stroke, tapered
+from .face import LINE, OUTER
+from .fringe import FringeLayer
+from .identity import HairStyle, Identity
+from .palette import hair_shades, mix
+from .pose import Pose
 
-# The lower edge of the fringe: azimuth in degrees (0 front, positive to the character's left), height y, and whether
-# the node is a valley (v) or a tip (t). The first and last node end near the ears.
-_Node = tuple[float, float, str]
-_FRINGES: Final[dict[str, tuple[_Node, ...]]] = {
-    "full": (
-        (-46, 0.17, "t"), (-35, -0.13, "v"), (-27, 0.08, "t"), (-15, -0.2, "v"), (-3, 0.1, "t"), (8, -0.16, "v"),
-        (19, 0.08, "t"), (29, -0.18, "v"), (46, 0.16, "t"),
-    ),
-    "swept": (
-        (-50, 0.16, "t"), (-45, -0.08, "v"), (-33, 0.06, "t"), (-31, -0.2, "v"), (-6, 0.1, "t"), (-9, -0.24, "v"),
-        (24, 0.12, "t"), (17, -0.2, "v"), (50, 0.24, "t"),
-    ),
-    "curtain": (
-        (-56, 0.4, "t"), (-40, -0.06, "v"), (-34, 0.04, "t"), (-8, -0.62, "v"), (4, -0.34, "t"), (5, -0.64, "v"),
-        (35, 0.05, "t"), (42, -0.05, "v"), (56, 0.4, "t"),
-    ),
-    "choppy": (
-        (-48, 0.2, "t"), (-37, -0.24, "v"), (-24, 0.02, "t"), (-17, -0.3, "v"), (1, 0.2, "t"), (13, -0.3, "v"),
-        (24, 0.03, "t"), (35, -0.22, "v"), (49, 0.21, "t"),
-    ),
-    "side": (
-        (-54, 0.26, "t"), (-42, -0.2, "v"), (-38, -0.02, "t"), (-24, -0.6, "v"), (6, -0.04, "t"), (4, -0.26, "v"),
-        (31, 0.14, "t"), (28, -0.14, "v"), (55, 0.34, "t"),
-    ),
-    "hime": (
-        (-44, 0.04, "t"), (-33, -0.04, "v"), (-21, 0.05, "t"), (-12, -0.05, "v"), (0, 0.055, "t"), (12, -0.05, "v"),
-        (22, 0.05, "t"), (33, -0.04, "v"), (44, 0.04, "t"),
-    ),
-}  # fmt: skip
 # Spikes about the outline: where one starts, where its tip is (degrees), how far out, where it ends.
 _SPIKES: Final = (
     (52, 44, 1.12, 30),
@@ -67,8 +37,24 @@ _SPIKES: Final = (
     (-198, -211, 1.22, -220),
     (-220, -228, 1.1, -234),
 )
-_MANES: Final = frozenset({"spiky", "curly"})
-_EAR_SHOWN: Final = frozenset({"short", "spiky", "bun", "ponytail"})
+_MANES: Final[frozenset[HairStyle]] = frozenset({"spiky", "curly"})
+# Tufts that break the outline of the head: where one leaves it, where its tip is (degrees), how far out.
+_TUFTS: Final = (
+    (-20, 12, 0.075),
+    (-56, -32, 0.06),
+    (-108, -128, 0.045),
+    (-140, -168, 0.075),
+    (-182, -206, 0.06),
+)
+_BETWEEN: Final = {-56: (-76, -92)}  # the crown stays round
+_TUFTED: Final[dict[HairStyle, float]] = {
+    "long": 0.55,
+    "bob": 0.85,
+    "ponytail": 0.7,
+    "twinTails": 0.6,
+    "short": 1.35,
+    "bun": 0.6,
+}
 
 
 class HairLayer:
@@ -79,25 +65,24 @@ class HairLayer:
         self.u = pose.head.unit
         self.ink = hair_shades(who.hair)
         self.tips = hair_shades(who.hair_tips)
-        self.ball = Ball(pose.head, 0.97 + 0.08 * who.hair_volume)
+        # A mane stands off the head by itself.
+        volume = 0.97 + 0.08 * who.hair_volume if who.hair_style in _MANES else 1.0 + 0.09 * who.hair_volume
+        self.ball = Ball(pose.head, volume)
         # One round gradient carries light, base and shade of the whole head: large gradients are the dearest paint.
         ink = self.ink
-        self.tone = glow(
-            self.ball.ring([(-128, 0.42, 0.0)])[0],
-            1.75 * self.u,
-            (
-                argb(ink.light),
-                argb(mix(ink.base, ink.light, 0.35)),
-                argb(ink.base),
-                argb(mix(ink.base, ink.deep, 0.85)),
-            ),
-            (0.0, 0.3, 0.55, 1.0),
+        lit = self.ball.ring([(-90 - 38 * who.light, 0.42, 0.0)])[0]
+        tones = (
+            argb(ink.light),
+            argb(mix(ink.base, ink.light, 0.35)),
+            argb(ink.base),
+            argb(mix(ink.base, ink.deep, 0.85)),
+        )
+        self.tone = glow(lit, 1.75 * self.u, tones, (0.0, 0.3, 0.55, 1.0))
+        self.depth = glow(lit, 1.75 * self.u, (argb(ink.deep, 0.0), argb(ink.deep, 0.75)), (0.5, 1.0))
+        self.fringe = FringeLayer(
+            canvas, who, pose, volume=volume, ink=ink, ends=self.tips, tone=self.tone, depth=self.depth
         )
         self._curls: Any = None
-        nodes, sharp, valleys = _fringe(who)
-        self.edge = self.ball.onto(pose.head.place(nodes))
-        self.edge_sharp = sharp
-        self.valleys = valleys
 
     # ------------------------------------------------------------------------------------------------- back
 
@@ -113,32 +98,105 @@ class HairLayer:
             if self._curls is not None:
                 self.canvas.drawPath(self._curls, stroke(ink.line, 0.024 * self.u, 0.7))
             return
-        path = curve(self.ball.around(), closed=True)
-        self.canvas.drawPath(path, fill(mix(ink.base, ink.shadow, 0.6)))
-        for start, alpha in ((-2, 0.55), (22, 0.6)):
-            rows = [(start + (180 - 2 * start) * i / 6, 1.0, 0.0) for i in range(7)]
-            self.canvas.drawPath(curve(self.ball.ring(rows), closed=True, sharp=(0, 6)), fill(ink.deep, alpha))
-        self.canvas.drawPath(path, stroke(ink.line, LINE * self.u))
+        nodes, sharp = self._outline()
+        path = curve(self.ball.ring(nodes, lag=self.pose.sway), closed=True, sharp=sharp)
+        self.canvas.drawPath(path, self.tone)
+        self._darken(path)
+        self.canvas.drawPath(path, stroke(ink.line, OUTER * LINE * self.u))
 
-    def _mass(self, points: FloatArray, sharp: tuple[int, ...], *, front: bool = False) -> None:
-        """A closed piece of free hair with the two-tone gradient of its ends."""
+    def _outline(self) -> tuple[list[tuple[float, float, float]], list[int]]:
+        """The head with its tufts, for `Ball.ring`, and the corners."""
+        who = self.who
+        amount = (0.35 + 0.9 * who.hair_volume) * _TUFTED[who.hair_style] * (0.45 if who.fringe == "hime" else 1.0)
+        nodes: list[tuple[float, float, float]] = [(66, 1.0, 0.0), (40, 1.0, 0.0)]
+        sharp: list[int] = []
+        for start, tip, reach in _TUFTS:
+            out = reach * amount
+            down = 1 if tip > start else -1  # hair falls to both sides
+            tuft = [
+                (tip - 3 * down, 1.0, 0.0),
+                (tip, 1.0 + out, 0.35),
+                (lerp(start, tip, 0.55), 1.0 + 0.55 * out, 0.12),
+                (start, 1.0, 0.0),
+            ]
+            at = len(nodes)
+            sharp += [at, at + 1] if down > 0 else [at + 2, at + 3]
+            nodes += tuft if down > 0 else tuft[::-1]
+            nodes += [(angle, 1.0, 0.0) for angle in _BETWEEN.get(start, ())]
+        nodes += [(-220, 1.0, 0.0), (-246, 1.0, 0.0), (-270, 1.0, 0.0)]
+        if who.hair_side < 0:
+            last = len(nodes) - 1
+            nodes = [(-180 - angle, reach, sway) for angle, reach, sway in reversed(nodes)]
+            sharp = [last - place for place in sharp]
+        return nodes, sharp
+
+    def _darken(self, path: Any) -> None:
+        """Towards the nape it is dark."""
+        low = self.pose.head.at([(0, 0.2, 0), (0, 0.9, 0)])
+        deep = mix(self.ink.deep, self.ink.line, 0.25)
+        self.canvas.drawPath(path, blend(low[0], low[1], (argb(deep, 0.0), argb(deep, 0.9))))
+
+    def _mass(
+        self,
+        points: FloatArray,
+        sharp: tuple[int, ...],
+        *,
+        front: bool = False,
+        root: tuple[float, float] = (0.0, -0.4),
+        spread: float = 0.75,
+    ) -> None:
+        """A closed piece of free hair with the two-tone gradient of its ends, and a lock to each of its tips.
+
+        Args:
+            points: as for `strand`.
+            sharp: which of them are corners.
+            front: beside the face, and not behind it.
+            root: where the locks come from, x and y.
+            spread: how far apart they begin, in parts of their distance at the tips.
+        """
+        canvas, ink, ends = self.canvas, self.ink, self.tips
         flat = self.strand(points)
         path = curve(flat, closed=True, sharp=sharp)
-        ink, ends = self.ink, self.tips
-        if front and ends == ink:
-            self.canvas.drawPath(path, fill(ink.base))
+        if front:
+            colours = (argb(mix(ink.base, ink.light, 0.15)), argb(ink.base), argb(mix(ends.base, ends.light, 0.5)))
         else:
-            if front:
-                colours = (argb(ink.base), argb(ink.base), argb(mix(ends.base, ends.light, 0.5)))
-            else:
-                colours = (
-                    argb(ink.shadow),
-                    argb(mix(ink.shadow, ink.deep, 0.75)),
-                    argb(mix(ends.shadow, ends.base, 0.25)),
-                )
-            low, high = max(p[1] for p in flat), min(p[1] for p in flat)
-            self.canvas.drawPath(path, blend((flat[0][0], high), (flat[0][0], low), colours, (0.0, 0.45, 1.0)))
-        self.canvas.drawPath(path, stroke(ink.line, LINE * self.u))
+            colours = (
+                argb(ink.shadow),
+                argb(mix(ink.shadow, ink.deep, 0.6)),
+                argb(mix(ends.shadow, ends.base, 0.35)),
+            )
+        low, high = max(p[1] for p in flat), min(p[1] for p in flat)
+        canvas.drawPath(path, blend((flat[0][0], high), (flat[0][0], low), colours, (0.0, 0.45, 1.0)))
+        canvas.save()
+        canvas.clipPath(path, True)
+        tips = [i for i in sharp if points[i, 1] >= max(points[i - 1, 1], points[(i + 1) % len(points), 1])]
+        for number, i in enumerate(tips):
+            self._lock(points[i], root, spread, number, front=front)
+        canvas.restore()
+        canvas.drawPath(path, stroke(ink.line, (1.15 if front else OUTER) * LINE * self.u))
+
+    def _lock(self, tip: FloatArray, root: tuple[float, float], spread: float, number: int, *, front: bool) -> None:
+        """One lock within a mass: a leaf to the tip, lighter or darker than its neighbours, and a strand beside it."""
+        x, y, z, sway, hang = tip.tolist()
+        top_x, top_y = root[0] + spread * (x - root[0]), root[1]
+        wide = 0.1 if front else 0.13
+        middle = lerp(top_y, y, 0.6)
+
+        def across(dx: float) -> tuple[float, ...]:
+            return lerp(top_x, x, 0.75) + dx, middle, z, 0.45 * sway, 0.55 * hang
+
+        leaf = np.array([(top_x, top_y, z, 0, 0), across(-wide), (x, y + 0.04, z, sway, hang), across(wide)])
+        ink = self.ink
+        colour = mix(ink.base, self.tips.base, 0.4) if number % 2 else ink.deep
+        self.canvas.drawPath(curve(self.strand(leaf), closed=True, sharp=(0, 2)), fill(colour, 0.38))
+        line = np.array(
+            [
+                (top_x + 0.03, lerp(top_y, y, 0.25), z, 0.1 * sway, 0.2 * hang),
+                across(wide * 0.9),
+                (x + 0.04, lerp(middle, y, 0.75), z, 0.8 * sway, 0.85 * hang),
+            ]
+        )
+        self.canvas.drawPath(tapered(self.strand(line), 0.013 * self.u), fill(ink.line, 0.8))
 
     def _strokes(self, *lines: list[tuple[float, ...]]) -> None:
         for line in lines:
@@ -209,7 +267,7 @@ class HairLayer:
                 (s * 0.4, -0.6, -0.6, 0, 0),
             ]
         )
-        self._mass(tail, (5, 6, 7))
+        self._mass(tail, (5, 6, 7), root=(s * 0.9, -0.85), spread=0.6)
         self._strokes(
             [
                 (s * 0.7, -0.95, -0.55, 0.05, 0),
@@ -240,7 +298,7 @@ class HairLayer:
                     (s * 0.85, -0.3, -0.25, 0, 0),
                 ]
             )
-            self._mass(tail, (5, 6, 7))
+            self._mass(tail, (5, 6, 7), root=(s * 1.1, -0.6), spread=0.5)
             self._strokes(
                 [
                     (s * 1.15, -0.55, -0.25, 0.05, 0),
@@ -310,9 +368,8 @@ class HairLayer:
         flat = self.ball.ring(nodes, lag=self.pose.sway)
         path = curve(flat, closed=True, sharp=sharp)
         self.canvas.drawPath(path, self.tone)
-        low = self.pose.head.at([(0, 0.1, 0), (0, 1.0, 0)])
-        self.canvas.drawPath(path, blend(low[0], low[1], (argb(self.ink.deep, 0.0), argb(self.ink.deep, 0.9))))
-        self.canvas.drawPath(path, stroke(self.ink.line, LINE * self.u))
+        self._darken(path)
+        self.canvas.drawPath(path, stroke(self.ink.line, OUTER * LINE * self.u))
 
     def _back_bun(self) -> None:
         self._nape(-0.1)
@@ -335,7 +392,7 @@ class HairLayer:
                     (0, 0.45, 1),
                 ),
             )
-            self.canvas.drawCircle(cx, cy, r, stroke(ink.line, LINE * self.u))
+            self.canvas.drawCircle(cx, cy, r, stroke(ink.line, OUTER * LINE * self.u))
             swirl = [
                 (cx + r * q * math.cos(t), cy + r * q * math.sin(t))
                 for q, t in ((0.95, 2.4), (0.7, 3.4), (0.6, 4.5), (0.52, 5.6), (0.4, 6.8), (0.2, 8.0))
@@ -345,45 +402,14 @@ class HairLayer:
     # ------------------------------------------------------------------------------------------------ front
 
     def shadow(self, face: Any) -> None:
-        """The soft shadow of the fringe on the face, inside the contour `face`."""
-        canvas = self.canvas
-        skin = skin_shades(self.who.skin)
-        canvas.save()
-        canvas.clipPath(face, True)
-        (ox, oy), (dx, dy) = self.pose.head.at([(0, 0, 0.8), (0.02, 0.1, 0.8)])
-        for reach, alpha in ((1.25, 0.4), (0.8, 0.6)):
-            path = self._cap(((dx - ox) * reach, (dy - oy) * reach))
-            canvas.drawPath(path, fill(skin.shadow, alpha))
-        canvas.restore()
-
-    def _cap(self, offset: tuple[float, float] = (0.0, 0.0)) -> Any:
-        """The fringe as a closed shape: its lower edge, then back over the top of the head."""
-        ox, oy = offset
-        flat = self.pose.head.flat(self.edge)
-        over = self.ball.over(flat[-1], flat[0])
-        points = [[x + ox, y + oy] for x, y in flat.tolist()] + over
-        return curve(points, closed=True, sharp=self.edge_sharp)
+        """The shadow of the fringe on the face, inside the contour `face`."""
+        self.fringe.shadow(face)
 
     def front(self) -> None:
-        """Side locks, fringe, strands, shine."""
-        canvas, ink, u, who = self.canvas, self.ink, self.u, self.who
+        """Side locks, fringe, and the one hair that will not lie down."""
         self._side_locks()
-        cap = self._cap()
-        canvas.drawPath(cap, self.tone)
-        canvas.save()
-        canvas.clipPath(cap, True)
-        self._strands()
-        self._clumps()
-        self._shine()
-        canvas.restore()
-        flat = self.pose.head.flat(self.edge)
-        count = len(flat)
-        canvas.drawPath(
-            curve(flat.tolist(), sharp=[i for i in self.edge_sharp if i < count]), stroke(ink.line, LINE * u)
-        )
-        if who.hair_style not in _MANES:
-            canvas.drawPath(curve(self.ball.over(flat[-1], flat[0])), stroke(ink.line, LINE * u))
-        if who.ahoge:
+        self.fringe.draw()
+        if self.who.ahoge:
             self._ahoge()
 
     def _side_locks(self) -> None:
@@ -405,7 +431,7 @@ class HairLayer:
                     (m * 0.76, -0.05, 0.5, 0, 0),
                 ]
             )
-            self._mass(shape, (4,), front=True)
+            self._mass(shape, (4,), front=True, root=(m * 0.9, -0.3), spread=0.3)
             self._strokes(
                 [
                     (m * 0.9, 0.0, 0.42, 0, 0),
@@ -413,28 +439,6 @@ class HairLayer:
                     (m * 0.91, mid + 0.05, 0.4, 0.4, 0.25 * amount),
                 ]
             )
-
-    def _strands(self) -> None:
-        """A few lines from the crown show how the hair is combed."""
-        path = skia.Path()
-        for line in _combed(self.who.hair_side):
-            path.addPath(curve(self.pose.head.flat(self.ball.onto(self.pose.head.place(line))).tolist()))
-        self.canvas.drawPath(path, stroke(mix(self.ink.deep, self.ink.line, 0.3), 0.024 * self.u, 0.55))
-
-    def _clumps(self) -> None:
-        """A dark wedge above each valley parts the fringe into locks."""
-        paint = fill(self.ink.shadow, 0.9)
-        frame, ball = self.pose.head, self.ball
-        for wedge in self.valleys:
-            flat = frame.flat(ball.onto(frame.place(wedge))).tolist()
-            self.canvas.drawPath(curve(flat, closed=True, sharp=(0, 3)), paint)
-
-    def _shine(self) -> None:
-        frame, ball, shine = self.pose.head, self.ball, self.ink.glow
-        strength = min(1.0, 0.5 + 1.2 * luma(self.ink.base))
-        for band, alpha in zip(_shine_bands(self.who.hair_side), (0.35, 0.8), strict=True):
-            flat = frame.flat(ball.onto(frame.place(band))).tolist()
-            self.canvas.drawPath(curve(flat, closed=True, sharp=tuple(range(len(flat)))), fill(shine, alpha * strength))
 
     def _ahoge(self) -> None:
         s, h = self.who.hair_side, self.who.ahoge
@@ -464,165 +468,6 @@ class HairLayer:
         return out
 
 
-class Ball:
-    """The ellipsoid of the hair as seen in the picture."""
-
-    def __init__(self, frame: Frame, volume: float) -> None:
-        self.frame = frame
-        radii = RADII * volume
-        self.centre = frame.place(CENTRE[None])[0]
-        turn = frame.turn * radii
-        # The outline of an ellipsoid under parallel projection is the ellipse with this matrix.
-        self.shape = (turn @ turn.T)[:2, :2]
-        values, vectors = np.linalg.eigh(self.shape)
-        self.root = (vectors * np.sqrt(values)) @ vectors.T
-        self.unroot = (vectors / np.sqrt(values)) @ vectors.T
-        self.roll = math.atan2(-frame.turn[0, 1], frame.turn[1, 1])
-
-    def onto(self, placed: FloatArray) -> FloatArray:
-        """Turned points [n, 3]; those on the far side are moved out to the outline."""
-        away = placed - self.centre
-        n = away[:, :2] @ self.unroot.T
-        reach = np.sqrt((n * n).sum(axis=1)) + 1e-9
-        behind = np.clip(0.5 - away[:, 2] / 0.3, 0.0, 1.0)
-        behind = behind * behind * (3 - 2 * behind)
-        grown = reach + (np.maximum(reach, 1.0) - reach) * behind
-        out: FloatArray = placed.copy()
-        out[:, :2] = self.centre[:2] + (n * (grown / reach)[:, None]) @ self.root.T
-        out[:, 2] = np.maximum(placed[:, 2], self.centre[2])
-        return out
-
-    def ring(self, nodes: list[tuple[float, float, float]], lag: float = 0.0) -> list[list[float]]:
-        """Points about the outline: (degrees, radius in outlines, share of the sway); 0 is right, 90 down, -90 up."""
-        data = np.array(nodes)
-        angle = np.radians(data[:, 0]) + self.roll
-        unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        spots = np.zeros((len(data), 3))
-        spots[:, :2] = self.centre[:2] + (unit * data[:, 1:2]) @ self.root.T
-        turn = self.frame.turn[0, 2]
-        spots[:, 0] += data[:, 2] * (0.16 * lag - 0.16 * turn)
-        spots[:, 2] = self.centre[2]
-        out: list[list[float]] = self.frame.flat(spots).tolist()
-        return out
-
-    def around(self) -> list[list[float]]:
-        """The whole outline, closed."""
-        return self.ring([(30.0 * i, 1.0, 0.0) for i in range(12)])
-
-    def over(self, right_end: FloatArray, left_end: FloatArray) -> list[list[float]]:
-        """The outline from beside one pixel position over the top of the head to beside another."""
-        a, b = self._angle(right_end), self._angle(left_end)
-        a = (a + 270) % 360 - 270 if a > 90 else a
-        b = b - 360 if b > 0 else b
-        return self.ring([(lerp(a, b, i / 9), 1.0, 0.0) for i in range(10)])
-
-    def _angle(self, pixel: FloatArray) -> float:
-        grow = self.frame.unit / (1.0 - self.centre[2] * 0.06)
-        away = (pixel - self.frame.centre) / grow - self.centre[:2]
-        n = self.unroot @ away
-        angle = math.degrees(math.atan2(n[1], n[0]) - self.roll)
-        return (angle + 180) % 360 - 180
-
-
-CENTRE: Final = np.array([0.0, -0.12, -0.06])
-RADII: Final = np.array([1.08, 1.09, 0.96])
-
-
-def on_ball(azimuth: float, y: float, lift: float = 0.0) -> tuple[float, float, float]:
-    """A point of the hair's surface; below its equator hair hangs straight down."""
-    up = (y - CENTRE[1]) / RADII[1]
-    r = math.sqrt(max(0.0, 1.0 - up * up)) if up < 0 else 1.0
-    a = math.radians(azimuth)
-    return ((RADII[0] + lift) * r * math.sin(a), y, CENTRE[2] + (RADII[2] + lift) * r * math.cos(a))
-
-
 def _mirrored(half: Sequence[Sequence[float]]) -> FloatArray:
     points = np.array(half, dtype=float)
     return np.concatenate([points, (points * np.array([-1.0, 1, 1, 1, 1]))[::-1]])
-
-
-@lru_cache(maxsize=256)
-def _fringe_geometry(
-    style: str, side: int, ear: bool, curly: bool
-) -> tuple[FloatArray, tuple[int, ...], tuple[FloatArray, ...]]:
-    nodes: list[_Node] = [(a * side, y, kind) for a, y, kind in _FRINGES[style]]
-    if side < 0:
-        nodes.reverse()
-    temple = ((-60, -0.1, "v"), (-68, 0.3, "t"), (-80, -0.06 if ear else 0.15, "v"), (-104, 0.12, "e"))
-    left = [(-a, y, k) for a, y, k in temple]
-    nodes = [*reversed(temple), *nodes, *left]
-    points: list[tuple[float, float, float]] = []
-    sharp: list[int] = []
-    wedges: list[FloatArray] = []
-    for i, (a, y, kind) in enumerate(nodes):
-        if i:
-            a0, y0, kind0 = nodes[i - 1]
-            if kind0 != "e" and kind != "e":
-                tip_a, other_a = (a, a0) if kind == "t" else (a0, a)
-                # Locks are leaves: each edge bows away from the middle of its lock.
-                bow = 0.16 * (other_a - tip_a)
-                tip_y, other_y = (y, y0) if kind == "t" else (y0, y)
-                points.append(on_ball(0.5 * (a + a0) + bow, lerp(other_y, tip_y, 0.52)))
-        if not (curly and kind == "t"):
-            sharp.append(len(points))
-        points.append(on_ball(a, y))
-        if kind == "v" and abs(a) < 70:
-            root = a * 0.45 + (6 if side > 0 else -6)
-            top = lerp(y, -1.0, 0.62)
-            centre = lerp(a, root, 0.35)
-            mid = lerp(y, top, 0.4)
-            wedges.append(
-                np.array(
-                    [
-                        on_ball(a, y + 0.03),
-                        on_ball(centre - 2.6, mid),
-                        on_ball(lerp(a, root, 0.7) - 1.0, lerp(mid, top, 0.6)),
-                        on_ball(root, top),
-                        on_ball(lerp(a, root, 0.7) + 1.0, lerp(mid, top, 0.6)),
-                        on_ball(centre + 2.6, mid),
-                    ]
-                )
-            )
-    sharp = [i for i in sharp if 0 < i < len(points) - 1]
-    return np.array(points), (0, *sharp, len(points) - 1), tuple(wedges)
-
-
-def _fringe(who: Identity) -> tuple[FloatArray, tuple[int, ...], tuple[FloatArray, ...]]:
-    return _fringe_geometry(who.fringe, who.hair_side, who.hair_style in _EAR_SHOWN, who.hair_style == "curly")
-
-
-@lru_cache(maxsize=2)
-def _combed(side: int) -> tuple[FloatArray, ...]:
-    lines = []
-    for a, top, low in (
-        (-50, -0.86, -0.3),
-        (-24, -1.0, -0.68),
-        (-6, -1.06, -0.8),
-        (15, -1.05, -0.74),
-        (34, -0.97, -0.5),
-        (58, -0.8, -0.2),
-    ):
-        lines.append(
-            np.array(
-                [
-                    on_ball(side * (8 + 0.55 * (a - 8)), top),
-                    on_ball(side * lerp(8 + 0.55 * (a - 8), a, 0.75), lerp(top, low, 0.5)),
-                    on_ball(side * a, low),
-                ]
-            )
-        )
-    return tuple(lines)
-
-
-@lru_cache(maxsize=2)
-def _shine_bands(side: int) -> tuple[FloatArray, FloatArray]:
-    def band(height: float, grow: float) -> FloatArray:
-        upper, lower = [], []
-        for i, a in enumerate(range(-64, 65, 8)):
-            thin = max(0.0, 1.0 - (a / 66) ** 2) ** 0.6  # the band runs out to points at both sides
-            bend = 0.045 * math.cos(math.radians(a * 1.4))
-            upper.append(on_ball(a, height - bend - thin * (grow + 0.02 + (0.0 if i % 2 else 0.03))))
-            lower.append(on_ball(a + 1.5 * side, height - bend + thin * (grow + 0.05 + (0.085 if i % 2 else -0.01))))
-        return np.array(upper + lower[::-1])
-
-    return band(-0.56, 0.05), band(-0.56, 0.0)

@@ -13,13 +13,17 @@ from .palette import CLOTHES, FANTASY_HAIR, IRISES, NATURAL_HAIR, SKINS, from_hs
 HairStyle = Literal["long", "bob", "ponytail", "twinTails", "short", "spiky", "curly", "bun"]
 Fringe = Literal["full", "swept", "curtain", "choppy", "side", "hime"]
 Outfit = Literal["sailor", "hoodie", "blazer", "turtleneck", "jacket", "kimono", "dress"]
-EyeShape = Literal["round", "almond", "tareme", "tsurime"]
+EyeShape = Literal["round", "almond", "tareme", "tsurime", "doll", "sleepy", "sharp", "flat"]
+IrisStyle = Literal["gradient", "ring", "star", "flat", "slit", "jewel"]
+FaceKind = Literal["classic", "chibi", "elegant", "hero", "comic"]
 Accessory = Literal["glasses", "hairPin", "ribbon", "headphones", "catEars"]
 
 HAIR_STYLES: Final[tuple[HairStyle, ...]] = get_args(HairStyle)
 FRINGES: Final[tuple[Fringe, ...]] = get_args(Fringe)
 OUTFITS: Final[tuple[Outfit, ...]] = get_args(Outfit)
 EYE_SHAPES: Final[tuple[EyeShape, ...]] = get_args(EyeShape)
+IRIS_STYLES: Final[tuple[IrisStyle, ...]] = get_args(IrisStyle)
+FACE_KINDS: Final[tuple[FaceKind, ...]] = get_args(FaceKind)
 ACCESSORIES: Final[tuple[Accessory, ...]] = get_args(Accessory)
 
 
@@ -37,6 +41,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hair: str = "#6b4636"
     hair_tips: str = "#6b4636"  # another colour than `hair` gives two-tone ends
     # Face
+    face: FaceKind = "classic"
+    light: int = 1  # 1: light from the viewer's upper left, -1: from the upper right
     face_width: float = 0.5
     chin: float = 0.5  # 0 pointed .. 1 broad jaw
     cheek: float = 0.5
@@ -51,6 +57,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     eye_shape: EyeShape = "round"
     eye_size: float = 0.6
     lash: float = 0.6
+    iris_style: IrisStyle = "gradient"
     iris_left: str = "#3f7fd6"
     iris_right: str = "#3f7fd6"
     brow_thickness: float = 0.4
@@ -124,6 +131,9 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         ("headphones", 0.09),
         ("catEars", 0.08),
     )
+    soft, hard = (0.32, 0.24, 0.26, 0.0, 0.18), (0.2, 0.1, 0.12, 0.36, 0.22)
+    lids_girl = (0.2, 0.12, 0.15, 0.14, 0.16, 0.09, 0.08, 0.06)
+    lids_boy = (0.12, 0.17, 0.12, 0.17, 0.0, 0.13, 0.17, 0.12)
     extras = tuple(name for name, chance in chances if rng.random() < chance)
     on_top = [name for name in extras if name in ("catEars", "headphones", "ribbon")]
     extras = tuple(name for name in extras if name not in on_top[:-1])  # one thing on top of the head at a time
@@ -137,6 +147,8 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         ahoge=round(float(rng.uniform(0.4, 1.0)), 3) if rng.random() < 0.28 else 0.0,
         hair=hair,
         hair_tips=tips,
+        face=_pick(rng, FACE_KINDS, tuple(g * (1 - boyish) + b * boyish for g, b in zip(soft, hard, strict=True))),
+        light=int(rng.choice((-1, 1))),
         face_width=_around(rng, 0.5, 0.2),
         chin=_around(rng, 0.3 + 0.42 * boyish, 0.13),
         cheek=_around(rng, 0.6 - 0.25 * boyish, 0.18),
@@ -147,9 +159,12 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         mole=int(rng.choice((-1, 1))) if rng.random() < 0.1 else 0,
         nose=_around(rng, 0.35 + 0.3 * boyish, 0.15),
         mouth_width=_around(rng, 0.45 + 0.15 * boyish, 0.18),
-        eye_shape=_pick(rng, EYE_SHAPES, (0.32 - 0.12 * boyish, 0.22 + 0.14 * boyish, 0.22, 0.24)),
+        eye_shape=_pick(
+            rng, EYE_SHAPES, tuple(g * (1 - boyish) + b * boyish for g, b in zip(lids_girl, lids_boy, strict=True))
+        ),
         eye_size=_around(rng, 0.72 - 0.5 * boyish, 0.13),
         lash=_around(rng, 0.75 - 0.6 * boyish, 0.14),
+        iris_style=_pick(rng, IRIS_STYLES, (0.36, 0.18, 0.08, 0.16, 0.08, 0.14)),
         iris_left=iris,
         iris_right=other,
         brow_thickness=_around(rng, 0.26 + 0.5 * boyish, 0.12),

@@ -14,7 +14,8 @@ from PIL import Image
 from runtime.composite.references import LAYERS
 
 from .accessories import AccessoryLayer
-from .face import FaceLayer, eye_spot, mouth_spot
+from .face import FaceLayer
+from .faces import eye_scale, eye_spot, face_of, mouth_spot
 from .hair import HairLayer
 from .identity import Identity
 from .outfit import BodyLayer
@@ -67,12 +68,14 @@ def regions(identity: Identity, controls: Controls, size_px: int) -> dict[str, B
     The boxes depend on the pose of the head and cover the fully open eye and mouth with a small margin.
     """
     head = solve(controls, size_px).head
-    wide = 0.88 + 0.2 * identity.eye_size
+    across, down = eye_scale(identity)
+    wide, tall = 0.94 * across, max(0.86, 0.82 * down)
+    mouth = face_of(identity).mouth
     out: dict[str, Box] = {}
     for name, spot, (left, top, right, bottom) in (
-        ("eyeLeft", eye_spot(1), (-0.32 * wide, -0.32, 0.36 * wide, 0.31)),
-        ("eyeRight", eye_spot(-1), (-0.36 * wide, -0.32, 0.32 * wide, 0.31)),
-        ("mouth", mouth_spot(), (-0.31, -0.13, 0.31, 0.3)),
+        ("eyeLeft", eye_spot(identity, 1), (-0.32 * wide, -0.34 * tall, 0.36 * wide, 0.32 * tall)),
+        ("eyeRight", eye_spot(identity, -1), (-0.36 * wide, -0.34 * tall, 0.32 * wide, 0.32 * tall)),
+        ("mouth", mouth_spot(identity), (-0.32 * mouth, -0.14, 0.32 * mouth, 0.32)),
     ):
         o, a, d = (np.asarray(v) for v in spot)
         flat = np.array(
