@@ -146,7 +146,7 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         provider: the engine and provider in use.
-        engine_note: why it is this engine, or what is being made ready in its place; for people.
+        engine_note: why it is this engine or this rate, or what is being made ready; for people.
         engine_ms_p50: median time of one inference, milliseconds.
         engine_ms_p99: its 99th percentile.
         fps: frames per second really made.

@@ -41,6 +41,7 @@ from .signals import ending_signals, not_ended_twice
 from .sinks import Film, parse_colour
 from .spout import open_spout
 from .stage import Stage
+from .steady import SteadyRate
 from .upgrade import EngineUpgrade
 from .window_source import WindowSource
 
@@ -52,6 +53,7 @@ logger = logging.getLogger(__name__)
 _FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
 _STATS_NS: Final = 500_000_000
 _NOBODY_WATCHES_S: Final = 0.02
+_SETTLING_NS: Final = 2_000_000_000  # libraries warm up and people are read: not how it will go on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,8 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
         threads: that compute.
         width: of the frames in pixels.
         height: of the frames in pixels.
-        target_fps: frames per second aimed at.
+        target_fps: frames per second asked for.
+        steady_fps: frames per second aimed at in the end: fewer, if the machine does not hold what was asked for.
         fps: frames per second delivered, from the first frame to the last.
         frames: rounds in which frames were delivered, one for each person watched.
         dropped: frames skipped because they would have been late.
@@ -138,6 +141,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     target_fps: float
+    steady_fps: float
     fps: float
     frames: int
     dropped: int
@@ -198,8 +202,10 @@ class LiveLoop:
         self._settings = settings
         self._upgrade = upgrade
         self._engine_note = engine_note
+        self._steady_note = ""
         self._swaps = 0
         self._pacer = FramePacer(settings.fps)
+        self._steady = SteadyRate(settings.fps)
         self._target_fps = settings.fps
         self._stop = threading.Event()
         self._start_ns = 0
@@ -370,6 +376,7 @@ class LiveLoop:
             width=about.width,
             height=about.height,
             target_fps=self._settings.fps,
+            steady_fps=self._steady.fps,
             fps=round((self._frames - 1) / seconds, 3) if seconds > 0 else 0.0,
             frames=self._frames,
             dropped=self._pacer.dropped,
@@ -395,6 +402,7 @@ class LiveLoop:
         watched = self._watched()
         if not watched:
             self._pacer.restart()
+            self._steady.forget()
             self._listen()
             self._tell(now_ns())
             self._stop.wait(_NOBODY_WATCHES_S)
@@ -424,6 +432,7 @@ class LiveLoop:
         self._upgrade.retire(old)
         self._swaps += 1
         self._engine_note = ""
+        self._steady.forget()
         logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
 
     def _watched(self) -> list[LiveStream]:
@@ -459,6 +468,8 @@ class LiveLoop:
         else:
             self._intervals.add(abs(done - self._last_ns - self._pacer.period_ns))
         self._others.add(done - begun - engine_ns)
+        if done - self._first_ns >= _SETTLING_NS:
+            self._steady.add(done - begun)
         self._last_ns = done
         self._frames += 1
 
@@ -480,7 +491,8 @@ class LiveLoop:
             return
         self._stats_due_ns = now + _STATS_NS
         self._adapt(now)
-        note = (self._upgrade.note if self._upgrade is not None else "") or self._engine_note
+        engine_note = (self._upgrade.note if self._upgrade is not None else "") or self._engine_note
+        note = "; ".join(part for part in (self._steady_note, engine_note) if part)
         for stream in self.streams:
             stream.tell(now, target_fps=self._target_fps, dropped=self._pacer.dropped, engine_note=note)
 
@@ -502,10 +514,15 @@ class LiveLoop:
             )
 
     def _adapt(self, now: int) -> None:
-        """Draw no more frames than anybody wants, and send no larger pictures than the network carries."""
+        """Draw no more frames than anybody wants or this machine holds, and send no larger pictures than arrive."""
         full = self._settings.fps
         wanted = max(stream.adapt(full, now) for stream in self.streams)
-        self._target_fps = full if self._recorder is not None or self._workers or self._settings.measure else wanted
+        if self._recorder is not None or self._workers or self._settings.measure:
+            wanted = full
+        if self._steady.decide(now):
+            logger.warning("%s", self._steady.note or f"back at {self._steady.fps:g} frames per second")
+        self._target_fps = min(wanted, self._steady.fps)
+        self._steady_note = self._steady.note if self._steady.fps < wanted else ""
         self._pacer.aim(self._target_fps)
 
     def _open_recorder(self, path: Path) -> Recorder:

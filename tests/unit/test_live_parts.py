@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,8 +244,8 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
 
 
-def live(tmp_path: Path, **settings: object) -> LiveLoop:
-    engine = SyntheticEngine(ROLE.controls, width=64, height=48)
+def live(tmp_path: Path, kind: type[SyntheticEngine] = SyntheticEngine, **settings: object) -> LiveLoop:
+    engine = kind(ROLE.controls, width=64, height=48)
     engine.activate()
     performer = Performer(ROLE, engine, open_drivers([], ROLE.idle), session=5)
     return LiveLoop([performer], LiveSettings(**settings), window=False)  # type: ignore[arg-type]
@@ -265,6 +267,26 @@ def test_a_loop_that_measures_draws_and_reports(tmp_path: Path) -> None:
     assert report.frames > 1
     assert report.recorded == len((tmp_path / "take.jsonl").read_text().splitlines()) > 1
     assert report.provider == "synthetic/numpy fp32"
+
+
+class SlowEngine(SyntheticEngine):
+    """Takes 21 ms, which is too long for 60 frames per second and well within 40."""
+
+    def infer(self, *arguments: Any) -> None:
+        super().infer(*arguments)
+        time.sleep(0.021)
+
+
+def test_a_machine_that_is_too_slow_settles_on_fewer_frames_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with live(tmp_path, SlowEngine, seconds=6.0, measure=True) as loop:
+        loop.run()
+    report = loop.report()
+    assert loop.error is None
+    assert report.target_fps == 60
+    assert report.steady_fps in (40, 30, 24)  # 40 on a quiet machine
+    assert "this machine does not hold 60" in caplog.text
 
 
 def test_an_engine_that_fails_ends_the_loop_with_its_error(tmp_path: Path) -> None:

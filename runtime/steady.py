@@ -1,0 +1,110 @@
+"""A rate that the machine holds: fewer frames, evenly, where it cannot draw all that were asked for.
+
+Fifty frames in some seconds and thirty-four in others look worse than thirty in every one. So when rounds take too
+long for the rate that is wanted, the loop goes down to a rate that divides well, and comes back when there is room
+again. Knows how long rounds took and what time it is; knows no frames.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+RATES: Final = (40.0, 30.0, 24.0)  # below what was asked for
+_LOOK_NS: Final = 1_000_000_000  # what a decision rests on, at least
+_KEPT: Final = 240  # rounds
+_LATE: Final = 0.06  # share of rounds that may take longer than a period
+_FULL: Final = 0.92  # of a period that the slowest rounds may take at the rate that is gone to
+_PATIENCE_NS: Final = 4_000_000_000  # with room for a higher rate before it is tried
+_MOST_PATIENCE_NS: Final = 64_000_000_000
+_FAILED_NS: Final = 10_000_000_000  # a rate that was not held for so long is tried again later
+
+
+class SteadyRate:
+    """Finds the rate to draw at.
+
+    Attributes:
+        fps: frames per second to aim at.
+    """
+
+    def __init__(self, full_fps: float) -> None:
+        """Begin with everything that is wanted.
+
+        Args:
+            full_fps: frames per second that were asked for.
+        """
+        self._rates = (full_fps, *(rate for rate in RATES if rate < full_fps))
+        self._level = 0
+        self._took_ns: deque[int] = deque(maxlen=_KEPT)
+        self._since_ns: int | None = None  # of the rounds in `_took_ns`
+        self._room_since_ns: int | None = None
+        self._raised_ns: int | None = None
+        self._patience_ns = _PATIENCE_NS
+
+    @property
+    def fps(self) -> float:
+        """Frames per second to aim at."""
+        return self._rates[self._level]
+
+    @property
+    def note(self) -> str:
+        """Why it is not all that was asked for; empty if it is."""
+        if not self._level:
+            return ""
+        return f"{self.fps:g} frames per second: this machine does not hold {self._rates[0]:g} at the moment"
+
+    def add(self, took_ns: int) -> None:
+        """Count a round: how long it worked, without waiting for its turn."""
+        self._took_ns.append(took_ns)
+
+    def forget(self) -> None:
+        """Begin to count anew, after a pause, or with another engine."""
+        self._took_ns.clear()
+        self._since_ns = None
+        self._room_since_ns = None
+
+    def decide(self, now_ns: int) -> bool:
+        """Look at the last rounds; twice a second is right.
+
+        Returns:
+            whether `fps` is another now.
+        """
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        if now_ns - self._since_ns < _LOOK_NS or len(self._took_ns) < 8:
+            return False
+        took = np.array(self._took_ns)
+        if self._level + 1 < len(self._rates) and (took > self._period_ns(self._level)).mean() > _LATE:
+            return self._go_down(took, now_ns)
+        return self._go_up(took, now_ns)
+
+    def _go_down(self, took: np.ndarray, now_ns: int) -> bool:
+        slow = float(np.quantile(took, 1 - _LATE))
+        self._level += 1
+        while self._level + 1 < len(self._rates) and slow > _FULL * self._period_ns(self._level):
+            self._level += 1
+        if self._raised_ns is not None and now_ns - self._raised_ns < _FAILED_NS:
+            self._patience_ns = min(2 * self._patience_ns, _MOST_PATIENCE_NS)
+        else:
+            self._patience_ns = _PATIENCE_NS
+        self.forget()
+        return True
+
+    def _go_up(self, took: np.ndarray, now_ns: int) -> bool:
+        slow = float(np.quantile(took, 1 - _LATE))
+        if not self._level or slow > _FULL * self._period_ns(self._level - 1):
+            self._room_since_ns = None
+            return False
+        if self._room_since_ns is None:
+            self._room_since_ns = now_ns
+        if now_ns - self._room_since_ns < self._patience_ns:
+            return False
+        self._level -= 1
+        self._raised_ns = now_ns
+        self.forget()
+        return True
+
+    def _period_ns(self, level: int) -> float:
+        return 1e9 / self._rates[level]
