@@ -37,6 +37,7 @@ class AnimatorStage(Stage, frozen=True, kw_only=True):
     """A stage of the animator. `motion`: people move as the data show it."""
 
     objectives: tuple[Objective, ...] = ("motion",)
+    restyled: float = 0.0  # share of people shown in other colours, tones, lines and framing
     frames: int = 3  # of one person in a batch; the person is read once for them
     muon: float = 6.0  # learning rate of matrices, times `lr`
     weight_decay: float = 1e-4
@@ -61,6 +62,8 @@ class AnimatorRecipe(Recipe, frozen=True, kw_only=True):
                 return f"stage {index} wants {stage.size_px} px; give a power of two of at least {FINE}."
             if stage.frames < 1 or stage.batch % stage.frames:
                 return f"stage {index} has batch {stage.batch}, which is not a multiple of its {stage.frames} frames."
+            if not 0 <= stage.restyled <= 1:
+                return f"stage {index} has restyled {stage.restyled}; it is a share, 0 to 1."
             if tuple(stage.objectives) != ("motion",):
                 return f'stage {index} needs the objective "motion".'
         return super().fault()

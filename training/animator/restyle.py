@@ -59,40 +59,51 @@ class Restyle:
         places = torch.cat([still[:, :2] / zoom[:, None, None], shift[:, :, None]], 2)
         return Restyle(colours, levels, uniform(0, 1) < 0.25, torch.where(moved, places, still), changed)
 
-    def pictures(self, pictures: Tensor) -> Tensor:
-        """Premultiplied pictures [P * N, ..., 4, S, S], N of each person in a row, changed; 0..1."""
+    def pictures(self, pictures: Tensor, *, small: bool = False) -> Tensor:
+        """Change pictures.
+
+        Args:
+            pictures: premultiplied, 0..1, [P * N, ..., 4, S, S], N of each person in a row.
+            small: they are smaller than those they are compared with, and lines stay as hard as they are.
+
+        Returns:
+            the same, changed.
+        """
         if not self.changed.any():
             return pictures
         people = len(self.changed)
         rows = pictures.reshape(people, -1, 4, *pictures.shape[-2:])
         out = rows.clone()
         for person in self.changed.nonzero()[:, 0].tolist():
-            out[person] = self._one(person, rows[person])
+            out[person] = self._one(person, rows[person], small=small)
         return out.view(pictures.shape)
 
-    def boxes(self, boxes: Tensor, size_px: int) -> Tensor:
-        """Boxes in pixels, float32 [P * F, K, 4], where the figure is now."""
+    def boxes(self, boxes: Tensor) -> Tensor:
+        """Boxes x0, y0, x1, y1 in 0..1, float32 [P * F, K, 4], where the figure is now."""
         each = len(boxes) // len(self.changed)
         places = torch.where(self.changed[:, None, None], self.places, torch.eye(2, 3)).to(boxes.device)
         places = places.repeat_interleave(each, 0)
-        at = boxes.view(*boxes.shape[:-1], 2, 2) * (2 / size_px) - 1  # corners
+        at = boxes.view(*boxes.shape[:-1], 2, 2) * 2 - 1  # corners
         zoom, shift = places[:, None, None, [0, 1], [0, 1]], places[:, None, None, :, 2]
-        moved = ((at - shift) / zoom + 1) * (size_px / 2)
-        return moved.flatten(-2)
+        return (((at - shift) / zoom + 1) / 2).flatten(-2)
 
-    def _one(self, person: int, pictures: Tensor) -> Tensor:
+    def _one(self, person: int, pictures: Tensor, *, small: bool) -> Tensor:
         colours = self.colours[person].to(pictures.device)
         alpha = pictures[:, 3:]
-        painted = torch.einsum("ij,njhw->nihw", colours[:, :3], pictures[:, :3]) + colours[:, 3].view(1, 3, 1, 1) * alpha
+        painted = (
+            torch.einsum("ij,njhw->nihw", colours[:, :3], pictures[:, :3]) + colours[:, 3].view(1, 3, 1, 1) * alpha
+        )
         painted = painted.clamp_min(0).minimum(alpha)
         levels = float(self.levels[person])
         if levels:
             painted = ((painted / alpha.clamp_min(1 / 255)) * levels).round() / levels * alpha
         changed = torch.cat([painted, alpha], 1)
-        if self.soft[person]:
+        if self.soft[person] and not small:
             changed = F.avg_pool2d(F.pad(changed, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         place = self.places[person]
         if not torch.equal(place, torch.eye(2, 3)):
-            grid = F.affine_grid(place.to(pictures.device).expand(len(changed), 2, 3), list(changed.shape), align_corners=False)
+            grid = F.affine_grid(
+                place.to(pictures.device).expand(len(changed), 2, 3), list(changed.shape), align_corners=False
+            )
             changed = F.grid_sample(changed, grid, mode="bilinear", padding_mode="border", align_corners=False)
         return changed

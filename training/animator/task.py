@@ -2,6 +2,7 @@
 
 One step, for P people and F pictures of each:
 
+    references, wanted = restyled by chance
     person  = reader(references)                    # once for each of the P
     motion  = animator(person, controls)            # P x F
     layers  = moved_layers(references, motion)
@@ -35,6 +36,7 @@ from training.animator.evaluate import compare_animators, evaluate_animator
 from training.animator.export import export_people
 from training.animator.networks import READER_PX, Animator, Reader, build
 from training.animator.recipe import AnimatorRecipe, AnimatorStage
+from training.animator.restyle import Restyle
 from training.animator.sheets import draw_sheets
 from training.checkpoint import load_checkpoint
 from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, split_for_training
@@ -187,15 +189,25 @@ class AnimatorTask:
 
     def batch(self, position: Position) -> Batch:
         """See `Task`."""
-        recipe, stage = self.recipe, self._stage
+        recipe, stage, rank = self.recipe, self._stage, self._fabric.global_rank
         frames = self._sampler.batch(
             stage.batch,
             named_share=recipe.data.named_share,
             seed=recipe.seed,
             step=position.step,
-            rank=self._fabric.global_rank,
+            rank=rank,
         )
-        return self._batch(frames, stage.size_px, stage.frames)
+        batch = self._batch(frames, stage.size_px, stage.frames)
+        chance = torch.Generator().manual_seed(hash((recipe.seed, position.step, rank)) % 2**63)
+        style = Restyle.drawn(len(batch.seen), stage.restyled, chance)
+        return Batch(
+            style.pictures(batch.seen),
+            style.pictures(batch.references),
+            style.pictures(batch.target),
+            style.pictures(batch.layers, small=True),
+            batch.controls,
+            style.boxes(batch.regions),
+        )
 
     def _batch(self, frames: np.ndarray[Any, Any], size_px: int, each: int) -> Batch:
         dataset = self._datasets[size_px]
