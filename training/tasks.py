@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from training.animator.recipe import AnimatorRecipe
 from training.decoder.recipe import DecoderRecipe
+from training.portrait.recipe import PortraitRecipe
 from training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Method:
 TASKS: Final = {
     "animator": Method(AnimatorRecipe, "training.animator.task", "AnimatorTask"),
     "decoder": Method(DecoderRecipe, "training.decoder.task", "DecoderTask"),
+    "portrait": Method(PortraitRecipe, "training.portrait.task", "PortraitTask"),
 }
 
 

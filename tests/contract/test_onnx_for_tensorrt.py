@@ -67,7 +67,7 @@ def test_what_the_trainer_exports_is_taken(compiler: Path, tmp_path: Path) -> No
     from tests.random_generator import CONTROLS, SIZE_PX, random_generator
     from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph
     from training.decoder.networks import Encoder
-    from training.decoder.people import Mapping
+    from training.latents.people import Mapping
 
     net = random_generator()
     check(compiler, tmp_path, "generator.onnx", generator_graph(net, len(CONTROLS)))

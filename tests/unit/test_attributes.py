@@ -9,7 +9,7 @@ import torch
 from engine_bridge.errors import DatasetError
 from training.data.attributes import attribute_table
 from training.data.dataset import IdentityRow
-from training.decoder.people import KnownIdentities
+from training.latents.people import KnownIdentities
 
 
 def _rows(*attributes: dict[str, object]) -> list[IdentityRow]:

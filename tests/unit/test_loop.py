@@ -18,8 +18,8 @@ from engine_bridge.errors import BunrakuError, CheckpointError, RecipeError, Sin
 from training import curves
 from training.cast import write_dataset
 from training.decoder import trainer
-from training.decoder.prior import fit_mapping
 from training.decoder.recipe import DecoderRecipe
+from training.latents.prior import fit_mapping
 from training.loop import fit
 from training.recipe import load_recipe
 from training.runs import exporting, open_run

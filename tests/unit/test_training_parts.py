@@ -14,9 +14,9 @@ from tests import random_generator
 from training import metrics
 from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph, pictures
 from training.decoder.networks import Encoder, Generator
-from training.decoder.people import Mapping, WholeAttributes
 from training.decoder.pictures import draw, sweep_controls
-from training.decoder.prior import fit_mapping
+from training.latents.people import Mapping, WholeAttributes
+from training.latents.prior import fit_mapping
 from training.layers import unit_size
 from training.losses import terms as losses
 from training.losses.reconstruction import reconstruction_loss

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from training.decoder.alpha import CLEAR, GAIN
 from training.decoder.networks import Encoder, Generator
-from training.decoder.people import Mapping
+from training.latents.people import Mapping
 from training.onnx_export import onnx_of
 
 ALPHA = slice(3, None, 4)  # of an exported head's rows, which go through R, G, B, A pixel by pixel

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
 from training.decoder.networks import Discriminator, Encoder, Generator, Thumbnail
-from training.decoder.people import KnownIdentities, Mapping
 from training.decoder.recipe import DecoderRecipe
+from training.latents.people import KnownIdentities, Mapping
 
 
 @dataclass

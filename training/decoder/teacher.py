@@ -15,9 +15,9 @@ from torch import Tensor
 from engine_bridge.errors import CheckpointError
 from training.checkpoint import load_checkpoint
 from training.decoder.networks import Generator
-from training.decoder.people import Mapping
 from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import build_generator
+from training.latents.people import Mapping
 from training.losses.terms import premultiply
 
 

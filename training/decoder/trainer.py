@@ -22,11 +22,11 @@ from training.data.attributes import attribute_table
 from training.data.dataset import Dataset
 from training.decoder.latents import encode_identities, latents_of
 from training.decoder.networks import THUMBNAIL_PX
-from training.decoder.people import Mapping, WholeAttributes
-from training.decoder.prior import fit_mapping
 from training.decoder.recipe import DecoderRecipe, DecoderStage, Distil, taught
 from training.decoder.state import Networks
 from training.decoder.teacher import Teacher
+from training.latents.people import Mapping, WholeAttributes
+from training.latents.prior import fit_mapping
 from training.losses import terms as losses
 from training.losses.reconstruction import reconstruction_loss
 from training.optim.ema import update_average

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine_bridge.errors import TrainingError
-from training.decoder.people import Mapping, WholeAttributes
+from training.latents.people import Mapping, WholeAttributes
 from training.optim.ema import update_average
 
 

@@ -1,0 +1,134 @@
+"""The portrait generator: what its network promises, and a whole small run of it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from engine_bridge.errors import CheckpointError, DatasetError, RecipeError
+from runtime.composite.references import LAYERS, REFERENCES
+from training.cast import write_dataset
+from training.loop import fit
+from training.portrait.networks import Portrait
+from training.portrait.recipe import Model
+from training.portrait.task import PortraitTask, focus_of
+from training.recipe import load_recipe
+from training.runs import exporting, open_run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = Model(w_dim=8, memories=4, memory=4, warps=2, channels=8, blocks=1, paints=3, code_dim=8)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    data = tmp_path_factory.mktemp("data") / "layers"
+    write_dataset(
+        data, identities=8, frames_per_identity=1, named_frames=0, size_px=128, seed=4, layers=True, workers=2
+    )
+    return (
+        f"data.path={data}",
+        "data.holdout_identities=0.3",
+        *(f"model.{field}={getattr(SMALL, field)}" for field in SMALL.__struct_fields__),
+        "precision=32-true",
+        "checkpoint_steps=2",
+        "mapping_steps=5",
+        "stage=[{kimg=0.012,size_px=64,batch=4,warmup_kimg=0},{kimg=0.008,size_px=128,batch=4}]",
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("finished") / "run"
+    fit(load_recipe("portrait", settings), run, workers=2, console=Console(file=io.StringIO()))
+    return run
+
+
+@pytest.fixture(scope="module")
+def task(finished: Path) -> PortraitTask:
+    task = open_run(finished)
+    assert isinstance(task, PortraitTask)
+    return task
+
+
+def test_references_come_at_any_size_and_edges_are_no_softer_when_larger() -> None:
+    torch.manual_seed(0)
+    portrait = Portrait(SMALL)
+    with torch.no_grad():
+        for reference in portrait.references:
+            reference.shares.weight.mul_(60)  # shares that have decided
+        small, large = (portrait(torch.randn(2, 8), size) for size in (256, 512))
+    assert small.shape == (2, len(REFERENCES), 4, 256, 256)
+    assert large.shape == (2, len(REFERENCES), 4, 512, 512)
+
+    def steepest(pictures: torch.Tensor) -> float:
+        return float(torch.quantile(pictures[:, :, 3].diff(dim=-1).abs().flatten()[::7], 0.98))
+
+    assert steepest(large) > 0.75 * steepest(small)
+
+
+def test_colour_never_exceeds_alpha_in_what_is_drawn(task: PortraitTask) -> None:
+    drawn = task.draw(task.latents(task.held_out), size_px=64)
+    assert (drawn >= 0).all()
+    assert (drawn[:, :, :3] <= drawn[:, :, 3:]).all()
+
+
+def test_faces_are_looked_at_where_they_change(task: PortraitTask) -> None:
+    wanted = task.wanted(task.held_out)
+    focus = focus_of(wanted, 5.0)
+    head = LAYERS.index("head")
+    assert focus[:, :head].max() == focus[:, REFERENCES.index("front")].max() == 1
+    assert focus[:, head].max() == 6
+    assert 0.005 < float((focus[:, head] > 1).float().mean()) < 0.2
+
+
+def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(
+    finished: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "final.pt").unlink()
+    shutil.copy(run / "stage-1.pt", run / "checkpoint.pt")
+    fit(load_recipe("portrait", settings), run, workers=1, console=Console(file=io.StringIO()))
+    whole, again = (torch.load(path / "final.pt", weights_only=True)["networks"] for path in (finished, run))
+    assert all(
+        torch.equal(tensor, again[network][name]) for network in whole for name, tensor in whole[network].items()
+    )
+
+
+def test_evaluation_asks_people_never_trained_on(task: PortraitTask, tmp_path: Path) -> None:
+    report = task.evaluate(tmp_path, frames=8, at_px=None, note=print)
+    assert report["unseen_people"]["people"] == len(task.held_out) >= 2
+    assert not set(task.held_out) & set(task.trained_on)
+    assert report["unseen_people"]["ours"]["psnr_median_db"] > 5
+    assert set(report["unseen_people"]["by_reference"]) == set(REFERENCES)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["held-out.png", "people.png"]
+    with pytest.raises(DatasetError, match="100 px"):
+        task.evaluate(tmp_path, frames=8, at_px=100, note=print)
+
+
+def test_a_seed_is_somebody_and_always_the_same(task: PortraitTask) -> None:
+    first, again = (task.sampled([3, 4], psi=1.0) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+    with pytest.raises(CheckpointError, match="last stage has not ended"):
+        PortraitTask(load_recipe("portrait")).sampled([1], psi=1.0)  # type: ignore[arg-type]
+
+
+def test_recipes_that_cannot_work_are_refused() -> None:
+    for override, words in (
+        ("stage=[{kimg=1,size_px=96}]", "64 times a power of two"),
+        ("model.paints=0", "at least 1"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            load_recipe("portrait", (override,))
+
+
+def test_it_does_not_become_a_character_by_itself(task: PortraitTask) -> None:
+    with pytest.raises(CheckpointError, match="cannot become character files"):
+        exporting(task)

@@ -1,0 +1,68 @@
+"""How well people are drawn who were never trained on, from what is known of them. Knows the portrait's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from engine_bridge.errors import DatasetError
+from runtime.composite.references import LAYERS, REFERENCES
+from training import metrics
+from training.animator.composite import over
+from training.portrait.sheets import draw_sheets
+
+if TYPE_CHECKING:
+    from training.portrait.task import PortraitTask, Who
+
+
+def evaluate_portrait(
+    task: PortraitTask, folder: Path, *, frames: int, at_px: int | None, note: Callable[[str], None]
+) -> dict[str, Any]:
+    """Measure everything that `report.json` holds, and draw sheets.
+
+    Args:
+        task: an opened run.
+        folder: gets the sheets.
+        frames: people per question, at most.
+        at_px: size to compare pictures at; the run's own if None.
+        note: told what is being done.
+
+    Raises:
+        DatasetError: nobody was held out, or pictures cannot be reduced to `at_px`.
+    """
+    size = task.dataset.size_px
+    at_px = at_px or size
+    if at_px > size or size % at_px:
+        raise DatasetError(f"Pictures of {size} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …")
+    if not len(task.held_out):
+        raise DatasetError("No people were held out of training. Raise data.holdout_identities.")
+    report: dict[str, Any] = {"size_px": size, "compared_at_px": at_px}
+    for question, people in (("unseen_people", task.held_out), ("seen_people", task.trained_on)):
+        note(question.replace("_", " "))
+        chosen = people[np.linspace(0, len(people) - 1, min(frames, len(people))).astype(int)]
+        report[question] = _compare(task, chosen, at_px)
+    note("sheets")
+    draw_sheets(task, folder, "")
+    return report
+
+
+def _compare(task: PortraitTask, people: Who, at_px: int) -> dict[str, Any]:
+    drawn, wanted = task.draw(task.latents(people)), task.wanted(people)
+    nowhere = torch.zeros(len(people), 3, 4)
+    report: dict[str, Any] = {
+        "people": len(people),
+        "ours": metrics.figures(
+            metrics.reduced(over(drawn[:, : len(LAYERS)]), at_px),
+            metrics.reduced(over(wanted[:, : len(LAYERS)]), at_px),
+            nowhere,
+        ),
+        "by_reference": {},
+    }
+    for row, name in enumerate(REFERENCES):
+        decibels = metrics.psnr(metrics.reduced(drawn[:, row], at_px), metrics.reduced(wanted[:, row], at_px))
+        report["by_reference"][name] = round(float(decibels.median()), 2)
+    return report

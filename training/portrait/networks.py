@@ -1,0 +1,98 @@
+"""The portrait generator: an identity latent to the references of a person. Knows tensors.
+
+Each reference is drawn by a network of its own, in three steps. What it can look like is remembered as feature maps,
+which the latent mixes and bends (appearance apart from shape, as in active appearance models, Cootes 2001,
+doi:10.1109/34.927467). A small modulated trunk makes them fit each other. The head gives, for every place, shares of
+a few paints, whose colours come from the latent alone: so colours are right early, and edges stay sharp at any size,
+because it is the logits of the shares that are enlarged, and not the picture.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from runtime.composite.references import REFERENCES
+from training.animator.composite import own_places
+from training.layers import Mlp, ModulatedBlock, kaiming, lrelu, unit_size
+from training.portrait.recipe import GRID, Model
+
+NATIVE = 4 * GRID  # side that the shares of the paints are found at
+FARTHEST = 0.35  # half pictures that what is remembered can be bent
+BEND_PX = 16  # side of the grid that bends are given on
+SHADING_PX = 32
+
+
+class Reference(nn.Module):
+    """One reference of a person.
+
+    Args:
+        model: sizes.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.sizes = model
+        self.code = Mlp(model.w_dim, model.code_dim, model.code_dim)
+        self.memories = nn.Parameter(torch.randn(model.memories, model.memory, GRID, GRID) * 0.5)
+        self.warps = nn.Parameter(torch.zeros(model.warps, 2, BEND_PX, BEND_PX))
+        self.mix = nn.Linear(model.code_dim, model.memories)
+        self.bend = nn.Linear(model.code_dim, model.warps)
+        self.enter = nn.Conv2d(model.memory, model.channels, 3, padding=1)
+        kaiming(self.enter)
+        self.trunk = nn.ModuleList(ModulatedBlock(model.channels, model.code_dim) for _ in range(model.blocks))
+        self.unfold = NATIVE // GRID
+        self.shares = nn.Conv2d(model.channels, (1 + model.paints) * self.unfold**2, 3, padding=1)
+        nn.init.normal_(self.shares.weight, std=0.02)
+        assert self.shares.bias is not None
+        nn.init.zeros_(self.shares.bias)
+        self.colours = Mlp(model.w_dim, model.code_dim, 3 * model.paints)
+        self.shading = nn.Conv2d(model.channels, 3, 3, padding=1)
+        nn.init.zeros_(self.shading.weight)
+        assert self.shading.bias is not None
+        nn.init.zeros_(self.shading.bias)
+
+    def forward(self, w: Tensor, size_px: int) -> Tensor:
+        """[N, w_dim] -> premultiplied RGBA, [N, 4, size_px, size_px]."""
+        model = self.sizes
+        code = lrelu(self.code(w))
+        shape = (len(w), model.memory, GRID, GRID)
+        remembered = (self.mix(code) @ self.memories.flatten(1)).view(shape)
+        bends = (self.bend(code) @ self.warps.flatten(1)).view(-1, 2, BEND_PX, BEND_PX).float()
+        bends = F.interpolate(bends, size=(GRID, GRID), mode="bilinear", align_corners=False)
+        places = FARTHEST * torch.tanh(bends).permute(0, 2, 3, 1) + own_places(GRID, bends)
+        x = F.grid_sample(remembered.float(), places, mode="bilinear", padding_mode="border", align_corners=False)
+        x = self.enter(x)
+        steer = unit_size(code.float())
+        for block in self.trunk:
+            x = block(x, steer)
+        x = lrelu(x)
+        logits = F.pixel_shuffle(self.shares(x), self.unfold).float()
+        if size_px != NATIVE:
+            logits = F.interpolate(logits, size=(size_px, size_px), mode="bilinear", align_corners=False)
+            # Twice as large, an edge has half the slope: it is given back.
+            logits = logits * max(1.0, size_px / NATIVE)
+        shares = torch.softmax(logits, 1)
+        colours = torch.sigmoid(self.colours(w).float()).view(-1, 3, model.paints)
+        painted = torch.einsum("nck,nkhw->nchw", colours, shares[:, 1:])
+        alpha = 1 - shares[:, :1]
+        shading = F.adaptive_avg_pool2d(self.shading(x).float(), SHADING_PX)
+        shading = F.interpolate(shading, size=(size_px, size_px), mode="bilinear", align_corners=False)
+        return torch.cat([painted + shading * alpha, alpha], 1)
+
+
+class Portrait(nn.Module):
+    """A latent -> all references.
+
+    Args:
+        model: sizes.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.references = nn.ModuleList(Reference(model) for _ in REFERENCES)
+
+    def forward(self, w: Tensor, size_px: int = NATIVE) -> Tensor:
+        """[N, w_dim], mean square 1 -> premultiplied, [N, len(REFERENCES), 4, size_px, size_px], not clamped."""
+        return torch.stack([reference(w, size_px) for reference in self.references], 1)

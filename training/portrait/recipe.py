@@ -1,0 +1,63 @@
+"""What a recipe of the portrait generator may say. Knows settings, not tensors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from training.settings import Recipe, Stage
+
+GRID = 64  # side of the memories, and of the grid that paint is told on
+Objective = Literal["attributes"]
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes of the network; every reference has one of its own."""
+
+    w_dim: int = 128  # identity latent
+    memories: int = 24  # what a reference can look like, remembered at 64 px
+    memory: int = 16  # channels of each
+    warps: int = 16  # ways to bend what is remembered
+    channels: int = 48  # of the trunk at 64 px
+    blocks: int = 2  # of the trunk
+    paints: int = 12  # colours of a reference, beside nothing
+    code_dim: int = 128  # width of the modulating code
+
+
+class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of the loss terms, relative to the mean absolute error of premultiplied RGBA."""
+
+    gradient: float = 0.5  # difference of neighbouring pixels, two scales
+    coarse: float = 0.25  # averages of 8x8 pixels
+    features: float = 5.0  # extra weight of eyes and mouth
+    whole: float = 1.0  # the layers over each other
+
+
+class PortraitStage(Stage, frozen=True, kw_only=True):
+    """A stage of the portrait generator. `attributes`: people are drawn from what identities.jsonl says of them."""
+
+    objectives: tuple[Objective, ...] = ("attributes",)
+    muon: float = 6.0  # learning rate of matrices, times `lr`
+    memories: float = 4.0  # learning rate of memories and warps, times `lr`
+
+
+class PortraitRecipe(Recipe, frozen=True, kw_only=True):
+    """A training run of the portrait generator."""
+
+    stage: tuple[PortraitStage, ...]
+    model: Model = Model()
+    loss: Loss = Loss()
+    noise: float = 0.05  # added to latents, so that what lies between two people is somebody too
+    mapping_steps: int = 4000  # of the latent prior
+
+    def fault(self) -> str | None:
+        """What is wrong, and what to do about it."""
+        for index, stage in enumerate(self.stage):
+            if stage.size_px % GRID or stage.size_px & (stage.size_px - 1):
+                return f"stage {index} wants {stage.size_px} px; give {GRID} times a power of two."
+            if tuple(stage.objectives) != ("attributes",):
+                return f'stage {index} needs the objective "attributes".'
+        if min(self.model.memories, self.model.warps, self.model.paints) < 1:
+            return "model.memories, model.warps and model.paints must be at least 1."
+        return super().fault()
