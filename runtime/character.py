@@ -50,8 +50,9 @@ MAX_NESTING: Final = 32  # of what is free-form
 PERSON_ENDS: Final = {"code": 1, "coarse": 3, "middle": 3, "fine": 3}
 # What only one format has, and which of it there must be.
 _OF_FORMAT_1: Final = ("generator.onnx", "latents.safetensors", "generator.fp16.onnx", "generator.int8.onnx")
-_ALSO_OF_FORMAT_1: Final = ("mapping.onnx", "encoder.onnx")
+_ALSO_OF_FORMAT_1: Final = ("encoder.onnx",)
 _OF_FORMAT_2: Final = ("reader.onnx", "animator.onnx")
+_ALSO_OF_FORMAT_2: Final = ("portrait.onnx",)
 _FLOAT32, _UINT8 = 1, 2
 _T = TypeVar("_T")
 
@@ -129,7 +130,8 @@ class Character:
         digest: SHA-256 of the manifest, in hexadecimal; as it holds the hashes of all members, of the whole character.
         z_dim: how many numbers the mapping network takes; 0 if there is none.
         moves: whether people's pictures are moved (format 2), instead of drawn by a generator. An identity then is a
-            share of each person, float32 [number of people].
+            share of each person, and behind these a latent, if a portrait generator draws new people.
+        latent_dim: how many numbers the mapping network gives; 0 if nobody is drawn from a latent.
     """
 
     def __init__(self, path: Path, members: Mapping[str, bytes]) -> None:
@@ -157,11 +159,17 @@ class Character:
         if self.moves:
             self._check_people()
             self._check_moving()
-            self.latents_file: tuple[Floats, dict[str, Floats]] = np.eye(len(self.people), dtype=np.float32), {}
+            self.latent_dim = self._check_portrait() if "portrait.onnx" in self else 0
+            people = len(self.people)
+            self.latents_file: tuple[Floats, dict[str, Floats]] = (
+                np.eye(people, people + self.latent_dim, dtype="f"),
+                {},
+            )
         else:
             self.generator = self.graph("generator.onnx")
             self._check_generator()
             self.latents_file = self._check_latents()
+            self.latent_dim = self.w_dim
         self.z_dim = self._check_mapping() if "mapping.onnx" in self else 0
         for name in ("generator.fp16.onnx", "generator.int8.onnx"):
             if name in self:
@@ -242,7 +250,8 @@ class Character:
         identities, directions = self.latents_file
         mapping = None
         if "mapping.onnx" in self:
-            mapping = OnnxMapping(self.read("mapping.onnx"), z_dim=self.z_dim, w_dim=self.w_dim)
+            before = self.w_dim - self.latent_dim
+            mapping = OnnxMapping(self.read("mapping.onnx"), z_dim=self.z_dim, w_dim=self.latent_dim, before=before)
         latents = Latents(self.manifest.identities, identities, directions, mapping=mapping)
         return Role(
             name=plain(self.manifest.name, NAME_CHARS),
@@ -389,7 +398,9 @@ class Character:
         this, other = 1 + self.moves, 2 - self.moves
         people = [name for name in self._members if PERSON_MEMBER.fullmatch(name)]
         needed, foreign = (
-            (_OF_FORMAT_2, (*_OF_FORMAT_1, *_ALSO_OF_FORMAT_1)) if self.moves else (_OF_FORMAT_1[:2], _OF_FORMAT_2)
+            (_OF_FORMAT_2, (*_OF_FORMAT_1, *_ALSO_OF_FORMAT_1))
+            if self.moves
+            else (_OF_FORMAT_1[:2], (*_OF_FORMAT_2, *_ALSO_OF_FORMAT_2))
         )
         wrong = [name for name in foreign if name in self] + ([] if self.moves else people[:1])
         if wrong:
@@ -400,6 +411,11 @@ class Character:
         for name in needed:
             if name not in self:
                 raise CharacterError(f"{self.path.name} has no {name}. {EXPORT_AGAIN}")
+        if self.moves and ("portrait.onnx" in self) != ("mapping.onnx" in self):
+            there, lacks = sorted(("portrait.onnx", "mapping.onnx"), key=lambda name: name not in self)
+            raise CharacterError(
+                f"{self.path.name} has {there} and no {lacks}: people from seeds need both. {EXPORT_AGAIN}"
+            )
 
     def _check_people(self) -> None:
         """Every person has all pictures, and every picture is a person's."""
@@ -459,6 +475,23 @@ class Character:
                 f"planes float32 [N, {len(PLANES)}, P, P], but it has {_told(animator)}. {EXPORT_AGAIN}"
             )
 
+    def _check_portrait(self) -> int:
+        """The portrait generator draws references of the frames' size; returns how many numbers it takes."""
+        graph, side = self.graph("portrait.onnx"), self.manifest.frame.width
+        if (
+            len(graph.inputs) == len(graph.outputs) == 1
+            and (graph.inputs[0].name, graph.outputs[0].name) == ("w", "references")
+            and _is(graph.inputs[0], _FLOAT32, (None, None))
+            and _is(graph.outputs[0], _UINT8, (None, len(REFERENCES), side, side, 4))
+            and graph.inputs[0].shape[1] is not None
+            and 1 <= graph.inputs[0].shape[1] <= MAX_LATENT
+        ):
+            return graph.inputs[0].shape[1]
+        raise CharacterError(
+            f"portrait.onnx in {self.path.name} must take w float32 [N, w_dim] and give references uint8 "
+            f"[N, {len(REFERENCES)}, {side}, {side}, 4], but it has {_told(graph)}. {EXPORT_AGAIN}"
+        )
+
     def _check_generator(self) -> None:
         frame = self.manifest.frame
         inputs = {info.name: info for info in self.generator.inputs}
@@ -487,12 +520,12 @@ class Character:
             and _is(outputs[0], _FLOAT32, (None, None))
             and inputs[0].shape[1] is not None
             and 1 <= inputs[0].shape[1] <= MAX_LATENT
-            and outputs[0].shape[1] in (None, self.w_dim)
+            and outputs[0].shape[1] in (None, self.latent_dim)
         ):
             return inputs[0].shape[1]
         raise CharacterError(
-            f"mapping.onnx in {self.path.name} must take z float32 [N, z_dim] and give w float32 [N, {self.w_dim}], "
-            f"but it has {_told(graph)}. {EXPORT_AGAIN}"
+            f"mapping.onnx in {self.path.name} must take z float32 [N, z_dim] and give w float32 "
+            f"[N, {self.latent_dim}], but it has {_told(graph)}. {EXPORT_AGAIN}"
         )
 
     def _check_preview(self) -> None:

@@ -32,6 +32,7 @@ MEMBER_LIMITS: Final[Mapping[str, int]] = {
     "generator.int8.onnx": 100 * MEBI,
     "reader.onnx": 64 * MEBI,
     "animator.onnx": 64 * MEBI,
+    "portrait.onnx": 128 * MEBI,
     "mapping.onnx": 64 * MEBI,
     "encoder.onnx": 128 * MEBI,
     "latents.safetensors": 64 * MEBI,

@@ -48,11 +48,13 @@ class _Moving(msgspec.Struct):
         reader: `reader.onnx`.
         animator: `animator.onnx`.
         pictures: of the first person, PNG.
+        portrait: `portrait.onnx`, empty if there is none.
     """
 
     reader: bytes
     animator: bytes
     pictures: tuple[bytes, ...]
+    portrait: bytes = b""
 
 
 class _Trial(msgspec.Struct):
@@ -62,7 +64,7 @@ class _Trial(msgspec.Struct):
         generators: precision to graph.
         mapping: the mapping network, empty if there is none.
         z_dim: what it takes.
-        w_dim: what generators take.
+        w_dim: what generators take, and the mapping network gives.
         controls: the same.
         width: of the pictures in pixels.
         height: of the pictures in pixels.
@@ -109,19 +111,24 @@ def ensure_tried(
         generators={precision: character.read(member) for precision, member in members.items() if member in character},
         mapping=character.read("mapping.onnx") if "mapping.onnx" in character else b"",
         z_dim=character.z_dim,
-        w_dim=character.w_dim,
+        w_dim=character.latent_dim,
         controls=len(character.controls),
         width=frame.width,
         height=frame.height,
         memory_bytes=memory_bytes,
-        moving=_Moving(character.read("reader.onnx"), character.read("animator.onnx"), character.people[0].pictures)
-        if character.moves
-        else None,
+        moving=_moving(character) if character.moves else None,
     )
     reason = _outcome(msgspec.msgpack.encode(trial), wall_s, memory_bytes)
     if reason:
         raise CharacterError(f"{name} is refused, because it {reason}. {_NEEDED}")
     checked_files.remember(character.digest)
+
+
+def _moving(character: Character) -> _Moving:
+    portrait = character.read("portrait.onnx") if "portrait.onnx" in character else b""
+    return _Moving(
+        character.read("reader.onnx"), character.read("animator.onnx"), character.people[0].pictures, portrait
+    )
 
 
 def _outcome(trial: bytes, wall_s: float, memory_bytes: int) -> str:
@@ -243,10 +250,17 @@ def _move(backend: str, trial: _Trial, moving: _Moving) -> None:
         reader=moving.reader,
         animator=moving.animator,
         people=[person],
+        portrait=moving.portrait,
+        latent_dim=trial.w_dim,
         controls=trial.controls,
         threads=max(1, min(4, os.cpu_count() or 1)),
-    ):  # reads and draws once by itself
-        pass
+        patient=True,
+    ) as engine:  # reads and draws once by itself
+        if moving.portrait:
+            out = np.empty((1, trial.width, trial.width, 4), np.uint8)
+            w = np.pad(np.ones((1, trial.w_dim), np.float32), ((0, 0), (1, 0)))
+            w[0, 0] = 0
+            engine.infer(w, np.zeros((1, trial.controls), np.float32), out)
 
 
 def _map(trial: _Trial) -> None:

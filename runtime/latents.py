@@ -136,19 +136,21 @@ class Latents:
 class OnnxMapping:
     """`mapping.onnx` on ONNX Runtime, one thread, loaded when the first seed is asked for."""
 
-    def __init__(self, model: bytes, *, z_dim: int, w_dim: int) -> None:
+    def __init__(self, model: bytes, *, z_dim: int, w_dim: int, before: int = 0) -> None:
         """Prepare; nothing is loaded yet.
 
         Args:
             model: `mapping.onnx`, as `Character.read` gives it.
             z_dim: how many numbers it takes.
             w_dim: how many it must give.
+            before: how many zeros an identity has before them: the shares of people who are in the file.
         """
         self._model: bytes | None = model
         self._w_dim = w_dim
         self._session: Any = None
         self._lock = threading.Lock()
         self._z_dim = z_dim
+        self._before = before
 
     @property
     def z_dim(self) -> int:
@@ -156,7 +158,7 @@ class OnnxMapping:
         return self._z_dim
 
     def __call__(self, z: Floats) -> Floats:
-        """Float32 [1, z_dim] to float32 [1, w_dim].
+        """Float32 [1, z_dim] to float32 [1, before + w_dim].
 
         Raises:
             CharacterError: ONNX Runtime cannot load or run the network.
@@ -176,7 +178,7 @@ class OnnxMapping:
                 f"mapping.onnx must give finite float32 [{len(z)}, {self._w_dim}], but gives {w.dtype} "
                 f"{list(w.shape)}. Export it again: bunraku-train export"
             )
-        return w
+        return np.pad(w, ((0, 0), (self._before, 0))) if self._before else w
 
     def _load(self) -> Any:
         import onnxruntime

@@ -28,6 +28,8 @@ NAMES = [control.name for control in PORTRAIT_CONTROLS]
 COLOURS = {"one": (220, 40, 30, 255), "two": (30, 60, 230, 255)}
 OPENED = (20, 200, 60, 255)
 SHIFT = 0.1  # half pictures at 30 degrees
+LATENT = 4
+SPREAD = 60  # of 255, per unit of a latent
 
 
 def reader(*, scale: float = 1.0) -> bytes:
@@ -116,6 +118,64 @@ def animator(*, controls: int = len(NAMES), planes_px: int = GRID) -> bytes:
     )
 
 
+def portrait(*, side: int = 256, latent: int = LATENT) -> bytes:
+    """A person whose head has the latent's colour, green where it is open."""
+    mask = pictures("one", side).astype(np.float32)
+    head = REFERENCES.index("head")
+    painted = np.zeros_like(mask)
+    painted[head] = mask[head] > 0
+    mask[head] = 0
+    nodes = [
+        helper.make_node("Slice", ["w", "from", "to", "axis"], ["three"]),
+        helper.make_node("Mul", ["three", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "middle"], ["rgb"]),
+        helper.make_node("Mul", ["rgb", "zero"], ["zeros"]),
+        helper.make_node("ReduceMean", ["zeros", "axis"], ["one zero"], keepdims=1),
+        helper.make_node("Add", ["one zero", "full"], ["alpha"]),
+        helper.make_node("Concat", ["rgb", "alpha"], ["rgba"], axis=1),
+        helper.make_node("Reshape", ["rgba", "shape"], ["colour"]),
+        helper.make_node("Mul", ["colour", "painted"], ["heads"]),
+        helper.make_node("Add", ["heads", "rest"], ["everything"]),
+        helper.make_node("Clip", ["everything", "low", "full"], ["bounded"]),
+        helper.make_node("Cast", ["bounded"], ["references"], to=TensorProto.UINT8),
+    ]
+    return _graph(
+        nodes,
+        [helper.make_tensor_value_info("w", TensorProto.FLOAT, ["N", latent])],
+        [helper.make_tensor_value_info("references", TensorProto.UINT8, ["N", len(REFERENCES), side, side, 4])],
+        {
+            "from": np.array([0], np.int64),
+            "to": np.array([3], np.int64),
+            "axis": np.array([1], np.int64),
+            "scale": np.array(SPREAD, np.float32),
+            "middle": np.array(128, np.float32),
+            "zero": np.array(0, np.float32),
+            "full": np.array(255, np.float32),
+            "low": np.array(0, np.float32),
+            "shape": np.array([0, 1, 1, 1, 4], np.int64),
+            "painted": painted[None],
+            "rest": mask[None],
+        },
+    )
+
+
+def mapping(*, latent: int = LATENT) -> bytes:
+    """Noise, at the size of 1 in the mean square."""
+    nodes = [
+        helper.make_node("Mul", ["z", "z"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares", "axis"], ["mean"], keepdims=1),
+        helper.make_node("Add", ["mean", "little"], ["above"]),
+        helper.make_node("Sqrt", ["above"], ["size"]),
+        helper.make_node("Div", ["z", "size"], ["w"]),
+    ]
+    return _graph(
+        nodes,
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", latent])],
+        [helper.make_tensor_value_info("w", TensorProto.FLOAT, ["N", latent])],
+        {"axis": np.array([1], np.int64), "little": np.array(1e-6, np.float32)},
+    )
+
+
 def pictures(name: str, side: int = 256) -> npt.NDArray[np.uint8]:
     """A person's references, straight: a head of a colour of its own, green where it is open."""
     out = np.zeros((len(REFERENCES), side, side, 4), np.uint8)
@@ -145,9 +205,12 @@ def people_members(*, side: int = 256) -> dict[str, bytes]:
     return files
 
 
-def write_people(path: Path, *, side: int = 256) -> Path:
-    """Write a character with two people."""
-    write_character(path, people_manifest(side=side), people_members(side=side))
+def write_people(path: Path, *, side: int = 256, seeds: bool = False) -> Path:
+    """Write a character with two people, and any number from seeds if wanted."""
+    members = people_members(side=side)
+    if seeds:
+        members |= {"portrait.onnx": portrait(side=side), "mapping.onnx": mapping()}
+    write_character(path, people_manifest(side=side), members)
     return path
 
 

@@ -164,6 +164,10 @@ def evaluate(
     against_data: Annotated[
         Path | None, typer.Option("--against-data", help="Its data set, if it is not where its recipe says.")
     ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option("--people", help="Ask the animator about the people of another data set, at its size."),
+    ] = None,
     at: Annotated[
         int | None, typer.Option("--at", min=16, help="Pixels per side to compare pictures at.", show_default=False)
     ] = None,
@@ -174,9 +178,11 @@ def evaluate(
 
     Example: `bunraku-train evaluate runs/aki`
     """
-    from training.runs import exporting, open_run, write_report
+    from training.runs import exporting, looking, open_run, write_report
 
     task = open_run(checkpoint, data=data, note=_note)
+    if people is not None:
+        looking(task).look_at(people, note=_note)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
     report = task.evaluate(folder, frames=frames, at_px=at, note=_note)
     if against is not None:
@@ -233,6 +239,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    portrait: Annotated[
+        Path | None,
+        typer.Option(
+            "--portrait",
+            help="A run of the task `portrait`: people from seeds, for the task `animator`.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="What the character is called [the recipe's name].", show_default=False)
     ] = None,
@@ -251,7 +265,16 @@ def export(
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures = _read_report(path)
-    manifest = task.export(out, name=name, report=figures, refine=refine, half=reduced, people=people, note=_note)
+    manifest = task.export(
+        out,
+        name=name,
+        report=figures,
+        refine=refine,
+        half=reduced,
+        people=people,
+        portrait=portrait,
+        note=_note,
+    )
     reduced &= manifest.format == 1  # people who are moved are moved in fp32
     precisions = _add_precisions(out, out, task.dataset, performance, task.split) if reduced else []
     size = out.stat().st_size

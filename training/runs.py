@@ -12,7 +12,7 @@ from engine_bridge.errors import CheckpointError
 from runtime.atomic import replacing
 from training.checkpoint import load_checkpoint
 from training.recipe import read_resolved
-from training.task import Exporting, Note, Task
+from training.task import Exporting, Looking, Note, Task
 from training.tasks import open_task
 
 
@@ -55,6 +55,17 @@ def exporting(task: Task) -> Exporting:
     if not hasattr(task, "export"):
         raise CheckpointError("Runs of this task cannot become character files. Use a recipe of another task.")
     return cast(Exporting, task)
+
+
+def looking(task: Task) -> Looking:
+    """The same task, if it is of a method that draws people of other data sets too.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not hasattr(task, "look_at"):
+        raise CheckpointError("Runs of this task draw the people of their own data only. Leave --people out.")
+    return cast(Looking, task)
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:

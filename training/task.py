@@ -206,6 +206,7 @@ class Exporting(Task, Protocol):
         half: bool,
         note: Note,
         people: Path | None = None,
+        portrait: Path | None = None,
     ) -> Manifest:
         """Write a character file.
 
@@ -216,6 +217,7 @@ class Exporting(Task, Protocol):
             refine: fit named people to their own pictures.
             half: add networks in half precision.
             people: a data set whose named people are taken in place of the run's own.
+            portrait: a run of the portrait generator, which draws people from seeds.
             note: told what is being done.
 
         Raises:
@@ -228,6 +230,17 @@ class Exporting(Task, Protocol):
 
         Raises:
             CheckpointError: the other run is of another method.
+        """
+
+
+class Looking(Task, Protocol):
+    """A method that draws people of other data sets too."""
+
+    def look_at(self, folder: Path, *, note: Note) -> None:
+        """Ask about the people of another data set from now on.
+
+        Raises:
+            DatasetError: it does not fit.
         """
 
 

@@ -255,6 +255,8 @@ def make_engine(
             reader=character.read("reader.onnx"),
             animator=character.read("animator.onnx"),
             people=character.people,
+            portrait=character.read("portrait.onnx") if "portrait.onnx" in character else b"",
+            latent_dim=character.latent_dim,
             controls=len(character.controls),
             threads=threads,
             profile=settings.profile,
@@ -286,6 +288,8 @@ def moving_engine(
     reader: bytes,
     animator: bytes,
     people: Sequence[Person],
+    portrait: bytes = b"",
+    latent_dim: int = 0,
     controls: int,
     threads: int,
     profile: ThreadProfile = "shared",
@@ -298,6 +302,8 @@ def moving_engine(
         reader: `reader.onnx`.
         animator: `animator.onnx`.
         people: in the order of identities.
+        portrait: `portrait.onnx`, empty if nobody is drawn from a latent.
+        latent_dim: how many numbers it takes.
         controls: how many the animator takes.
         threads: that compute.
         profile: how inference shares the machine.
@@ -305,13 +311,14 @@ def moving_engine(
     """
     library = openvino if backend == "openvino" else onnxruntime
     provider, version = library.about()
-    (precision,), side = _MOVED_BY[backend], people[0].side
+    (precision,), side, w_dim = _MOVED_BY[backend], people[0].side, len(people) + latent_dim
     return MovingEngine(
         lambda model, count: library.open_graph(model, count, profile),
         reader=reader,
         animator=animator,
         people=people,
-        about=EngineDescription(backend, provider, version, precision, threads, len(people), controls, side, side),
+        portrait=portrait,
+        about=EngineDescription(backend, provider, version, precision, threads, w_dim, controls, side, side),
         patient=patient,
     )
 

@@ -19,11 +19,14 @@ from runtime.character import PERSON_ENDS
 from runtime.composite import open_composite
 from runtime.composite.references import References
 from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
+from runtime.imagined import NEAR, imagine, likeness, share_of, somebody
 from runtime.person import Person, small
 
 logger = logging.getLogger(__name__)
 
 KEPT_BYTES: Final = 192 << 20  # of people who have been read, but at least two of them; one takes 6 MiB at 512 px
+_Key = int | bytes  # somebody in the file, or imagined
+
 ANY_SHARE: Final = 0.01  # of an identity that makes a person worth reading
 
 
@@ -47,6 +50,9 @@ class MovingEngine(Engine):
     soon as they have any share, so that a change from one to another costs no frame: until somebody is read, whoever
     has the largest share of those who are goes on. Of somebody who cannot be read a warning is logged, and the last one
     goes on as well.
+
+    Behind the shares there may be a latent (see `runtime.imagined`). Whoever it stands for is drawn and then read in
+    the same way, one at a time; on the way from one latent to another, whoever is like the one that is wanted is shown.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class MovingEngine(Engine):
         reader: bytes,
         animator: bytes,
         people: Sequence[Person],
+        portrait: bytes = b"",
         about: EngineDescription,
         patient: bool = False,
     ) -> None:
@@ -66,6 +73,7 @@ class MovingEngine(Engine):
             reader: `reader.onnx`.
             animator: `animator.onnx`.
             people: in the order of identities.
+            portrait: `portrait.onnx`, empty if nobody is drawn from a latent.
             about: what the engine says of itself.
             patient: wait for a person to be read, so that equal calls give equal pictures.
         """
@@ -73,11 +81,14 @@ class MovingEngine(Engine):
         self._open_graph = open_graph
         self._graphs = reader, animator
         self._people = tuple(people)
+        self._portrait_graph = portrait
+        self._portrait: LoadedGraph | None = None
         self._about = about
         self._patient = patient
-        self._read: OrderedDict[int, _Read] = OrderedDict()
-        self._reading: dict[int, Future[_Read]] = {}
-        self._unreadable: set[int] = set()
+        self._read: OrderedDict[_Key, _Read] = OrderedDict()
+        self._reading: dict[_Key, Future[_Read]] = {}
+        self._unreadable: set[_Key] = set()
+        self._shown: _Key | None = None
 
     @property
     def description(self) -> EngineDescription:
@@ -97,6 +108,8 @@ class MovingEngine(Engine):
         self._read.clear()
         self._reading.clear()
         self._unreadable.clear()
+        self._shown = None
+        self._portrait = None
         del self._reader, self._animator
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
@@ -107,45 +120,67 @@ class MovingEngine(Engine):
             flow, planes = motion["flow"][0], motion["planes"][0]
             self._composite.draw(person.references, flow, planes, out[row])
 
-    def _person(self, shares: Floats) -> _Read:
-        wanted = int(shares.argmax())
-        for number in np.flatnonzero(shares > ANY_SHARE).tolist() or [wanted]:
-            self._begin_reading(number)
-        partly = [number for number in self._read if shares[number] > ANY_SHARE]
-        if wanted not in self._read and (self._patient or not partly):
+    def _person(self, w: Floats) -> _Read:
+        shares, latent = w[: len(self._people)], w[len(self._people) :]
+        share: dict[_Key, float] = {int(n): float(shares[n]) for n in np.flatnonzero(shares > ANY_SHARE)}
+        if (imagined := share_of(latent)) > ANY_SHARE:
+            share[somebody(latent)] = imagined
+        wanted = max(share, key=share.__getitem__, default=int(shares.argmax()))
+        for key in share or [wanted]:
+            self._begin_reading(key)
+        if wanted not in self._read and (self._patient or not self._read):
+            self._begin_reading(wanted, at_once=True)
             self._take(wanted)
-        if wanted in self._read:
-            shown = wanted
-        else:  # the last one, if nobody has a share
-            shown = max(partly or reversed(self._read), key=lambda number: shares[number])
+        shown = self._shown = self._best(wanted, share)
         self._read.move_to_end(shown)
         return self._read[shown]
 
-    def _begin_reading(self, number: int) -> None:
-        if not (number in self._read or number in self._reading or number in self._unreadable):
-            self._reading[number] = self._worker.submit(self._read_person, number)
+    def _best(self, wanted: _Key, share: dict[_Key, float]) -> _Key:
+        """Whom to show of those who have been read."""
+        if wanted in self._read:
+            return wanted
+        last = next(reversed(self._read)) if self._shown is None else self._shown
+        if isinstance(wanted, int):
+            return max((key for key in self._read if key in share), key=share.__getitem__, default=last)
+        alike: dict[_Key, float] = {key: likeness(key, wanted) for key in self._read if isinstance(key, bytes)}
+        nearest = max(alike, key=alike.__getitem__, default=last)
+        # Between somebody in the file and somebody imagined there is nobody.
+        return nearest if isinstance(last, bytes) or alike.get(nearest, 0.0) > NEAR else last
+
+    def _begin_reading(self, key: _Key, *, at_once: bool = False) -> None:
+        if key in self._read or key in self._reading or key in self._unreadable:
+            return
+        # On the way from one latent to another everybody is new: one at a time, and the newest next.
+        if isinstance(key, bytes) and not at_once and any(isinstance(other, bytes) for other in self._reading):
+            return
+        self._reading[key] = self._worker.submit(self._read_person, key)
 
     def _take_what_is_read(self) -> None:
-        for number in [number for number, reading in self._reading.items() if reading.done()]:
-            self._take(number)
+        for key in [key for key, reading in self._reading.items() if reading.done()]:
+            self._take(key)
 
-    def _take(self, number: int) -> None:
+    def _take(self, key: _Key) -> None:
         """Take somebody who is being read, waiting for it if need be."""
-        if number not in self._reading:
+        if key not in self._reading:
             return
         try:
-            self._read[number] = self._reading.pop(number).result()
+            self._read[key] = self._reading.pop(key).result()
         except (CharacterError, EngineError) as error:
             if self._patient or not self._read:
                 raise
-            self._unreadable.add(number)
+            self._unreadable.add(key)
             logger.warning("%s The last person goes on.", error)
         while len(self._read) > 2 and sum(read.size for read in self._read.values()) > KEPT_BYTES:
             self._read.popitem(last=False)
 
-    def _read_person(self, number: int) -> _Read:
-        references = self._people[number].read()
+    def _read_person(self, key: _Key) -> _Read:
+        if isinstance(key, bytes):
+            if self._portrait is None:  # most people never ask for anybody new
+                self._portrait = self._open_graph(self._portrait_graph, 1)
+            references, where = imagine(self._portrait, key), "what portrait.onnx draws"
+        else:
+            references, where = self._people[key].read(), self._people[key].where
         constants = self._reader.run({"references": small(references)})
         if any(not np.isfinite(constants[name]).all() for name in PERSON_ENDS):
-            raise EngineError(f"reader.onnx finds numbers that are not finite in {self._people[number].where}.")
+            raise EngineError(f"reader.onnx finds numbers that are not finite in {where}.")
         return _Read(references, {name: constants[name].copy() for name in PERSON_ENDS})

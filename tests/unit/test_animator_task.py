@@ -22,7 +22,7 @@ from training.data.dataset import open_dataset, read_labels, shrink_premultiplie
 from training.data.references import open_layers, open_references
 from training.loop import fit
 from training.recipe import load_recipe
-from training.runs import exporting, open_run
+from training.runs import exporting, looking, open_run
 from training.task import Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -116,8 +116,27 @@ def test_evaluation_asks_people_never_trained_on_and_writes_what_it_saw(finished
         "poses.png",
         "unseen_identities.png",
     ]
+    assert 0 <= report["obedience"]["mouth_open"]["right"] <= report["obedience"]["mouth_open"]["frames"] <= 6
     with pytest.raises(DatasetError, match="100 px"):
         task.evaluate(tmp_path, frames=6, at_px=100, note=print)
+
+
+def test_people_of_another_data_set_are_asked_about_at_its_size(finished: Path, data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_dataset(
+        other, identities=2, frames_per_identity=2, named_frames=0, size_px=512, seed=9, layers=True, workers=2
+    )
+    task = open_run(finished)
+    assert isinstance(task, AnimatorTask)
+    looking(task).look_at(other, note=print)
+    report = task.evaluate(tmp_path / "sheets", frames=4, at_px=None, note=print)
+    assert report["size_px"] == 512
+    assert report["unseen_identities"]["frames"] == 4
+    assert "frames_trained_on" not in report
+    task = open_run(finished)
+    looking(task).look_at(data, note=print)  # these are known, but for those that were held out
+    assert len(task.split.unseen_controls) + len(task.split.unseen_identities) == 15  # type: ignore[attr-defined]
+    assert len(task.split.unseen_controls) > 0  # type: ignore[attr-defined]
 
 
 def test_it_becomes_a_character_that_plays(finished: Path, tmp_path: Path) -> None:
@@ -151,6 +170,37 @@ def test_it_becomes_a_character_that_plays(finished: Path, tmp_path: Path) -> No
         np.concatenate([p[..., :3] * (p[..., 3:] / 255), p[..., 3:]], -1) for p in (drawn[0].astype(float), wanted)
     ]
     assert np.abs(shown[0] - shown[1]).mean() < 6
+
+
+def test_people_from_seeds_come_along_with_a_portrait_generator(finished: Path, data: Path, tmp_path: Path) -> None:
+    sizes = ("w_dim=8", "memories=2", "memory=4", "warps=2", "channels=8", "blocks=1", "paints=2", "code_dim=8")
+    recipe = load_recipe(
+        "portrait",
+        (
+            f"data.path={data}",
+            "data.holdout_identities=0.4",
+            *(f"model.{size}" for size in sizes),
+            "precision=32-true",
+            "mapping_steps=3",
+            "stage=[{kimg=0.004,size_px=64,batch=2}]",
+        ),
+    )
+    fit(recipe, tmp_path / "portrait", workers=1, console=Console(file=io.StringIO()))
+    task, out = exporting(open_run(finished)), tmp_path / "seeds.bunraku"
+    rest = {"name": "Seeds", "report": {}, "refine": True, "half": True, "note": lambda _: None}
+    told = task.export(out, portrait=tmp_path / "portrait", **rest)  # type: ignore[arg-type]
+    assert told.provenance["people_from_seeds"]["recipe"]["name"] == "portrait"
+    with Character.open(out) as character:
+        latents = character.role().latents
+        (candidate,), _ = candidates("onnxruntime", character)
+        engine = make_engine(candidate, character, EngineSettings(threads=1, patient=True))
+    drawn = np.empty((2, 256, 256, 4), np.uint8)
+    at_rest = np.array([[control.rest for control in told.controls]] * 2, np.float32)
+    with engine:
+        engine.infer(np.stack([latents.identity(7), latents.identity("animator")]), at_rest, drawn)
+    assert np.abs(drawn[0].astype(int) - drawn[1]).mean() > 1
+    with pytest.raises(CheckpointError, match="Name one of the task portrait"):
+        task.export(out, portrait=finished, **rest)  # type: ignore[arg-type]
 
 
 def test_two_runs_are_compared_and_runs_of_other_data_are_not(finished: Path, tmp_path: Path) -> None:

@@ -61,3 +61,16 @@ def test_known_identities_begin_as_the_best_linear_imitation() -> None:
 def test_numbers_that_overflow_are_refused_with_their_name(number: float) -> None:
     with pytest.raises(DatasetError, match="height has numbers too large"):
         attribute_table(_rows({"height": number}, {"height": -number}, {"height": 1.0}))
+
+
+def test_newcomers_are_put_in_the_columns_of_those_who_were_there() -> None:
+    def row(number: int, **attributes: object) -> IdentityRow:
+        return IdentityRow(number, attributes=dict(attributes))
+
+    there = [row(0, age=1, hair="#ff0000", style="bob"), row(1, age=3, hair="#00ff00", style="long")]
+    table = attribute_table(there, of=[row(0, age=5, hair="#ff0000", style="bun"), there[1], row(2, age="old")])
+    assert table.choices == attribute_table(there).choices
+    assert np.array_equal(table.values[1], attribute_table(there).values[1])
+    assert table.values[0, 0] == 3  # of mean 2 and deviation 1
+    assert np.array_equal(table.values[2], [0] * table.values.shape[1])  # nothing is known
+    assert np.isfinite(table.values).all()

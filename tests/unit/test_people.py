@@ -27,14 +27,18 @@ from tests.conftest import REPOSITORY
 from tests.tiny_character import generator, members
 from tests.tiny_people import (
     COLOURS,
+    LATENT,
     NAMES,
     OPENED,
     SHIFT,
+    SPREAD,
     animator,
+    mapping,
     people_manifest,
     people_members,
     pictures,
     png,
+    portrait,
     reader,
     write_people,
 )
@@ -187,12 +191,13 @@ def test_engines_that_cannot_move_people_are_passed_over_and_named_ones_refused(
 
 
 def test_the_first_time_it_is_tried_in_a_process_of_its_own(
-    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    people: Path, seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BUNRAKU_CHECKED_FILES", str(tmp_path))
-    with Character.open(people) as character:
-        ensure_tried(character)
-        assert checked_files.is_checked(character.digest)
+    for path in (people, seeded):
+        with Character.open(path) as character:
+            ensure_tried(character)
+            assert checked_files.is_checked(character.digest)
     files = {**people_members(), "people/0-head.png": png(pictures("one")[2])[:-40]}
     write_character(tmp_path / "cut.bunraku", people_manifest(), files)
     with (
@@ -207,6 +212,73 @@ def test_a_reader_that_finds_no_numbers_is_told(tmp_path: Path) -> None:
     write_character(tmp_path / "bad.bunraku", people_manifest(), files)
     with pytest.raises(EngineError, match=r"reader.onnx finds numbers that are not finite in person 0 in bad.bunraku"):
         engine_of(tmp_path / "bad.bunraku").activate()
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_people(tmp_path_factory.mktemp("seeded") / "seeded.bunraku", seeds=True)
+
+
+def imagined(latent: tuple[float, ...]) -> tuple[int, int, int]:
+    """The colour of a head that the tiny portrait generator draws."""
+    red, green, blue, _ = np.array(latent) / np.sqrt(np.square(latent).mean()) * SPREAD + 128
+    return round(red), round(green), round(blue)
+
+
+def like(picture: npt.NDArray[np.uint8], colour: tuple[int, ...]) -> bool:
+    return bool(np.abs(picture[HEAD][:3].astype(int) - colour[:3]).max() <= 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_seed_is_somebody_who_is_drawn_and_moved_like_the_others(seeded: Path, backend: str) -> None:
+    with Character.open(seeded) as character:
+        latents = character.role().latents
+        assert (character.w_dim, character.latent_dim) == (2 + LATENT, LATENT)
+    assert latents.has_mapping
+    assert latents.identity("two").tolist() == [0, 1, 0, 0, 0, 0]
+    seven, eight = latents.identity(7), latents.identity(8)
+    assert seven.tolist()[:2] == [0, 0]
+    with engine_of(seeded, backend, patient=True) as engine:
+        assert like(drawn(engine, tuple(seven)), imagined(tuple(seven[2:])))
+        assert like(drawn(engine, tuple(eight)), imagined(tuple(eight[2:])))
+        assert drawn(engine, tuple(seven), eyeBlinkLeft=1)[HEAD].tolist() == list(OPENED)
+        assert drawn(engine, (1, 0, 0, 0, 0, 0))[HEAD].tolist() == list(COLOURS["one"])
+
+
+def test_the_way_to_a_seed_and_between_seeds_never_waits(seeded: Path) -> None:
+    with Character.open(seeded) as character:
+        latents = character.role().latents
+    one, seven, eight = (latents.identity(key) for key in ("one", 7, 8))
+    with engine_of(seeded) as engine:
+        assert like(drawn(engine, tuple(one)), COLOURS["one"])
+        for start, end, colour in (
+            (one, seven, imagined(tuple(seven[2:]))),
+            (seven, eight, imagined(tuple(eight[2:]))),
+            (eight, one, COLOURS["one"]),
+        ):
+            for step in range(30):  # a walk; whatever is shown is somebody, whole
+                picture = drawn(engine, tuple(latents.mixture(start, end, step / 29)))
+                assert picture[HEAD][3] == 255
+            deadline = time.monotonic() + 20
+            while not like(drawn(engine, tuple(end)), colour):
+                assert time.monotonic() < deadline
+
+
+def test_a_portrait_generator_that_cannot_be_loaded_is_told_and_the_last_one_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "broken.bunraku"
+    files = {**people_members(), "portrait.onnx": portrait(latent=LATENT), "mapping.onnx": mapping()}
+    write_character(path, people_manifest(), files)
+    engine = engine_of(path)
+    engine._portrait_graph = b"nothing"  # type: ignore[attr-defined]  a library's refusal cannot be put into a file
+    with engine:
+        deadline = time.monotonic() + 20
+        while "The last person goes on" not in caplog.text:
+            assert time.monotonic() < deadline
+            assert like(drawn(engine, (0, 0, 1, 1, 1, 1)), COLOURS["one"])
+        while not like(drawn(engine, (0, 1, 0, 0, 0, 0)), COLOURS["two"]):  # everybody else still comes
+            assert time.monotonic() < deadline
 
 
 Files = dict[str, bytes]
@@ -256,6 +328,31 @@ WRONG: dict[str, tuple[Callable[[Files], Files], dict[str, object], str]] = {
         lambda files: {**files, "animator.onnx": animator(planes_px=512)},
         {},
         "animator.onnx in .* must take what reader.onnx gives",
+    ),
+    "a portrait generator without a mapping": (
+        lambda files: {**files, "portrait.onnx": portrait()},
+        {},
+        "has portrait.onnx and no mapping.onnx: people from seeds need both",
+    ),
+    "a mapping without a portrait generator": (
+        lambda files: {**files, "mapping.onnx": mapping()},
+        {},
+        "has mapping.onnx and no portrait.onnx",
+    ),
+    "portraits of another size": (
+        lambda files: {**files, "portrait.onnx": portrait(side=512), "mapping.onnx": mapping()},
+        {},
+        r"portrait.onnx in .* must .* give references uint8 \[N, 5, 256, 256, 4\]",
+    ),
+    "a mapping to other latents": (
+        lambda files: {**files, "portrait.onnx": portrait(), "mapping.onnx": mapping(latent=5)},
+        {},
+        r"mapping.onnx in .* must .* give w float32 \[N, 4\]",
+    ),
+    "a portrait generator in format 1": (
+        lambda files: {**members(side=256), "portrait.onnx": portrait()},
+        {"format": 1},
+        "has format 1, but its portrait.onnx belongs to format 2",
     ),
     "a reader of something else": (
         lambda files: {**files, "reader.onnx": files["animator.onnx"]},

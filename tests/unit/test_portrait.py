@@ -6,6 +6,7 @@ import io
 import shutil
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from rich.console import Console
@@ -118,6 +119,21 @@ def test_a_seed_is_somebody_and_always_the_same(task: PortraitTask) -> None:
     assert not torch.equal(first[0], first[1])
     with pytest.raises(CheckpointError, match="last stage has not ended"):
         PortraitTask(load_recipe("portrait")).sampled([1], psi=1.0)  # type: ignore[arg-type]
+
+
+def test_the_graph_draws_what_the_network_draws_as_bytes(task: PortraitTask) -> None:
+    graphs = task.graphs(256)
+    w = task.sampled([1, 2, 3], psi=1.0)
+    session = onnxruntime.InferenceSession(graphs["portrait.onnx"], providers=["CPUExecutionProvider"])
+    (drawn,) = session.run(None, {"w": w.numpy()})
+    assert drawn.shape == (3, len(REFERENCES), 256, 256, 4)
+    straight = torch.from_numpy(drawn).float().movedim(-1, 2) / 255
+    premultiplied = torch.cat([straight[:, :, :3] * straight[:, :, 3:], straight[:, :, 3:]], 2)
+    assert (premultiplied - task.draw(w, size_px=256)).abs().max() <= 3 / 255  # weights travel as fp16
+    mapping = onnxruntime.InferenceSession(graphs["mapping.onnx"], providers=["CPUExecutionProvider"])
+    z = torch.randn(2, task.mapping.z_dim)  # type: ignore[union-attr]
+    found = torch.from_numpy(mapping.run(None, {"z": z.numpy()})[0])
+    assert torch.allclose(found.square().mean(1), torch.ones(2), atol=1e-3)
 
 
 def test_recipes_that_cannot_work_are_refused() -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
 from tests import random_generator
 from training import metrics
-from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph, pictures
+from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, pictures
 from training.decoder.networks import Encoder, Generator
 from training.decoder.pictures import draw, sweep_controls
+from training.latents.graphs import mapping_graph
 from training.latents.people import Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
 from training.layers import unit_size

@@ -16,6 +16,7 @@ import torch
 from engine_bridge.errors import CheckpointError, DatasetError
 from training import metrics
 from training.animator.sheets import draw_sheets, write_comparison
+from training.obedience import obedience
 
 if TYPE_CHECKING:
     from training.animator.task import AnimatorTask
@@ -48,7 +49,9 @@ def evaluate_animator(
         )
     if not len(split.unseen_identities):
         raise DatasetError("No people were held out of training. Raise data.holdout_identities.")
-    report: Report = {"size_px": dataset.size_px, "compared_at_px": at_px, "frames_trained_on": len(split.train)}
+    report: Report = {"size_px": dataset.size_px, "compared_at_px": at_px}
+    if len(split.train):
+        report["frames_trained_on"] = len(split.train)
     named = np.isin(dataset.identity[split.unseen_controls], list(dataset.named.values()))
     questions = {
         "unseen_identities": split.unseen_identities,
@@ -60,6 +63,11 @@ def evaluate_animator(
             note(question.replace("_", " "))
             chosen = candidates[np.linspace(0, len(candidates) - 1, min(frames, len(candidates))).astype(int)]
             report[question] = _compare(task, chosen, at_px, folder / f"{question}.png")
+    note("closed eyes, open mouths and vowels")
+    held = np.concatenate([split.unseen_controls, split.unseen_identities])
+    report["obedience"] = obedience(
+        lambda asked, controls: task.draw(dataset.identity[asked], controls), dataset, held, frames=frames
+    )
     note("sheets")
     draw_sheets(task, folder, "")
     return report

@@ -29,6 +29,7 @@ from training.task import Note
 
 if TYPE_CHECKING:
     from training.animator.task import AnimatorTask
+    from training.portrait.task import PortraitTask
 
 MOST_PIXELS = 0.1  # of a flow at the picture's size, between the exported graph and the network: weights travel as fp16
 MOST_SHARE = 0.02  # the same of a plane
@@ -41,6 +42,7 @@ def export_people(
     name: str,
     report: dict[str, Any],
     people: Path | None,
+    imagined: PortraitTask | None = None,
     note: Note = lambda _: None,
 ) -> Manifest:
     """Write a character file; averaged weights are taken.
@@ -51,10 +53,12 @@ def export_people(
         name: what the character is called.
         report: quality figures for `report.json`.
         people: a data set whose named people, with references, are taken in place of the run's own; of any size.
+        imagined: a run of the portrait generator, which draws people from seeds.
         note: told what is being done.
 
     Raises:
         CharacterError: the exported graphs move other than the trained networks.
+        CheckpointError: the portrait generator has no people from seeds yet.
         DatasetError: the people have no references.
     """
     dataset = task.dataset
@@ -75,6 +79,9 @@ def export_people(
         "report.json": msgspec.json.format(msgspec.json.encode({**report, "export_parity": parity}), indent=2),
         "preview.webp": _preview(reader, animator, everybody[0], [control.rest for control in controls]),
     }
+    if imagined is not None:
+        note("portrait generator")
+        members |= imagined.graphs(side)
     for row, files in enumerate(pictures.values()):
         members |= dict(zip(members_of_person(row), files, strict=True))
     note("writing")
@@ -91,6 +98,7 @@ def export_people(
                 ancestors=task.ancestors,
             ),
             "people": "their layers as they were drawn; a network only moves them",
+            **({} if imagined is None else {"people_from_seeds": _provenance_of_imagined(imagined)}),
             "alpha": {"clear_up_to": round(CLEAR * 255), "solid_from": round(SOLID * 255)},
         },
         frame=FrameSize(side, side),
@@ -98,6 +106,13 @@ def export_people(
         identities={name: row for row, name in enumerate(pictures)},
     )
     return write_character(out, manifest, members)
+
+
+def _provenance_of_imagined(task: PortraitTask) -> dict[str, Any]:
+    position = task.position
+    return provenance_of(
+        task.recipe, task.dataset, images=position.images, seconds=position.seconds, ancestors=task.ancestors
+    )
 
 
 def check_parity(

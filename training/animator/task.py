@@ -29,7 +29,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from engine_bridge.errors import CheckpointError, RecipeError, TrainingError
+from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from runtime.character import Manifest
 from training.animator.composite import moved_layers, over, resized
 from training.animator.evaluate import compare_animators, evaluate_animator
@@ -39,13 +39,15 @@ from training.animator.recipe import AnimatorRecipe, AnimatorStage
 from training.animator.restyle import Restyle
 from training.animator.sheets import draw_sheets
 from training.checkpoint import load_checkpoint
-from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, split_for_training
+from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, read_labels, split_for_training
 from training.data.references import open_layers, open_references
 from training.losses.moved import MovedLoss
 from training.losses.terms import region_weights
 from training.optim.ema import update_average
 from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
+from training.portrait.task import PortraitTask
+from training.runs import open_run
 from training.settings import Stage
 from training.task import Ancestor, Note, NotFinite, Position, Progress, Task, ancestors_of, anywhere
 
@@ -136,6 +138,34 @@ class AnimatorTask:
         self.reader, self.animator = build(self.recipe.model, names, self.dataset.control_ranges)
         self.reader_ema = copy.deepcopy(self.reader).requires_grad_(False).eval()
         self.animator_ema = copy.deepcopy(self.animator).requires_grad_(False).eval()
+
+    def look_at(self, folder: Path, *, note: Note) -> None:
+        """Move the people of another data set, at its size, in place of the run's own; to evaluate, not to train.
+
+        Whoever has the attributes of somebody trained on counts as seen under new controls, everybody else as unseen.
+
+        Args:
+            folder: a data set with references, of the same controls.
+            note: told where decoded pictures lie, if that is not beside the data.
+
+        Raises:
+            DatasetError: it has no references, or other controls.
+        """
+        known = {str(self.dataset.identities[person].attributes) for person in self.dataset.identity[self.split.train]}
+        manifest, *_ = read_labels(folder)
+        if manifest.controls != self.dataset.manifest.controls:
+            raise DatasetError(f"{folder} has other controls than the run. Make it with the same rig or mapping.")
+        self.dataset = open_dataset(folder, manifest.size_px, note=note)
+        self._references = {
+            size: open_references(folder, size, note=note) for size in {READER_PX, self.dataset.size_px}
+        }
+        seen = np.array([str(person.attributes) in known for person in self.dataset.identities])
+        frames = np.arange(len(self.dataset.identity))
+        self.split = Split(
+            train=frames[:0],
+            unseen_controls=frames[seen[self.dataset.identity]],
+            unseen_identities=frames[~seen[self.dataset.identity]],
+        )
 
     def prepare(self, fabric: Fabric) -> None:
         """See `Task`."""
@@ -320,9 +350,13 @@ class AnimatorTask:
         half: bool,  # noqa: ARG002
         note: Note,
         people: Path | None = None,
+        portrait: Path | None = None,
     ) -> Manifest:
         """See `Exporting`."""
-        return export_people(self, out, name=name, report=report, people=people, note=note)
+        imagined = None if portrait is None else open_run(portrait, note=note)
+        if not (imagined is None or isinstance(imagined, PortraitTask)):
+            raise CheckpointError(f"{portrait} is a run of another task. Name one of the task portrait.")
+        return export_people(self, out, name=name, report=report, people=people, imagined=imagined, note=note)
 
     @torch.no_grad()
     def draw(self, people: np.ndarray[Any, Any], controls: np.ndarray[Any, Any], *, at_once: int = 16) -> Tensor:

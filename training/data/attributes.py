@@ -34,8 +34,12 @@ class AttributeTable(NamedTuple):
     choices: tuple[tuple[int, int], ...]
 
 
-def attribute_table(rows: Sequence[IdentityRow]) -> AttributeTable:
+def attribute_table(rows: Sequence[IdentityRow], *, of: Sequence[IdentityRow] | None = None) -> AttributeTable:
     """Attributes of all identities.
+
+    Args:
+        rows: people, who decide what the columns are.
+        of: whose values are wanted; `rows` themselves if None.
 
     A number becomes one column of mean 0 and variance 1, a list of numbers one each; a colour `#rrggbb` three, -1..1;
     a word one column per different word, 0 or 1; a list of words likewise. Columns that are equal for everybody are
@@ -45,19 +49,23 @@ def attribute_table(rows: Sequence[IdentityRow]) -> AttributeTable:
         DatasetError: nobody has an attribute, or all have the same, or a number is too large.
     """
     keys = sorted({key for row in rows for key in row.attributes})
-    values, choices = np.zeros((len(rows), 0), np.float32), []
+    of = rows if of is None else of
+    values, choices = np.zeros((len(of), 0), np.float32), []
     for key in keys:
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                columns = _columns([row.attributes.get(key) for row in rows])
+                values_of_rows = [row.attributes.get(key) for row in rows]
+                columns = _columns(values_of_rows, values_of_rows)
+                wanted = columns if of is rows else _columns(values_of_rows, [row.attributes.get(key) for row in of])
         except OverflowError as error:
             raise DatasetError(
                 f"identities.jsonl: {key} has numbers too large to learn from. Correct or remove them."
             ) from error
-        columns = columns[:, np.ptp(columns, axis=0) > 1e-6]
+        differs = np.ptp(columns, axis=0) > 1e-6
+        columns, wanted = columns[:, differs], wanted[:, differs]
         if np.isin(columns, (0, 1)).all() and (columns.sum(1) == 1).all():
             choices.append((values.shape[1], values.shape[1] + columns.shape[1]))
-        values = np.concatenate([values, columns], 1)
+        values = np.concatenate([values, wanted], 1)
     if not values.size:
         raise DatasetError(
             "identities.jsonl tells nobody apart: it has no attributes that differ. "
@@ -66,27 +74,45 @@ def attribute_table(rows: Sequence[IdentityRow]) -> AttributeTable:
     return AttributeTable(values, tuple(choices))
 
 
-def _columns(values: list[Any]) -> Columns:
+def _columns(values: list[Any], wanted: list[Any]) -> Columns:
+    """What kind of attribute `values` are, and `wanted` in its columns; one of another kind counts as missing."""
     given = [value for value in values if value is not None]
     if all(isinstance(value, (bool, int, float)) for value in given):
-        return _numbers(values)
-    if all(isinstance(value, str) and _COLOUR.fullmatch(value) for value in given):
-        channels = [[int(v[i : i + 2], 16) / 127.5 - 1 for i in (1, 3, 5)] if v else [0.0] * 3 for v in values]
+        return _numbers(values, [v if isinstance(v, (bool, int, float)) else None for v in wanted])
+    if all(_is_colour(value) for value in given):
+        channels = [
+            [int(v[i : i + 2], 16) / 127.5 - 1 for i in (1, 3, 5)] if _is_colour(v) else [0.0] * 3 for v in wanted
+        ]
         return np.array(channels, np.float32)
     lengths = {len(value) if isinstance(value, list) else 0 for value in given}
-    if len(lengths) == 1 and all(isinstance(v, list) and all(isinstance(x, (int, float)) for x in v) for v in given):
+    if len(lengths) == 1 and all(_is_list_of_numbers(value) for value in given):
         (length,) = lengths
-        return np.concatenate([_numbers([v and v[i] for v in values]) for i in range(length)], 1)
-    words = [[value] if isinstance(value, str) else value if isinstance(value, list) else [] for value in values]
-    known = sorted({word for row in words for word in row if isinstance(word, str)})
+        rows = [v if _is_list_of_numbers(v) and len(v) == length else None for v in wanted]
+        return np.concatenate(
+            [_numbers([v and v[i] for v in values], [v and v[i] for v in rows]) for i in range(length)], 1
+        )
+    known = sorted({word for row in map(_words, values) for word in row})
     if len(known) > MOST_WORDS:
-        return np.zeros((len(values), 0), np.float32)
-    return np.array([[float(word in row) for word in known] for row in words], np.float32)
+        return np.zeros((len(wanted), 0), np.float32)
+    return np.array([[float(word in row) for word in known] for row in map(_words, wanted)], np.float32)
 
 
-def _numbers(values: list[Any]) -> Columns:
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, str) and _COLOUR.fullmatch(value) is not None
+
+
+def _is_list_of_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(x, (int, float)) for x in value)
+
+
+def _words(value: Any) -> list[str]:
+    found = value if isinstance(value, list) else [value]
+    return [word for word in found if isinstance(word, str)]
+
+
+def _numbers(values: list[Any], wanted: list[Any]) -> Columns:
     known = np.array([value for value in values if value is not None], np.float64)
     mean, deviation = known.mean(), max(float(known.std()), 1e-6)
     if not np.isfinite(deviation):
         raise OverflowError
-    return np.array([[0.0 if v is None else (v - mean) / deviation] for v in values], np.float32)
+    return np.array([[0.0 if v is None else (v - mean) / deviation] for v in wanted], np.float32)

@@ -21,8 +21,8 @@ from training import metrics
 from training.data.dataset import Dataset, Split
 from training.decoder import alpha
 from training.decoder.latents import latents_of
-from training.decoder.obedience import obedience
 from training.decoder.pictures import draw, encode, sweep_controls
+from training.obedience import obedience
 from training.pictures import premultiplied_tensor, unpremultiply
 from training.sheets import Uint8, write_sheet
 
@@ -98,7 +98,12 @@ def evaluate(
         report["unseen_identities"] = _compare(dataset, targets, answers, nearest, at_px, sheet)
 
     note("closed eyes and open mouths")
-    report["obedience"] = obedience(networks, dataset, split, frames=frames)
+
+    def drawn(asked: Indices, controls: npt.NDArray[np.float32]) -> Tensor:
+        w = latents_of(networks, dataset, split.train, dataset.identity[asked])
+        return premultiplied_tensor(draw(generator, w, controls, dataset.size_px))
+
+    report["obedience"] = obedience(drawn, dataset, split.unseen_controls, frames=frames)
 
     note("identity under a control sweep")
     report["identity_drift"] = _drift(networks, dataset, split.train)

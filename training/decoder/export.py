@@ -25,12 +25,13 @@ from runtime.expressions import default_expressions
 from runtime.idle import IdleSettings
 from training.data.dataset import Dataset, Split
 from training.decoder.alpha import provenance_note
-from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, mapping_graph
+from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph
 from training.decoder.latents import latents_of
 from training.decoder.networks import Generator
 from training.decoder.pictures import draw
 from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import Networks
+from training.latents.graphs import mapping_graph
 from training.latents.people import Mapping
 from training.losses import terms as losses
 from training.losses.reconstruction import reconstruction_loss

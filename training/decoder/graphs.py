@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from training.decoder.alpha import CLEAR, GAIN
 from training.decoder.networks import Encoder, Generator
-from training.latents.people import Mapping
 from training.onnx_export import onnx_of
 
 ALPHA = slice(3, None, 4)  # of an exported head's rows, which go through R, G, B, A pixel by pixel
@@ -111,11 +110,6 @@ def half_generator_graph(generator: Generator, controls: int) -> bytes:
     """
     example = (torch.zeros(2, generator.w_dim), torch.zeros(2, controls))
     return onnx_of(pictures(generator, half=True), example, ["w", "controls"], ["rgba"])
-
-
-def mapping_graph(mapping: Mapping) -> bytes:
-    """`z` float32 [N, z_dim] -> `w` float32 [N, w_dim]."""
-    return onnx_of(copy.deepcopy(mapping).eval().float(), (torch.zeros(2, mapping.z_dim),), ["z"], ["w"])
 
 
 def encoder_graph(encoder: Encoder, size_px: int) -> bytes:

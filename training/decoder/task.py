@@ -173,10 +173,13 @@ class DecoderTask:
         half: bool,
         note: Note,
         people: Path | None = None,
+        portrait: Path | None = None,
     ) -> Manifest:
         """See `Exporting`."""
         if people is not None:
             raise RecipeError("A generator draws only people that it was trained on. Leave --people out.")
+        if portrait is not None:
+            raise RecipeError("A generator draws people from seeds by itself. Leave --portrait out.")
         return export_character(self.trained, out, name=name, report=report, refine=refine, half=half, note=note)
 
     @property

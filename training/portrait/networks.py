@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runtime.composite.base import CLEAR, SOLID
 from runtime.composite.references import REFERENCES
 from training.animator.composite import own_places
 from training.layers import Mlp, ModulatedBlock, kaiming, lrelu, unit_size
@@ -57,8 +58,7 @@ class Reference(nn.Module):
         """[N, w_dim] -> premultiplied RGBA, [N, 4, size_px, size_px]."""
         model = self.sizes
         code = lrelu(self.code(w))
-        shape = (len(w), model.memory, GRID, GRID)
-        remembered = (self.mix(code) @ self.memories.flatten(1)).view(shape)
+        remembered = (self.mix(code) @ self.memories.flatten(1)).view(-1, model.memory, GRID, GRID)
         bends = (self.bend(code) @ self.warps.flatten(1)).view(-1, 2, BEND_PX, BEND_PX).float()
         bends = F.interpolate(bends, size=(GRID, GRID), mode="bilinear", align_corners=False)
         places = FARTHEST * torch.tanh(bends).permute(0, 2, 3, 1) + own_places(GRID, bends)
@@ -74,12 +74,24 @@ class Reference(nn.Module):
             # Twice as large, an edge has half the slope: it is given back.
             logits = logits * max(1.0, size_px / NATIVE)
         shares = torch.softmax(logits, 1)
-        colours = torch.sigmoid(self.colours(w).float()).view(-1, 3, model.paints)
-        painted = torch.einsum("nck,nkhw->nchw", colours, shares[:, 1:])
+        with torch.autocast(w.device.type, enabled=False):  # bf16 would round colours
+            colours = torch.sigmoid(self.colours(w.float())).view(-1, 3, model.paints)
+            painted = (colours @ shares[:, 1:].flatten(2)).view(-1, 3, size_px, size_px)
         alpha = 1 - shares[:, :1]
-        shading = F.adaptive_avg_pool2d(self.shading(x).float(), SHADING_PX)
+        shading = F.avg_pool2d(self.shading(x).float(), GRID // SHADING_PX)
         shading = F.interpolate(shading, size=(size_px, size_px), mode="bilinear", align_corners=False)
         return torch.cat([painted + shading * alpha, alpha], 1)
+
+
+def settled(drawn: Tensor) -> Tensor:
+    """What is nearly clear becomes clear, what is nearly solid solid, and no colour exceeds its alpha.
+
+    Args:
+        drawn: premultiplied, [..., 4, S, S], as the network gives it.
+    """
+    colour, alpha = drawn.narrow(-3, 0, 3), drawn.narrow(-3, 3, 1)
+    bounded = ((alpha - CLEAR) / (SOLID - CLEAR)).clamp(0, 1)
+    return torch.cat([(colour / alpha.clamp_min(CLEAR)).clamp(0, 1) * bounded, bounded], -3)
 
 
 class Portrait(nn.Module):

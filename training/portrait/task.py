@@ -30,6 +30,7 @@ from training.checkpoint import load_checkpoint
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, Split, Uint8, open_dataset, split_for_training
 from training.data.references import open_references
+from training.latents.graphs import mapping_graph
 from training.latents.people import KnownIdentities, Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
 from training.layers import unit_size
@@ -38,12 +39,14 @@ from training.optim.ema import update_average
 from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
 from training.portrait.evaluate import evaluate_portrait
-from training.portrait.networks import Portrait
+from training.portrait.graphs import portrait_graph
+from training.portrait.networks import Portrait, settled
 from training.portrait.recipe import PortraitRecipe, PortraitStage
 from training.portrait.sheets import draw_sheets
 from training.settings import Stage
 from training.task import Ancestor, Note, NotFinite, Position, Progress, ancestors_of, anywhere
 
+NO_PRIOR = "This run has no people from seeds yet: its last stage has not ended. Go on with it: bunraku-train fit."
 PRIOR_NOISE = 0.1  # on attributes, of variance 1
 Who = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -262,7 +265,7 @@ class PortraitTask:
             CheckpointError: there is no prior yet.
         """
         if self.mapping is None:
-            raise CheckpointError("This run has no people from seeds yet: its last stage has not ended.")
+            raise CheckpointError(NO_PRIOR)
         z = torch.stack(
             [torch.randn(self.mapping.z_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         )
@@ -275,8 +278,23 @@ class PortraitTask:
         """References with the averaged networks: premultiplied, on the CPU, float32 [N, R, 4, S, S], 0..1."""
         size = size_px or self.dataset.size_px
         parts = [self.portrait_ema(part.to(self._device), size).cpu() for part in torch.split(w, at_once)]
-        drawn = torch.cat(parts).clamp(0, 1)
-        return torch.cat([drawn[:, :, :3].minimum(drawn[:, :, 3:]), drawn[:, :, 3:]], 2)
+        return settled(torch.cat(parts))
+
+    def graphs(self, size_px: int) -> dict[str, bytes]:
+        """Members of a character file that draw people from seeds.
+
+        Args:
+            size_px: side of the references.
+
+        Raises:
+            CheckpointError: there is no prior yet.
+        """
+        if self.mapping is None:
+            raise CheckpointError(NO_PRIOR)
+        return {
+            "portrait.onnx": portrait_graph(self.portrait_ema, self.recipe.model.w_dim, size_px),
+            "mapping.onnx": mapping_graph(self.mapping),
+        }
 
     def _tensor(self, pictures: Uint8) -> Tensor:
         """uint8 [..., S, S, 4] -> float32 [..., 4, S, S], 0..1."""
