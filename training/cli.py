@@ -123,6 +123,12 @@ def fit(
     overrides: Set = None,
     devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes on a CPU.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [all].")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes", min=0.1, help="Train for so long, whatever the recipe says; reading data comes on top."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -146,7 +152,7 @@ def fit(
         torch.set_num_threads(threads)
     run = out or Path("runs") / resolved.name
     console.print(f"recipe {resolved.name}, data {resolved.data.path}, run {run}")
-    final = run_fit(resolved, run, devices=devices, console=console)
+    final = run_fit(resolved, run, devices=devices, minutes=minutes, console=console)
     console.print(f"done: {final}")
     _finish(as_json, {"checkpoint": str(final)})
 

@@ -32,6 +32,7 @@ from runtime.atomic import replacing
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
 from training.console import PlainConsole
 from training.curves import Curves
+from training.pace import Pace
 from training.settings import Recipe
 from training.stopping import StopRequest
 from training.task import Ancestor, NotFinite, Position, Task, anywhere
@@ -62,7 +63,15 @@ class Meter:
         return means
 
 
-def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, console: Console | None = None) -> Path:
+def fit(
+    recipe: Recipe,
+    run: Path,
+    *,
+    devices: int = 1,
+    workers: int = 2,
+    minutes: float | None = None,
+    console: Console | None = None,
+) -> Path:
     """Train, or go on training.
 
     Args:
@@ -70,6 +79,7 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
         run: folder of the run; made if absent.
         devices: accelerators, or processes on a CPU.
         workers: processes that decode pictures the first time.
+        minutes: of training in all, whatever the recipe's stages say: their schedules are gone through in that time.
         console: where progress goes.
 
     Returns:
@@ -87,10 +97,12 @@ def fit(recipe: Recipe, run: Path, *, devices: int = 1, workers: int = 2, consol
     fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)  # type: ignore[arg-type]
     fabric.launch()
     with StopRequest() as stop, _alone_in(run) if fabric.is_global_zero else contextlib.nullcontext():
-        return _fit(recipe, run, fabric, stop, workers=workers, console=console)
+        return _fit(recipe, run, fabric, stop, Pace(recipe.stage, minutes), workers=workers, console=console)
 
 
-def _fit(recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, *, workers: int, console: Console) -> Path:
+def _fit(
+    recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, pace: Pace, *, workers: int, console: Console
+) -> Path:
     """The run, with its folder to itself."""
     resolved = msgspec.json.format(msgspec.json.encode(recipe), indent=2)
     _claim_run(run, resolved)
@@ -141,7 +153,7 @@ def _fit(recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, *, worker
             if begins:
                 save()
             with stop.deferred():
-                _run_stage(recipe, position, task, fabric, stop, save=save, log=log)
+                _run_stage(recipe, position, task, fabric, stop, pace, save=save, log=log)
             task.leave(position.stage)
             position.stage, position.stage_images = position.stage + 1, 0
             save(run / f"stage-{position.stage}.pt" if position.stage < len(recipe.stage) else checkpoint)
@@ -157,6 +169,7 @@ def _run_stage(
     task: Task,
     fabric: Fabric,
     stop: StopRequest,
+    pace: Pace,
     *,
     save: Callable[[], None],
     log: _Log,
@@ -166,6 +179,7 @@ def _run_stage(
     total, console = int(stage.kimg * 1000), log.console
     meter, saved_at, logged_at, began = Meter(), time.monotonic(), time.monotonic(), time.monotonic()
     logged_images, bad_in_a_row = position.images, 0
+    pace.begin(position)
     next_sheet = position.images + int(recipe.sheet_kimg * 1000) if recipe.sheet_kimg else None
     label = f"stage {position.stage + 1}/{len(recipe.stage)} {stage.size_px} px {' + '.join(stage.objectives)}".rstrip()
     with _progress(console) as bar:
@@ -183,18 +197,19 @@ def _run_stage(
                 console.print(f"{where}: {bad} not finite; the step is left out ({position.left_out} so far)")
             shown = stage.batch * fabric.world_size
             position.step += 1
-            position.stage_images += shown
+            position.stage_images += pace.counted(shown)
             position.images += shown
             now = time.monotonic()
-            if now - logged_at > 10 or position.stage_images >= total:
+            if now - logged_at > pace.look_s or position.stage_images >= total:
                 rate = (position.images - logged_images) / (now - logged_at)
                 position.seconds += now - logged_at
+                pace.measure(position, rate)
                 means = meter.take()
                 log.add({**means, "images_per_s": rate}, position.images)
                 note = " ".join(f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means)
                 bar.update(line, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
                 if not console.is_terminal:
-                    left = (total - position.stage_images) / max(rate, 1e-9)
+                    left = (total - position.stage_images) / max(rate * pace.factor, 1e-9)
                     shown_kimg = f"{position.images / 1000:.1f} kimg"
                     console.print(f"{label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
                 logged_at, logged_images = now, position.images
