@@ -20,7 +20,14 @@ HALVE_FROM = 1024  # elements
 LARGEST_HALF = 65504.0
 
 
-def onnx_of(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+def onnx_of(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    *,
+    bytes_from: int | None = None,
+) -> bytes:
     """Export a network.
 
     Args:
@@ -28,6 +35,7 @@ def onnx_of(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str
         example: arguments with the same number of rows each; that number is left open in the graph.
         inputs: names of the arguments.
         outputs: names of what it returns.
+        bytes_from: store weights of so many elements or more as bytes; None for none.
     """
     buffer = io.BytesIO()
     module = module.cpu()
@@ -51,11 +59,31 @@ def onnx_of(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str
     for output, result in zip(model.graph.output, [results] if isinstance(results, Tensor) else results, strict=True):
         for dimension, size in zip(output.type.tensor_type.shape.dim[1:], result.shape[1:], strict=True):
             dimension.dim_value = size
+    if bytes_from is not None:
+        quarter_weights(model, bytes_from)
     halve_weights(model)
     model.producer_name, model.producer_version = "bunraku", ""
     onnx.checker.check_model(model, full_check=True)
     # As the runtime will hand it on, without descriptions of nodes: what is compared here is what plays there.
     return read_graph(model.SerializeToString()).to_bytes()
+
+
+def quarter_weights(model: onnx.ModelProto, least: int) -> None:
+    """Store weights of at least so many elements as int8, with a scale for every row.
+
+    The rounding is a 254th of a row's largest value: for what is mixed and then goes through a network, not for weights
+    that are multiplied many times over.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2 or math.prod(tensor.dims) < least:
+            continue
+        name, whole = tensor.name, onnx.numpy_helper.to_array(tensor)
+        scale = np.maximum(np.abs(whole.reshape(len(whole), -1)).max(1), 1e-12).astype(np.float32) / 127
+        rounded = np.round(whole / scale.reshape(-1, *[1] * (whole.ndim - 1))).astype(np.int8)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(rounded, f"{name}_int8"))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}_scale"))
+        ends = [f"{name}_int8", f"{name}_scale"], [name]
+        model.graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", *ends, f"{name}_whole", axis=0))
 
 
 def halve_weights(model: onnx.ModelProto) -> None:

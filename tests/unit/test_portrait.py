@@ -15,7 +15,8 @@ from engine_bridge.errors import CheckpointError, DatasetError, RecipeError
 from runtime.composite.references import LAYERS, REFERENCES
 from training.cast import write_dataset
 from training.loop import fit
-from training.portrait.networks import Portrait
+from training.portrait.graphs import portrait_graph
+from training.portrait.networks import Portrait, settled
 from training.portrait.recipe import Model
 from training.portrait.task import PortraitTask, focus_of
 from training.recipe import load_recipe
@@ -119,6 +120,21 @@ def test_a_seed_is_somebody_and_always_the_same(task: PortraitTask) -> None:
     assert not torch.equal(first[0], first[1])
     with pytest.raises(CheckpointError, match="last stage has not ended"):
         PortraitTask(load_recipe("portrait")).sampled([1], psi=1.0)  # type: ignore[arg-type]
+
+
+def test_what_is_remembered_travels_as_bytes_and_is_hardly_another_picture() -> None:
+    torch.manual_seed(1)
+    model = Model(w_dim=8, memories=8, memory=8, warps=2, channels=8, blocks=1, paints=3, code_dim=8)
+    portrait, w = Portrait(model).eval(), torch.randn(2, 8)
+    graph = portrait_graph(portrait, 8, 256)
+    elements = sum(parameter.numel() for parameter in portrait.parameters())
+    assert len(graph) < 1.35 * elements
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (drawn,) = session.run(None, {"w": w.numpy()})
+    with torch.no_grad():
+        wanted = settled(portrait(w))
+    alpha = torch.from_numpy(drawn)[..., 3].float() / 255
+    assert (alpha - wanted[:, :, 3]).abs().mean() < 2 / 255
 
 
 def test_the_graph_draws_what_the_network_draws_as_bytes(task: PortraitTask) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from training.onnx_export import onnx_of
 from training.portrait.networks import Portrait, settled
 
+BYTES_FROM = 1 << 18  # what is remembered, and nothing else
+
 
 class _Drawing(nn.Module):
     """A latent -> references as straight bytes."""
@@ -29,4 +31,5 @@ class _Drawing(nn.Module):
 
 def portrait_graph(portrait: Portrait, w_dim: int, size_px: int) -> bytes:
     """`w` float32 [N, w_dim] -> `references` uint8 [N, len(REFERENCES), size_px, size_px, 4], straight."""
-    return onnx_of(_Drawing(portrait, size_px), (torch.zeros(2, w_dim),), ["w"], ["references"])
+    drawing = _Drawing(portrait, size_px)
+    return onnx_of(drawing, (torch.zeros(2, w_dim),), ["w"], ["references"], bytes_from=BYTES_FROM)

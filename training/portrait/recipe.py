@@ -19,9 +19,9 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memories: int = 24  # what a reference can look like, remembered at 64 px
     memory: int = 16  # channels of each
     warps: int = 16  # ways to bend what is remembered
-    channels: int = 48  # of the trunk at 64 px
+    channels: int = 32  # of the trunk at 64 px
     blocks: int = 2  # of the trunk
-    paints: int = 12  # colours of a reference, beside nothing
+    paints: int = 10  # colours of a reference, beside nothing
     code_dim: int = 128  # width of the modulating code
 
 
