@@ -209,7 +209,7 @@ def _run_stage(
                 note = " ".join(f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means)
                 bar.update(line, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
                 if not console.is_terminal:
-                    left = (total - position.stage_images) / max(rate * pace.factor, 1e-9)
+                    left = max(total - position.stage_images, 0) / max(rate * pace.factor, 1e-9)
                     shown_kimg = f"{position.images / 1000:.1f} kimg"
                     console.print(f"{label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
                 logged_at, logged_images = now, position.images

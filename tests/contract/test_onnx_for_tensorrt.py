@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from runtime.character import Character
+from runtime.character_zip import MEMBER_LIMITS
 from tests.conftest import REPOSITORY
 from tests.rtx_compiler import compile_onnx, rtx_compiler, run_inside
 from tests.tiny_character import members
@@ -41,9 +42,7 @@ def check(compiler: Path, folder: Path, name: str, graph: bytes) -> str:
     return said
 
 
-@pytest.mark.parametrize(
-    "name", ["generator.onnx", "generator.fp16.onnx", "generator.int8.onnx", "mapping.onnx", "encoder.onnx"]
-)
+@pytest.mark.parametrize("name", [name for name in MEMBER_LIMITS if name.endswith(".onnx")])
 @pytest.mark.parametrize(
     "character", sorted((REPOSITORY / "assets/characters").glob("*.bunraku")), ids=lambda p: p.stem
 )
@@ -76,6 +75,26 @@ def test_what_the_trainer_exports_is_taken(compiler: Path, tmp_path: Path) -> No
     assert f"w FLOAT [-1, 8], controls FLOAT [-1, 3], rgba UINT8 [-1, {SIZE_PX}, {SIZE_PX}, 4]" in half
     check(compiler, tmp_path, "mapping.onnx", mapping_graph(Mapping(z_dim=8, width=16, steps=2)))
     check(compiler, tmp_path, "encoder.onnx", encoder_graph(Encoder(w_dim=8).eval(), 64))
+
+
+def test_what_the_trainer_exports_of_people_who_are_moved_is_taken(compiler: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from tests.random_generator import CONTROLS
+    from training.animator.graphs import animator_graph, reader_graph
+    from training.animator.networks import build
+    from training.animator.recipe import Model
+    from training.portrait.graphs import portrait_graph
+    from training.portrait.networks import Portrait
+    from training.portrait.recipe import Model as PortraitModel
+
+    sizes = Model(reader=(8, 8, 12, 16), channels=(8, 8, 8), blocks=(1, 1, 1), id_dim=8, code_dim=16, planes_px=64)
+    reader, animator = build(sizes, ["headYaw", "aa", "breath"], CONTROLS)
+    check(compiler, tmp_path, "reader.onnx", reader_graph(reader.eval()))
+    said = check(compiler, tmp_path, "animator.onnx", animator_graph(reader.eval(), animator.eval(), len(CONTROLS)))
+    assert "flow FLOAT [-1, 5, 2, 64, 64]" in said
+    drawn = PortraitModel(w_dim=8, memories=8, memory=8, warps=2, channels=8, blocks=1, paints=3, code_dim=8)
+    said = check(compiler, tmp_path, "portrait.onnx", portrait_graph(Portrait(drawn).eval(), 8, 512))
+    assert "references UINT8 [-1, 5, 512, 512, 4]" in said
 
 
 def test_the_check_refuses_what_tensorrt_refuses(compiler: Path, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ class AnimatorStage(Stage, frozen=True, kw_only=True):
 
     objectives: tuple[Objective, ...] = ("motion",)
     restyled: float = 0.0  # share of people shown in other colours, tones, lines and framing
+    eyes: float | None = None  # instead of loss.eyes
+    mouth: float | None = None  # instead of loss.mouth
     frames: int = 3  # of one person in a batch; the person is read once for them
     muon: float = 6.0  # learning rate of matrices, times `lr`
     weight_decay: float = 1e-4
@@ -49,6 +51,11 @@ class AnimatorRecipe(Recipe, frozen=True, kw_only=True):
     stage: tuple[AnimatorStage, ...]
     model: Model = Model()
     loss: Loss = Loss()
+
+    def emphasis(self, stage: AnimatorStage) -> tuple[float, float]:
+        """Extra weights of eyes and of mouths in one stage."""
+        eyes = self.loss.eyes if stage.eyes is None else stage.eyes
+        return eyes, self.loss.mouth if stage.mouth is None else stage.mouth
 
     def fault(self) -> str | None:
         """What is wrong, and what to do about it."""

@@ -269,7 +269,7 @@ class AnimatorTask:
         motion = self._animate(person, batch.controls)
         references = batch.references.repeat_interleave(stage.frames, 0)
         layers = moved_layers(references, motion.flow, resized(motion.planes, stage.size_px))
-        pixel_weight = region_weights(batch.regions, stage.size_px, weights.eyes, weights.mouth)
+        pixel_weight = region_weights(batch.regions, stage.size_px, *self.recipe.emphasis(stage))
         loss, terms = MovedLoss(weights.gradient, weights.coarse)(over(layers), batch.target, pixel_weight)
         side = min(stage.size_px, batch.layers.shape[-1])
         by_layer = (_to_size(layers, side) - _to_size(batch.layers, side)).abs().mean()

@@ -23,6 +23,7 @@ NATIVE = 4 * GRID  # side that the shares of the paints are found at
 FARTHEST = 0.35  # half pictures that what is remembered can be bent
 BEND_PX = 16  # side of the grid that bends are given on
 SHADING_PX = 32
+NOTHING_AT_FIRST = 3.0  # logit: most of a picture is clear
 
 
 class Reference(nn.Module):
@@ -48,6 +49,8 @@ class Reference(nn.Module):
         nn.init.normal_(self.shares.weight, std=0.02)
         assert self.shares.bias is not None
         nn.init.zeros_(self.shares.bias)
+        with torch.no_grad():
+            self.shares.bias[: self.unfold**2] = NOTHING_AT_FIRST
         self.colours = Mlp(model.w_dim, model.code_dim, 3 * model.paints)
         self.shading = nn.Conv2d(model.channels, 3, 3, padding=1)
         nn.init.zeros_(self.shading.weight)
