@@ -8,15 +8,14 @@ again. Knows how long rounds took and what time it is; knows no frames.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
-
-import numpy as np
 
 RATES: Final = (40.0, 30.0, 24.0)  # below what was asked for
 _LOOK_NS: Final = 1_000_000_000  # what a decision rests on, at least
 _KEPT: Final = 240  # rounds
-_LATE: Final = 0.06  # share of rounds that may take longer than a period
-_FULL: Final = 0.92  # of a period that the slowest rounds may take at the rate that is gone to
+_LOST: Final = 0.02  # share of rounds that may lose frames before the rate is too high
+_FULL: Final = 0.93  # of a period that rounds may take on average at a rate that is gone to
 _PATIENCE_NS: Final = 4_000_000_000  # with room for a higher rate before it is tried
 _MOST_PATIENCE_NS: Final = 64_000_000_000
 _FAILED_NS: Final = 10_000_000_000  # a rate that was not held for so long is tried again later
@@ -75,15 +74,19 @@ class SteadyRate:
             self._since_ns = now_ns
         if now_ns - self._since_ns < _LOOK_NS or len(self._took_ns) < 8:
             return False
-        took = np.array(self._took_ns)
-        if self._level + 1 < len(self._rates) and (took > self._period_ns(self._level)).mean() > _LATE:
-            return self._go_down(took, now_ns)
-        return self._go_up(took, now_ns)
+        if self._level + 1 < len(self._rates) and lost(self._took_ns, self._period_ns(self._level)) > _LOST:
+            return self._go_down(now_ns)
+        return self._go_up(now_ns)
 
-    def _go_down(self, took: np.ndarray, now_ns: int) -> bool:
-        slow = float(np.quantile(took, 1 - _LATE))
+    def _has_room(self, level: int) -> bool:
+        """Whether the rounds that were counted would have fitted this rate."""
+        period = self._period_ns(level)
+        average = sum(self._took_ns) / len(self._took_ns)
+        return average <= _FULL * period and lost(self._took_ns, period) <= _LOST / 4
+
+    def _go_down(self, now_ns: int) -> bool:
         self._level += 1
-        while self._level + 1 < len(self._rates) and slow > _FULL * self._period_ns(self._level):
+        while self._level + 1 < len(self._rates) and not self._has_room(self._level):
             self._level += 1
         if self._raised_ns is not None and now_ns - self._raised_ns < _FAILED_NS:
             self._patience_ns = min(2 * self._patience_ns, _MOST_PATIENCE_NS)
@@ -92,9 +95,8 @@ class SteadyRate:
         self.forget()
         return True
 
-    def _go_up(self, took: np.ndarray, now_ns: int) -> bool:
-        slow = float(np.quantile(took, 1 - _LATE))
-        if not self._level or slow > _FULL * self._period_ns(self._level - 1):
+    def _go_up(self, now_ns: int) -> bool:
+        if not self._level or not self._has_room(self._level - 1):
             self._room_since_ns = None
             return False
         if self._room_since_ns is None:
@@ -108,3 +110,18 @@ class SteadyRate:
 
     def _period_ns(self, level: int) -> float:
         return 1e9 / self._rates[level]
+
+
+def lost(took_ns: Iterable[int], period_ns: float) -> float:
+    """Share of rounds after which a frame would have been lost if they were made one period apart.
+
+    A round that is late by less than a period is still made, and the next may catch up (see `pacing`). One hiccup,
+    however long, is one round.
+    """
+    late, losing, rounds = 0.0, 0, 0
+    for took in took_ns:
+        rounds += 1
+        late = max(0.0, late + took - period_ns)
+        losing += late >= period_ns
+        late %= period_ns
+    return losing / max(rounds, 1)

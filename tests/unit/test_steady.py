@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.steady import RATES, SteadyRate
+from runtime.steady import RATES, SteadyRate, lost
 
 MS = 1_000_000
 
@@ -38,6 +39,27 @@ def test_a_machine_that_holds_the_rate_is_left_alone() -> None:
     machine.plays(30, 9, 12, 15, *[10] * 40, 25)  # one late frame in 44
     assert machine.heard == []
     assert machine.rate.note == ""
+
+
+def test_rounds_that_are_late_and_catch_up_are_no_reason() -> None:
+    machine = Machine()
+    machine.plays(30, *[12] * 6, 19, 19)  # a quarter of them longer than a period, 13.75 ms on average
+    assert machine.heard == []
+
+
+def test_one_hiccup_is_no_reason_however_long() -> None:
+    machine = Machine()
+    machine.plays(3, 10)
+    machine.plays(0.5, 500)
+    machine.plays(10, 10)
+    assert machine.heard == []
+
+
+def test_a_round_loses_a_frame_when_nothing_catches_up_with_it() -> None:
+    assert lost([10, 20, 10, 20], 16) == 0
+    assert lost([20] * 100, 16) == pytest.approx(0.25, abs=0.02)
+    assert lost([100, 1, 1, 1], 16) == 0.25
+    assert lost([], 16) == 0
 
 
 def test_it_goes_down_within_two_seconds_to_a_rate_that_is_held() -> None:

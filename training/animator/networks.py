@@ -163,9 +163,10 @@ class Animator(nn.Module):
             for block in blocks:
                 x = block(x, code) if index == 1 else block(x)
             flow = flow + self._flow(index, x)
-        planes = F.pixel_shuffle(self.planes(x), self.unfold).float()
-        gates, drawing = torch.sigmoid(planes[:, :6]), planes[:, 6:].clamp(-0.5, 1.5)
-        return Motion(_bounded(levels[FINE] + flow), torch.cat([gates, drawing], 1))
+        planes, gates = self.planes(x).float(), 6 * self.unfold**2
+        # Bounded before they are unfolded: the large planes are written once.
+        bounded = torch.cat([torch.sigmoid(planes[:, :gates]), planes[:, gates:].clamp(-0.5, 1.5)], 1)
+        return Motion(_bounded(levels[FINE] + flow), F.pixel_shuffle(bounded, self.unfold))
 
     def _flow(self, level: int, x: Tensor) -> Tensor:
         """One level's share, in fp32: a wrong rounding here is seen, anywhere else it is not."""
