@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
+import threading
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,6 +56,13 @@ def profile_threads(profile: ThreadProfile) -> int:
     """
     cores = usable_cores()
     return cores if profile == "exclusive" else min(cores, max(2, cores - 2))
+
+
+def give_way() -> None:
+    """Let this thread work only when others do not want to; where threads have no priority of their own, nothing."""
+    if sys.platform == "linux":  # elsewhere a process is meant
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def instructions() -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from runtime.composite import open_composite
 from runtime.composite.references import References
 from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from runtime.imagined import NEAR, imagine, likeness, share_of, somebody
+from runtime.machine import give_way
 from runtime.person import Person, small
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class MovingEngine(Engine):
         self._reader = self._open_graph(self._graphs[0], 1)  # beside the live loop, which needs the other threads
         self._animator = self._open_graph(self._graphs[1], threads)
         self._composite = open_composite(threads)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="bunraku-reader")
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="bunraku-reader", initializer=give_way)
 
     def _unload(self) -> None:
         self._worker.shutdown(cancel_futures=True)
