@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 _FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
 _STATS_NS: Final = 500_000_000
 _NOBODY_WATCHES_S: Final = 0.02
-_SETTLING_NS: Final = 2_000_000_000  # libraries warm up and people are read: not how it will go on
+_SETTLING_NS: Final = 1_000_000_000  # libraries warm up and people are read: not how it will go on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
