@@ -162,7 +162,7 @@ class Character:
             self.latent_dim = self._check_portrait() if "portrait.onnx" in self else 0
             people = len(self.people)
             self.latents_file: tuple[Floats, dict[str, Floats]] = (
-                np.eye(people, people + self.latent_dim, dtype="f"),
+                np.eye(people, people + self.latent_dim, dtype=np.float32),
                 {},
             )
         else:

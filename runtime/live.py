@@ -519,7 +519,8 @@ class LiveLoop:
         wanted = max(stream.adapt(full, now) for stream in self.streams)
         if self._recorder is not None or self._workers or self._settings.measure:
             wanted = full
-        if self._steady.decide(now):
+        before, changed = self._steady.fps, self._steady.decide(now)
+        if changed and min(before, self._steady.fps) < wanted:  # otherwise nobody would see it
             logger.warning("%s", self._steady.note or f"back at {self._steady.fps:g} frames per second")
         self._target_fps = min(wanted, self._steady.fps)
         self._steady_note = self._steady.note if self._steady.fps < wanted else ""

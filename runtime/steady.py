@@ -59,7 +59,7 @@ class SteadyRate:
         self._took_ns.append(took_ns)
 
     def forget(self) -> None:
-        """Begin to count anew, after a pause, or with another engine."""
+        """Start counting again: after a pause, or with another engine."""
         self._took_ns.clear()
         self._since_ns = None
         self._room_since_ns = None

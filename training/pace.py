@@ -1,7 +1,7 @@
 """A run that must end after so many minutes: how much of its schedule a picture stands for. Knows stages and seconds.
 
 Learning rates follow the pictures shown in a stage. Where the time is given instead, a picture counts for as many as
-are needed for the schedule to end when the time does, measured anew whenever the speed is.
+are needed for the schedule to end when the time does. The number follows the speed, which is measured all along.
 """
 
 from __future__ import annotations

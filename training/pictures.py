@@ -17,6 +17,11 @@ def unpremultiply(premultiplied: Uint8) -> Uint8:
     return np.concatenate([colour.astype(np.uint8), premultiplied[..., 3:]], -1)
 
 
+def planar(pictures: Uint8, device: torch.device) -> Tensor:
+    """uint8 [..., S, S, 4] -> float32 [..., 4, S, S], 0..1, contiguous on the device."""
+    return torch.from_numpy(np.asarray(pictures)).to(device).movedim(-1, -3).float().div_(255).contiguous()
+
+
 def premultiplied_tensor(straight: Uint8) -> Tensor:
     """uint8 [N, S, S, 4] straight -> float32 [N, 4, S, S] premultiplied, 0..1."""
     picture = torch.from_numpy(straight).permute(0, 3, 1, 2).float() / 255

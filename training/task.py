@@ -244,6 +244,27 @@ class Looking(Task, Protocol):
         """
 
 
+def refuse_what_is_not_finite(fabric: Fabric, precision: str, values: dict[str, Tensor], norm: Tensor) -> None:
+    """Look at the terms of a step's loss and at its gradient, in one transfer from the device.
+
+    Args:
+        fabric: of the run; no process may go on where another one does not.
+        precision: of the recipe. With `16-mixed` the loss scaler looks after gradients.
+        values: scalars by name.
+        norm: of the gradient, a scalar.
+
+    Raises:
+        NotFinite: one is not finite, here or in another process.
+    """
+    found = {name: value.detach().float() for name, value in values.items()}
+    if precision != "16-mixed":
+        found["norm of the gradient"] = norm.detach().float()
+    finite = torch.stack(list(found.values())).isfinite().tolist()
+    bad = [name for name, good in zip(found, finite, strict=True) if not good]
+    if anywhere(fabric, bool(bad)):
+        raise NotFinite(bad or ["a term of another process"])
+
+
 def anywhere(fabric: Fabric, here: bool) -> bool:
     """Whether it is so in any of the processes that train together."""
     if fabric.world_size == 1:

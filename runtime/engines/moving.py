@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from engine_bridge.errors import CharacterError, EngineError
+from engine_bridge.sockets import OncePerSecond
 from runtime.character import PERSON_ENDS
 from runtime.composite import open_composite
 from runtime.composite.references import References
@@ -89,7 +90,8 @@ class MovingEngine(Engine):
         self._read: OrderedDict[_Key, _Read] = OrderedDict()
         self._reading: dict[_Key, Future[_Read]] = {}
         self._unreadable: set[_Key] = set()
-        self._shown: _Key | None = None
+        self._shown: _Key | None = None  # since anybody was wanted
+        self._log = OncePerSecond(logger)
 
     @property
     def description(self) -> EngineDescription:
@@ -129,10 +131,13 @@ class MovingEngine(Engine):
         wanted = max(share, key=share.__getitem__, default=int(shares.argmax()))
         for key in share or [wanted]:
             self._begin_reading(key)
-        if wanted not in self._read and (self._patient or not self._read):
+        # Before anybody was wanted there is nobody to go on: whoever the warm-up has read must not be seen instead.
+        if wanted not in self._read and (self._patient or self._shown is None):
             self._begin_reading(wanted, at_once=True)
             self._take(wanted)
-        shown = self._shown = self._best(wanted, share)
+        shown = self._best(wanted, share)
+        if share:
+            self._shown = shown
         self._read.move_to_end(shown)
         return self._read[shown]
 
@@ -140,7 +145,8 @@ class MovingEngine(Engine):
         """Whom to show of those who have been read."""
         if wanted in self._read:
             return wanted
-        last = next(reversed(self._read)) if self._shown is None else self._shown
+        newest = next(reversed(self._read))
+        last = newest if self._shown is None or self._shown not in self._read else self._shown
         if isinstance(wanted, int):
             return max((key for key in self._read if key in share), key=share.__getitem__, default=last)
         alike: dict[_Key, float] = {key: likeness(key, wanted) for key in self._read if isinstance(key, bytes)}
@@ -169,8 +175,10 @@ class MovingEngine(Engine):
         except (CharacterError, EngineError) as error:
             if self._patient or not self._read:
                 raise
+            # Of latents there is no end; that the last one failed is enough to know.
+            self._unreadable -= {other for other in self._unreadable if isinstance(other, bytes)}
             self._unreadable.add(key)
-            logger.warning("%s The last person goes on.", error)
+            self._log.warn(f"{error} The last person goes on.")
         while len(self._read) > 2 and sum(read.size for read in self._read.values()) > KEPT_BYTES:
             self._read.popitem(last=False)
 

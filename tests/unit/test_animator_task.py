@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from engine_bridge.errors import BunrakuError, CheckpointError, DatasetError, RecipeError
 from runtime.character import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from runtime.engines import EngineSettings, candidates, make_engine
+from tests.training_runs import check_that_it_goes_on
 from training.animator.task import AnimatorTask
 from training.cast import from_dict, render, write_dataset
 from training.data.dataset import open_dataset, read_labels, shrink_premultiplied
@@ -92,15 +91,7 @@ def test_without_layers_the_data_set_is_as_it_always_was(tmp_path: Path) -> None
 def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(
     finished: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished, run)
-    (run / "final.pt").unlink()
-    shutil.copy(run / "stage-1.pt", run / "checkpoint.pt")
-    fit(load_recipe("animator", settings), run, workers=1, console=Console(file=io.StringIO()))
-    whole, again = (torch.load(path / "final.pt", weights_only=True)["networks"] for path in (finished, run))
-    assert all(
-        torch.equal(tensor, again[network][name]) for network in whole for name, tensor in whole[network].items()
-    )
+    check_that_it_goes_on("animator", settings, finished, tmp_path / "run")
 
 
 def test_evaluation_asks_people_never_trained_on_and_writes_what_it_saw(finished: Path, tmp_path: Path) -> None:

@@ -139,6 +139,15 @@ def test_until_somebody_is_read_the_last_one_goes_on(people: Path, monkeypatch: 
         assert drawn(engine, (0, 1), eyeBlinkLeft=1)[HEAD].tolist() == list(OPENED)
 
 
+def test_the_first_picture_is_of_whoever_is_wanted(people: Path, seeded: Path) -> None:
+    with engine_of(people) as engine:
+        assert drawn(engine, (0, 1))[HEAD].tolist() == list(COLOURS["two"])
+    with Character.open(seeded) as character:
+        seven = character.role().latents.identity(7)
+    with engine_of(seeded) as engine:
+        assert like(drawn(engine, tuple(seven)), imagined(tuple(seven[2:])))
+
+
 def test_somebody_who_cannot_be_read_is_told_and_the_last_one_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,6 +157,12 @@ def test_somebody_who_cannot_be_read_is_told_and_the_last_one_goes_on(
     with engine_of(path) as engine:
         for share in (0.0, 0.4, 0.8, 1.0, 1.0):
             assert drawn(engine, (1 - share, share))[HEAD].tolist() == list(COLOURS["one"])
+        deadline = time.monotonic() + 20
+        while not caplog.text:  # read beside the frames, which do not wait for it
+            assert time.monotonic() < deadline
+            assert drawn(engine, (0, 1))[HEAD].tolist() == list(COLOURS["one"])
+        for _ in range(20):  # it is said once, and not tried again
+            assert drawn(engine, (0, 1))[HEAD].tolist() == list(COLOURS["one"])
     assert caplog.text.count("person 1 in half.bunraku: head cannot be read") == 1
     with engine_of(path, patient=True) as engine, pytest.raises(CharacterError, match="head cannot be read"):
         drawn(engine, (0, 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 
 import onnxruntime
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from engine_bridge.errors import CheckpointError, DatasetError, RecipeError
 from runtime.composite.references import LAYERS, REFERENCES
+from tests.training_runs import check_that_it_goes_on
 from training.cast import write_dataset
 from training.loop import fit
 from training.portrait.graphs import portrait_graph
@@ -92,15 +92,7 @@ def test_faces_are_looked_at_where_they_change(task: PortraitTask) -> None:
 def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(
     finished: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished, run)
-    (run / "final.pt").unlink()
-    shutil.copy(run / "stage-1.pt", run / "checkpoint.pt")
-    fit(load_recipe("portrait", settings), run, workers=1, console=Console(file=io.StringIO()))
-    whole, again = (torch.load(path / "final.pt", weights_only=True)["networks"] for path in (finished, run))
-    assert all(
-        torch.equal(tensor, again[network][name]) for network in whole for name, tensor in whole[network].items()
-    )
+    check_that_it_goes_on("portrait", settings, finished, tmp_path / "run")
 
 
 def test_evaluation_asks_people_never_trained_on(task: PortraitTask, tmp_path: Path) -> None:

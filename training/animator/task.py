@@ -46,10 +46,11 @@ from training.losses.terms import region_weights
 from training.optim.ema import update_average
 from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
+from training.pictures import planar
 from training.portrait.task import PortraitTask
 from training.runs import open_run
 from training.settings import Stage
-from training.task import Ancestor, Note, NotFinite, Position, Progress, Task, ancestors_of, anywhere
+from training.task import Ancestor, Note, Position, Progress, Task, ancestors_of, anywhere, refuse_what_is_not_finite
 
 USUAL_OVER = 200  # steps
 FAR_TOO_LARGE = 8.0  # times the median gradient
@@ -228,8 +229,7 @@ class AnimatorTask:
             rank=rank,
         )
         batch = self._batch(frames, stage.size_px, stage.frames)
-        chance = torch.Generator().manual_seed(hash((recipe.seed, position.step, rank)) % 2**63)
-        style = Restyle.drawn(len(batch.seen), stage.restyled, chance)
+        style = Restyle.drawn(len(batch.seen), stage.restyled, torch.default_generator)  # which the loop has seeded
         return Batch(
             style.pictures(batch.seen),
             style.pictures(batch.references),
@@ -243,17 +243,13 @@ class AnimatorTask:
         dataset = self._datasets[size_px]
         people = dataset.identity[frames[::each]]
         return Batch(
-            self._tensor(self._references[READER_PX][people]),
-            self._tensor(self._references[size_px][people]),
-            self._tensor(dataset.pictures[frames]),
-            self._tensor(self._layers[frames]),
+            planar(self._references[READER_PX][people], self._device),
+            planar(self._references[size_px][people], self._device),
+            planar(dataset.pictures[frames], self._device),
+            planar(self._layers[frames], self._device),
             torch.from_numpy(dataset.controls[frames]).to(self._device),
             torch.from_numpy(dataset.regions[frames]).to(self._device),
         )
-
-    def _tensor(self, pictures: Uint8) -> Tensor:
-        """uint8 [..., S, S, 4] -> float32 [..., 4, S, S], 0..1."""
-        return torch.from_numpy(np.asarray(pictures)).to(self._device).movedim(-1, -3).float().div_(255).contiguous()
 
     def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
         """See `Task`."""
@@ -279,7 +275,7 @@ class AnimatorTask:
         values |= {"layers": by_layer, "loss": loss}
 
         norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
-        self._refuse_what_is_not_finite(values, norm)
+        refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, norm)
         usual = sorted(self._usual)[len(self._usual) // 2] if self._usual else float("inf")
         skipped = anywhere(self._fabric, float(norm) > FAR_TOO_LARGE * usual)
         self._usual.append(float(norm))
@@ -373,8 +369,8 @@ class AnimatorTask:
         size, out = self.dataset.size_px, []
         for start in range(0, len(people), at_once):
             rows = slice(start, start + at_once)
-            seen = self._tensor(self._references[READER_PX][people[rows]])
-            references = self._tensor(self._references[size][people[rows]])
+            seen = planar(self._references[READER_PX][people[rows]], self._device)
+            references = planar(self._references[size][people[rows]], self._device)
             steered = torch.from_numpy(np.asarray(controls[rows], np.float32)).to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision != "32-true"):
                 motion = self.animator_ema(self.reader_ema(seen), steered)
@@ -384,7 +380,7 @@ class AnimatorTask:
 
     def at_rest(self, people: np.ndarray[Any, Any]) -> Tensor:
         """The same people as their references show them: premultiplied RGBA, float32 [N, 4, S, S]."""
-        references = self._tensor(self._references[self.dataset.size_px][people])
+        references = planar(self._references[self.dataset.size_px][people], self._device)
         return over(references[:, :-1]).cpu()
 
     def _names(self) -> tuple[str, ...]:
@@ -397,15 +393,6 @@ class AnimatorTask:
                 getattr(self, name).load_state_dict(weights[source])
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
             raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
-
-    def _refuse_what_is_not_finite(self, values: dict[str, Tensor], norm: Tensor) -> None:
-        found = {name: value.detach().float() for name, value in values.items()}
-        if self.recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
-            found["norm"] = norm.detach().float()
-        finite = torch.stack(list(found.values())).isfinite().tolist()
-        bad = [name for name, good in zip(found, finite, strict=True) if not good]
-        if anywhere(self._fabric, bool(bad)):
-            raise NotFinite(bad or ["a term of another process"])
 
 
 def _to_size(layers: Tensor, size_px: int) -> Tensor:

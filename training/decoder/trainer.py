@@ -32,7 +32,7 @@ from training.losses.reconstruction import reconstruction_loss
 from training.optim.ema import update_average
 from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
-from training.task import Note, NotFinite, Position, anywhere
+from training.task import Note, Position, refuse_what_is_not_finite
 
 LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
 ATTRIBUTE_NOISE = 0.05  # the same for attributes, in the prior's fit; words are 0 or 1, numbers have variance 1
@@ -199,7 +199,7 @@ class StageTrainer:
                 group["lr"] = learning_rate * factor
         values = self._adversarial_step(batch, position) if self.stage.adversarial else self._reconstruction_step(batch)
         norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
-        self._refuse_what_is_not_finite(values, norm)
+        refuse_what_is_not_finite(self.fabric, self.recipe.precision, values, norm)
         self._step_muon.step()
         self._step_adam.step()
         networks, shown = self.networks, self.stage.batch * self.fabric.world_size
@@ -300,7 +300,7 @@ class StageTrainer:
             values["roughness"] = rough
         self.fabric.backward(loss_d)
         gradients = [p.grad for p in self.networks.discriminator.parameters() if p.grad is not None]
-        self._refuse_what_is_not_finite(values, nn.utils.get_total_norm(gradients))
+        refuse_what_is_not_finite(self.fabric, self.recipe.precision, values, nn.utils.get_total_norm(gradients))
         self._step_adam_d.step()
 
         self._forget_gradients()
@@ -320,16 +320,6 @@ class StageTrainer:
         self.fabric.backward(loss)
         self.networks.discriminator.requires_grad_(True)
         return {**terms, **judgement, **values, "loss": loss}
-
-    def _refuse_what_is_not_finite(self, values: dict[str, Tensor], norm: Tensor) -> None:
-        """Look at a step's terms and at its gradient, in one transfer from the device."""
-        found = {name: value.detach().float() for name, value in values.items()}
-        if self.recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
-            found["gradient"] = norm.detach().float()
-        finite = torch.stack(list(found.values())).isfinite().tolist()
-        bad = [name for name, good in zip(found, finite, strict=True) if not good]
-        if anywhere(self.fabric, bool(bad)):
-            raise NotFinite(bad or ["a term of another process"])
 
     def _forget_gradients(self) -> None:
         for parameter in self._trained:

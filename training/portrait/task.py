@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from runtime.composite.references import LAYERS, REFERENCES
 from training.animator.composite import over
 from training.checkpoint import load_checkpoint
 from training.data.attributes import attribute_table
-from training.data.dataset import Dataset, Split, Uint8, open_dataset, split_for_training
+from training.data.dataset import Dataset, Split, open_dataset, split_for_training
 from training.data.references import open_references
 from training.latents.graphs import mapping_graph
 from training.latents.people import KnownIdentities, Mapping, WholeAttributes
@@ -38,13 +39,14 @@ from training.losses.moved import MovedLoss
 from training.optim.ema import update_average
 from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
+from training.pictures import planar
 from training.portrait.evaluate import evaluate_portrait
 from training.portrait.graphs import portrait_graph
 from training.portrait.networks import Portrait, settled
 from training.portrait.recipe import PortraitRecipe, PortraitStage
 from training.portrait.sheets import draw_sheets
 from training.settings import Stage
-from training.task import Ancestor, Note, NotFinite, Position, Progress, ancestors_of, anywhere
+from training.task import Ancestor, Note, Position, Progress, ancestors_of, refuse_what_is_not_finite
 
 NO_PRIOR = "This run has no people from seeds yet: its last stage has not ended. Go on with it: bunraku-train fit."
 PRIOR_NOISE = 0.1  # on attributes, of variance 1
@@ -141,7 +143,7 @@ class PortraitTask:
         """See `Task`."""
         self._load(state["networks"])
         self.position = Position.restored(state["position"])
-        self.ancestors = tuple(Ancestor(**ancestor) for ancestor in state.get("ancestors", []))
+        self.ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
 
     def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  nothing to tell
         """See `Task`."""
@@ -178,7 +180,7 @@ class PortraitTask:
         noise = torch.randn(stage.batch, self.recipe.model.w_dim).to(self._device)
         with torch.no_grad():
             w = unit_size(self.known(torch.from_numpy(people).to(self._device)) + self.recipe.noise * noise)
-        return w, self._tensor(self._references[stage.size_px][people])
+        return w, planar(self._references[stage.size_px][people], self._device)
 
     def step(self, batch: tuple[Tensor, Tensor], position: Position) -> dict[str, Tensor]:
         """See `Task`."""
@@ -201,7 +203,7 @@ class PortraitTask:
         self._fabric.backward(loss)
         values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True)) | {"whole": whole, "loss": loss}
         norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
-        self._refuse_what_is_not_finite(values, norm)
+        refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, norm)
         self._step_muon.step()
         self._step_adam.step()
         shown = stage.batch * self._fabric.world_size
@@ -250,7 +252,7 @@ class PortraitTask:
 
     def wanted(self, people: Who) -> Tensor:
         """References of people of the data set, premultiplied, on the CPU: float32 [N, R, 4, S, S]."""
-        return self._tensor(self._references[self.dataset.size_px][people]).cpu()
+        return planar(self._references[self.dataset.size_px][people], self._device).cpu()
 
     def latents(self, people: Who) -> Tensor:
         """[N, w_dim]."""
@@ -296,10 +298,6 @@ class PortraitTask:
             "mapping.onnx": mapping_graph(self.mapping),
         }
 
-    def _tensor(self, pictures: Uint8) -> Tensor:
-        """uint8 [..., S, S, 4] -> float32 [..., 4, S, S], 0..1."""
-        return torch.from_numpy(np.asarray(pictures)).to(self._device).movedim(-1, -3).float().div_(255).contiguous()
-
     def _load(self, weights: dict[str, Any]) -> None:
         try:
             for name in ("portrait", "portrait_ema", "known"):
@@ -310,15 +308,6 @@ class PortraitTask:
                 self.mapping.eval()
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
             raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
-
-    def _refuse_what_is_not_finite(self, values: dict[str, Tensor], norm: Tensor) -> None:
-        found = {name: value.detach().float() for name, value in values.items()}
-        if self.recipe.precision != "16-mixed":  # there the loss scaler looks after gradients
-            found["norm"] = norm.detach().float()
-        finite = torch.stack(list(found.values())).isfinite().tolist()
-        bad = [name for name, good in zip(found, finite, strict=True) if not good]
-        if anywhere(self._fabric, bool(bad)):
-            raise NotFinite(bad or ["a term of another process"])
 
 
 def focus_of(wanted: Tensor, extra: float) -> Tensor:
