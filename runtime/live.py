@@ -432,7 +432,7 @@ class LiveLoop:
         self._upgrade.retire(old)
         self._swaps += 1
         self._engine_note = ""
-        self._steady.forget()
+        self._steady.start_over()
         logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
 
     def _watched(self) -> list[LiveStream]:

@@ -59,10 +59,15 @@ class SteadyRate:
         self._took_ns.append(took_ns)
 
     def forget(self) -> None:
-        """Start counting again: after a pause, or with another engine."""
+        """Start counting again after a pause; the rate stays."""
         self._took_ns.clear()
         self._since_ns = None
         self._room_since_ns = None
+
+    def start_over(self) -> None:
+        """Go back to what was asked for: with another engine everything may be different."""
+        self.forget()
+        self._level, self._raised_ns, self._patience_ns = 0, None, _PATIENCE_NS
 
     def decide(self, now_ns: int) -> bool:
         """Look at the last rounds; twice a second is right.

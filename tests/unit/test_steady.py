@@ -98,6 +98,16 @@ def test_what_was_before_a_pause_does_not_count() -> None:
     assert machine.heard == []
 
 
+def test_another_engine_begins_with_what_was_asked_for() -> None:
+    machine = Machine()
+    machine.plays(3, 35)
+    assert machine.rate.fps == 24
+    machine.rate.start_over()
+    assert machine.rate.fps == 60
+    machine.plays(10, 9)
+    assert machine.heard == [24]
+
+
 def test_a_low_rate_that_was_asked_for_has_only_lower_ones_below_it() -> None:
     machine = Machine(30.0)
     machine.plays(3, 36)
