@@ -30,7 +30,8 @@
 #define CELL 8  // pixels per side of a cell of `occupied`
 
 typedef float float4 __attribute__((vector_size(16)));
-typedef uint8_t byte4 __attribute__((vector_size(4)));
+typedef float float8 __attribute__((vector_size(32)));
+typedef uint8_t byte8 __attribute__((vector_size(8)));
 
 // One picture. Arrays are C-contiguous; nothing is kept after the call.
 typedef struct {
@@ -75,7 +76,7 @@ static int has_avx2(void) {
 #endif
 
 // Changes whenever `Picture` or the meaning of anything in it does.
-EXPORT int32_t bunraku_composite_version(void) { return 1; }
+EXPORT int32_t bunraku_composite_version(void) { return 2; }
 
 // Draw the rows from `first` to before `end`. Several threads may draw different rows of one picture.
 EXPORT void bunraku_composite_rows(const Picture *picture, int32_t first, int32_t end) {
@@ -136,7 +137,9 @@ EXPORT void bunraku_composite_bleed(uint8_t *out, int32_t size, int32_t first, i
 #define line_between NAMED(line_between, ROWS)
 #define spread NAMED(spread, ROWS)
 #define holds_paint NAMED(holds_paint, ROWS)
-#define texel NAMED(texel, ROWS)
+#define cubic NAMED(cubic, ROWS)
+#define add_two NAMED(add_two, ROWS)
+#define beyond_edges NAMED(beyond_edges, ROWS)
 #define sample NAMED(sample, ROWS)
 
 // 0 to `last`; 0 for what is no number.
@@ -191,42 +194,85 @@ static inline void spread(const float *restrict line, int times, int from, float
 static inline int holds_paint(const uint32_t *sums, int size, float left, float top, float right, float bottom) {
     const int cells = size / CELL;
     const float last = (float)size - 1;
-    left = within(left, last);
-    top = within(top, last);
-    right = within(right + 1, last);  // a sample also takes its neighbours
-    bottom = within(bottom + 1, last);
+    left = within(left - 1, last);  // a sample also takes its neighbours
+    top = within(top - 1, last);
+    right = within(right + 2, last);
+    bottom = within(bottom + 2, last);
     const int x0 = (int)left / CELL, y0 = (int)top / CELL, x1 = (int)right / CELL + 1, y1 = (int)bottom / CELL + 1;
     const uint32_t *first = sums + y0 * (cells + 1), *end = sums + y1 * (cells + 1);
     return end[x1] - end[x0] != first[x1] - first[x0];
 }
 
-static inline float4 texel(const uint8_t *at) {
-    byte4 bytes;
-    memcpy(&bytes, at, 4);
-    return __builtin_convertvector(bytes, float4);
+// Shares of the four pixels around a place, `t` behind the second of them: cubic convolution with a = -0.75, as torch
+// and ONNX have it (Keys 1981, doi:10.1109/TASSP.1981.1163711). Between two pixels it blurs far less than straight lines.
+static inline void cubic(const float *restrict t, float (*restrict shares)[SEGMENT]) {
+    const float a = -0.75f;
+    for (int i = 0; i < SEGMENT; i++) {
+        const float back = 1 - t[i];
+        shares[0][i] = a * t[i] * back * back;
+        shares[1][i] = ((a + 2) * t[i] - (a + 3)) * t[i] * t[i] + 1;
+        shares[2][i] = ((a + 2) * back - (a + 3)) * back * back + 1;
+        shares[3][i] = a * back * t[i] * t[i];
+    }
 }
 
-// SEGMENT pixels of a reference, in 255ths.
+// Two pixels beside each other, added to a sum.
+static inline void add_two(float8 *sum, const uint8_t *at, float share) {
+    byte8 bytes;
+    memcpy(&bytes, at, 8);
+    *sum += share * __builtin_convertvector(bytes, float8);
+}
+
+// The 4x4 pixels right and below of (column, row), where the edges of the reference go on.
+static inline void beyond_edges(const uint8_t *reference, int size, int column, int row, uint8_t *block) {
+    for (int i = 0; i < 16; i++) {
+        int from_x = column + i % 4, from_y = row + i / 4;
+        from_x = from_x < 0 ? 0 : from_x < size ? from_x : size - 1;
+        from_y = from_y < 0 ? 0 : from_y < size ? from_y : size - 1;
+        memcpy(block + 4 * i, reference + 4 * ((size_t)from_y * size + from_x), 4);
+    }
+}
+
+// SEGMENT pixels of a reference, in 255ths. Cubic convolution overshoots beside edges; paint stays paint.
 static inline void sample(
     const uint8_t *restrict reference, int size, int x, int y, const float *restrict dx, const float *restrict dy,
     float4 *restrict paint) {
-    const float last = (float)size - 1;
-    int32_t at[SEGMENT];
-    float right[SEGMENT], lower[SEGMENT];
+    const float last = (float)size + 1;
+    int32_t columns[SEGMENT], rows[SEGMENT];
+    float right[SEGMENT], lower[SEGMENT], along[4][SEGMENT], down[4][SEGMENT];
     for (int i = 0; i < SEGMENT; i++) {
-        const float px = within((float)(x + i) + dx[i], last), py = within((float)y + dy[i], last);
-        int column = (int)px, row = (int)py;
-        column = column > size - 2 ? size - 2 : column;
-        row = row > size - 2 ? size - 2 : row;
-        at[i] = row * size + column;
+        // From 2 before the first pixel, where the edge is all that is seen, to 2 behind the last.
+        const float px = within((float)(x + i) + dx[i] + 2, last + 2), py = within((float)y + dy[i] + 2, last + 2);
+        const int column = (int)px, row = (int)py;
+        columns[i] = column - 3;
+        rows[i] = row - 3;
         right[i] = px - (float)column;
         lower[i] = py - (float)row;
     }
+    cubic(right, along);
+    cubic(lower, down);
     for (int i = 0; i < SEGMENT; i++) {
-        const uint8_t *above = reference + (size_t)4 * at[i], *below = above + (size_t)4 * size;
-        const float4 a = texel(above), b = texel(above + 4), c = texel(below), d = texel(below + 4);
-        const float4 upper = a + right[i] * (b - a), under = c + right[i] * (d - c);
-        paint[i] = upper + lower[i] * (under - upper);
+        const int column = columns[i], row = rows[i];
+        uint8_t edge[64];
+        const uint8_t *block = edge;
+        size_t step = 16;
+        if (column >= 0 && row >= 0 && column <= size - 4 && row <= size - 4) {
+            step = (size_t)4 * size;
+            block = reference + (size_t)row * step + (size_t)4 * column;
+        } else {
+            beyond_edges(reference, size, column, row, edge);
+        }
+        float8 first = {0}, second = {0};
+        for (int k = 0; k < 4; k++) {
+            add_two(&first, block + k * step, down[k][i]);
+            add_two(&second, block + k * step + 8, down[k][i]);
+        }
+        const float4 sum = along[0][i] * __builtin_shufflevector(first, first, 0, 1, 2, 3)
+                           + along[1][i] * __builtin_shufflevector(first, first, 4, 5, 6, 7)
+                           + along[2][i] * __builtin_shufflevector(second, second, 0, 1, 2, 3)
+                           + along[3][i] * __builtin_shufflevector(second, second, 4, 5, 6, 7);
+        const float4 none = {0, 0, 0, 0}, all = {255, 255, 255, 255};
+        paint[i] = __builtin_elementwise_min(__builtin_elementwise_max(sum, none), all);
     }
 }
 
@@ -341,7 +387,9 @@ static void ROWS(const Picture *picture, int32_t first, int32_t end) {
 }
 
 #undef sample
-#undef texel
+#undef beyond_edges
+#undef add_two
+#undef cubic
 #undef holds_paint
 #undef spread
 #undef line_between

@@ -17,7 +17,7 @@ from typing import Final
 from .base import CLEAR, SOLID, Composite, Floats
 from .references import Pixels, References
 
-VERSION: Final = 1  # of the structure below
+VERSION: Final = 2  # of the structure below
 LIBRARIES: Final = Path(__file__).parent / "lib"
 # (sys.platform, machine in lower case) -> the file in `lib`, and what `build` calls the target.
 TARGETS: Final = {

@@ -11,7 +11,7 @@ from runtime.composite.base import PLANES
 from runtime.composite.references import LAYERS, REFERENCES
 from runtime.controls import PORTRAIT_CONTROLS
 from training import metrics
-from training.animator.composite import FARTHEST, Motion, composite, over
+from training.animator.composite import FARTHEST, Motion, composite, over, warp
 from training.animator.networks import Animator, Reader
 from training.animator.rigid import GRID, PARTS, RigidMotion
 from training.cast import NAMED_CAST, render_layers
@@ -72,6 +72,22 @@ def test_rigid_motion_turns_a_drawing_as_the_cast_does(aki: Tensor, pose: dict[s
     still = float(metrics.psnr(over(aki[:, : len(LAYERS)]), wanted))
     moved = float(metrics.psnr(composite(aki, kept(rigid_flow(**pose))), wanted))
     assert moved > still + 2.5
+
+
+def test_fine_lines_stay_when_paint_moves_by_half_a_pixel() -> None:
+    lines = (0.5 + 0.3 * torch.sin(torch.arange(256) * torch.pi / 2 + 0.7)).expand(1, len(REFERENCES), 4, 256, 256)
+    half, whole = torch.zeros(1, len(REFERENCES), 2, 64, 64), torch.zeros(1, len(REFERENCES), 2, 64, 64)
+    half[:, :, 0], whole[:, :, 0] = 0.5 / 128, 1 / 128
+    moved = warp(lines, half)[0, 0]
+    assert (moved.amax() - moved.amin()) > 0.9 * 0.6  # straight lines between pixels would leave 0.7
+    torch.testing.assert_close(warp(lines, whole)[..., :-1], lines[..., 1:], rtol=0, atol=1e-4)
+
+
+def test_moved_paint_stays_paint() -> None:
+    edge = (torch.arange(256) >= 100).float().expand(1, len(REFERENCES), 4, 256, 256)
+    moved = warp(edge, torch.full((1, len(REFERENCES), 2, 64, 64), 0.5 / 128))
+    assert moved.min() >= 0
+    assert moved.max() <= 1
 
 
 def test_the_open_head_and_the_drawing_are_mixed_into_the_head_alone(aki: Tensor) -> None:
