@@ -172,7 +172,10 @@ def evaluate(
     ] = None,
     people: Annotated[
         Path | None,
-        typer.Option("--people", help="Ask the animator about the people of another data set, at its size."),
+        typer.Option(
+            "--people",
+            help="Ask about the people of another data set, at its size; for the tasks `animator` and `portrait`.",
+        ),
     ] = None,
     at: Annotated[
         int | None, typer.Option("--at", min=16, help="Pixels per side to compare pictures at.", show_default=False)

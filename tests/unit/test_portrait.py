@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import onnxruntime
@@ -18,13 +19,13 @@ from training.loop import fit
 from training.portrait.graphs import portrait_graph
 from training.portrait.networks import Portrait, settled
 from training.portrait.recipe import Model
-from training.portrait.task import PortraitTask, focus_of
+from training.portrait.task import PortraitTask, focus_of, pieces
 from training.recipe import load_recipe
-from training.runs import exporting, open_run
+from training.runs import exporting, looking, open_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = Model(w_dim=8, memories=4, memory=4, warps=2, channels=8, blocks=1, paints=3, code_dim=8)
+SMALL = Model(w_dim=8, memories=4, memory=4, warps=2, channels=8, blocks=1, paints=3, code_dim=8, judge=(8, 8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +37,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     return (
         f"data.path={data}",
         "data.holdout_identities=0.3",
-        *(f"model.{field}={getattr(SMALL, field)}" for field in SMALL.__struct_fields__),
+        *(f"model.{field}={json.dumps(getattr(SMALL, field))}" for field in SMALL.__struct_fields__),
         "precision=32-true",
         "checkpoint_steps=2",
         "mapping_steps=5",
-        "stage=[{kimg=0.012,size_px=64,batch=4,warmup_kimg=0},{kimg=0.008,size_px=128,batch=4}]",
+        "stage=[{kimg=0.012,size_px=64,batch=4,warmup_kimg=0},"
+        '{kimg=0.02,size_px=128,batch=4,objectives=["attributes","adversarial"]}]',
     )
 
 
@@ -89,6 +91,25 @@ def test_faces_are_looked_at_where_they_change(task: PortraitTask) -> None:
     assert 0.005 < float((focus[:, head] > 1).float().mean()) < 0.2
 
 
+def test_the_judge_sees_the_same_piece_of_both() -> None:
+    torch.manual_seed(2)
+    place = torch.arange(64.0)
+    wanted = (place + 64 * place[:, None]).expand(2, len(REFERENCES), 4, 64, 64) / 64**2
+    for _ in range(8):
+        real, fake = pieces(wanted, wanted)
+        assert real.shape == (2, 4 * len(REFERENCES) + 4, 32, 32)
+        assert torch.equal(real, fake)
+        assert torch.equal(real[:, 0].diff(dim=-1), torch.full((2, 32, 31), 1 / 64**2))
+
+
+def test_the_judge_has_learnt_and_goes_on_with_the_run(finished: Path, settings: tuple[str, ...]) -> None:
+    fresh = PortraitTask(load_recipe("portrait", settings))  # type: ignore[arg-type]
+    fresh.open_data(Path(settings[0].removeprefix("data.path=")), fresh.recipe.stage, note=print)
+    opened = open_run(finished)
+    assert isinstance(opened, PortraitTask)
+    assert not torch.equal(opened.judge.realness.weight, fresh.judge.realness.weight)
+
+
 def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(
     finished: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -104,6 +125,25 @@ def test_evaluation_asks_people_never_trained_on(task: PortraitTask, tmp_path: P
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["held-out.png", "people.png"]
     with pytest.raises(DatasetError, match="100 px"):
         task.evaluate(tmp_path, frames=8, at_px=100, note=print)
+
+
+def test_people_of_another_data_set_are_asked_about_at_its_size(finished: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_dataset(
+        other, identities=2, frames_per_identity=1, named_frames=0, size_px=256, seed=9, layers=True, workers=2
+    )
+    task = open_run(finished)
+    assert isinstance(task, PortraitTask)
+    before = task.latents(task.held_out)
+    looking(task).look_at(other, note=print)
+    report = task.evaluate(tmp_path / "sheets", frames=4, at_px=None, note=print)
+    assert report["size_px"] == 256
+    assert report["unseen_people"]["people"] == 2
+    assert "seen_people" not in report
+    task = open_run(finished)
+    assert isinstance(task, PortraitTask)
+    task.look_at(Path(task.recipe.data.path), note=print)  # the same people have the same latents
+    assert torch.equal(task.latents(task.held_out), before)
 
 
 def test_a_seed_is_somebody_and_always_the_same(task: PortraitTask) -> None:
@@ -148,6 +188,7 @@ def test_recipes_that_cannot_work_are_refused() -> None:
     for override, words in (
         ("stage=[{kimg=1,size_px=96}]", "64 times a power of two"),
         ("model.paints=0", "at least 1"),
+        ('stage=[{kimg=1,size_px=64,objectives=["adversarial"]}]', 'needs the objective "attributes", alone or beside'),
     ):
         with pytest.raises(RecipeError, match=words):
             load_recipe("portrait", (override,))

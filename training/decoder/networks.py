@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.decoder.alpha import stretched
+from training.judge import PatchJudge
 from training.layers import (
     Mlp,
     ModulatedBlock,
@@ -222,51 +223,26 @@ class Thumbnail(nn.Module):
         return flat.view(-1, 4, THUMBNAIL_PX, THUMBNAIL_PX)
 
 
-class Discriminator(nn.Module):
-    """Premultiplied RGBA picture and controls -> a map of realness, conditional by projection.
-
-    A map instead of a number: line art is judged patch by patch (PatchGAN, Isola 2017, arXiv:1611.07004); the pooled
-    features times an embedding of the controls say whether the picture fits the controls (projection discriminator,
-    Miyato 2018, arXiv:1802.05637).
-    """
+class Discriminator(PatchJudge):
+    """Judges whether a premultiplied RGBA picture is real and fits the controls."""
 
     lowest: Tensor
     inverse_half_range: Tensor
 
     def __init__(self, *, controls: Sequence[tuple[float, float, float]], channels: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__(planes=4, told=len(controls), channels=channels)
         low, inverse = control_scale(controls)
         self.register_buffer("lowest", low)
         self.register_buffer("inverse_half_range", inverse)
-        layers: list[nn.Module] = [nn.Conv2d(16, channels[0], 3, padding=1)]
-        for a, b in itertools.pairwise(channels):
-            layers.append(nn.Conv2d(a, b, 4, stride=2, padding=1))
-        self.layers = nn.ModuleList(layers)
-        for layer in self.layers:
-            assert isinstance(layer, nn.Conv2d)
-            kaiming(layer)
-        self.realness = nn.Conv2d(channels[-1], 1, 3, padding=1)
-        self.fit = nn.Conv2d(channels[-1], channels[-1], 3, stride=2, padding=1)
-        kaiming(self.fit)
-        self.embed = Mlp(len(controls), 128, channels[-1])
 
-    def forward(self, premultiplied: Tensor, controls: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, pictures: Tensor, told: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Judge.
 
         Args:
-            premultiplied: float [N, 4, S, S], 0..1.
-            controls: float [N, c], natural units.
+            pictures: float [N, 4, S, S], premultiplied, 0..1.
+            told: the controls, float [N, c], natural units.
 
         Returns:
             realness [N, 1, S', S'], higher is more real; hidden features for feature matching.
         """
-        x = F.pixel_unshuffle(premultiplied * 2 - 1, 2)
-        features = []
-        for layer in self.layers:
-            x = lrelu(layer(x))
-            features.append(x)
-        normalised = (controls - self.lowest) * self.inverse_half_range - 1.0
-        embedding = self.embed(normalised)
-        pooled = lrelu(self.fit(x)).mean((2, 3))
-        fit = (pooled * embedding).sum(1) / embedding.shape[1] ** 0.5
-        return self.realness(x) + fit[:, None, None, None], features
+        return super().forward(pictures, (told - self.lowest) * self.inverse_half_range - 1.0)

@@ -28,6 +28,7 @@ from training.decoder.teacher import Teacher
 from training.latents.people import Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
 from training.losses import terms as losses
+from training.losses.adversarial import Shown, artist_terms, judge_loss
 from training.losses.reconstruction import reconstruction_loss
 from training.optim.ema import update_average
 from training.optim.muon import Muon
@@ -38,8 +39,6 @@ LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the la
 ATTRIBUTE_NOISE = 0.05  # the same for attributes, in the prior's fit; words are 0 or 1, numbers have variance 1
 MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two count in different units
 MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the step around it
-ROUGHNESS_EVERY = 4  # lazy regularisation, Karras 2020 (arXiv:1912.04958), section 3.1
-ROUGHNESS_SIGMA = 0.02  # noise of the approximate R1, Lin 2025 (arXiv:2501.08316), section 3.3
 
 
 @dataclass
@@ -282,22 +281,13 @@ class StageTrainer:
             sampled = self._sample_latents(latent, half)
         controls = torch.cat([batch.controls, batch.controls[:half]])
         straight = self._generator(torch.cat([latent, sampled]), controls, size).float()
-        fake = losses.premultiply(straight)
-        real = torch.cat([batch.target, batch.target[:half]])
+        real = Shown(batch.target, batch.controls)
+        fake = Shown(losses.premultiply(straight), controls)
 
         self._adam_d.zero_grad(set_to_none=True)
-        judged_real, _ = self._discriminator(batch.target, batch.controls)
-        judged_fake, _ = self._discriminator(fake.detach(), controls)
-        judged_real = judged_real.float()
-        loss_d = losses.relativistic_loss(torch.cat([judged_real, judged_real[:half]]), judged_fake.float())
-        values = {"discriminator": loss_d}
-        if position.step % ROUGHNESS_EVERY == 0:
-            rough = self._roughness(batch.target, batch.controls, judged_real)
-            rough = rough + self._roughness(
-                fake.detach()[: len(batch.target)], batch.controls, judged_fake.float()[: len(batch.target)]
-            )
-            loss_d = loss_d + self.recipe.loss.roughness * ROUGHNESS_EVERY * rough
-            values["roughness"] = rough
+        loss_d, values = judge_loss(
+            self._discriminator, real, fake, roughness=self.recipe.loss.roughness, step=position.step
+        )
         self.fabric.backward(loss_d)
         gradients = [p.grad for p in self.networks.discriminator.parameters() if p.grad is not None]
         refuse_what_is_not_finite(self.fabric, self.recipe.precision, values, nn.utils.get_total_norm(gradients))
@@ -305,17 +295,8 @@ class StageTrainer:
 
         self._forget_gradients()
         self.networks.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            judged_real, features_real = self._discriminator(batch.target, batch.controls)
-        judged_fake, features_fake = self._discriminator(fake, controls)
         loss, terms = self._reconstruction_loss(straight[: len(batch.target)], batch)
-        judged_real = judged_real.float()
-        judgement = {
-            "adversarial": losses.relativistic_loss(judged_fake.float(), torch.cat([judged_real, judged_real[:half]])),
-            "feature": losses.feature_loss(
-                [f[: len(real) - half].float() for f in features_fake], [f.float() for f in features_real]
-            ),
-        }
+        judgement = artist_terms(self._discriminator, real, fake)
         loss = loss + _weighted(judgement, self.recipe.loss)
         self.fabric.backward(loss)
         self.networks.discriminator.requires_grad_(True)
@@ -332,12 +313,6 @@ class StageTrainer:
         others = latent[torch.randperm(len(latent), device=latent.device)[: count - count // 2]]
         between = torch.lerp(latent[: len(others)], others, torch.rand(len(others), 1, device=latent.device))
         return torch.cat([from_prior, between])
-
-    def _roughness(self, pictures: Tensor, controls: Tensor, judged: Tensor) -> Tensor:
-        """Squared change of the judgement under a little noise: R1 and R2 without second derivatives."""
-        noisy, _ = self._discriminator(pictures + torch.randn_like(pictures) * ROUGHNESS_SIGMA, controls)
-        change: Tensor = (noisy.float() - judged).square().mean()
-        return change
 
 
 def _weighted(terms: dict[str, Tensor], weights: Any) -> Tensor:

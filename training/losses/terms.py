@@ -6,7 +6,6 @@ Pictures are float32 [N, 4, S, S] in 0..1. Predictions are straight RGBA and unc
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -40,14 +39,3 @@ def region_weights(regions: Tensor, size_px: int, eyes: float, mouth: float) -> 
 def consistency_loss(latent: Tensor) -> Tensor:
     """Mean squared difference of the two latents of each pair, rows 2i and 2i + 1."""
     return (latent[0::2] - latent[1::2]).square().mean()
-
-
-def relativistic_loss(better: Tensor, worse: Tensor) -> Tensor:
-    """softplus(worse - better): each is judged against its partner (RpGAN, Huang 2024, arXiv:2501.05441)."""
-    return F.softplus(worse - better).mean()
-
-
-def feature_loss(predicted: list[Tensor], target: list[Tensor]) -> Tensor:
-    """Mean absolute error of discriminator features; no gradient reaches the target's."""
-    terms = [(a - b.detach()).abs().mean() for a, b in zip(predicted, target, strict=True)]
-    return torch.stack(terms).mean()

@@ -39,9 +39,13 @@ def evaluate_portrait(
     if at_px > size or size % at_px:
         raise DatasetError(f"Pictures of {size} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …")
     if not len(task.held_out):
-        raise DatasetError("No people were held out of training. Raise data.holdout_identities.")
+        raise DatasetError(
+            "Nobody here is unknown to the run. Raise data.holdout_identities, or ask about others: --people."
+        )
     report: dict[str, Any] = {"size_px": size, "compared_at_px": at_px}
     for question, people in (("unseen_people", task.held_out), ("seen_people", task.trained_on)):
+        if not len(people):
+            continue
         note(question.replace("_", " "))
         chosen = people[np.linspace(0, len(people) - 1, min(frames, len(people))).astype(int)]
         report[question] = _compare(task, chosen, at_px)

@@ -9,7 +9,7 @@ import msgspec
 from training.settings import Recipe, Stage
 
 GRID = 64  # side of the memories, and of the grid that paint is told on
-Objective = Literal["attributes"]
+Objective = Literal["attributes", "adversarial"]
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +23,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocks: int = 2  # of the trunk
     paints: int = 10  # colours of a reference, beside nothing
     code_dim: int = 128  # width of the modulating code
+    judge: tuple[int, ...] = (48, 96, 128)  # channels of the network that judges, from half the side on
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,14 +33,27 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coarse: float = 0.25  # averages of 8x8 pixels
     features: float = 5.0  # extra weight of eyes and mouth
     whole: float = 1.0  # the layers over each other
+    adversarial: float = 0.02
+    feature: float = 0.2  # features of the network that judges
+    roughness: float = 1.0  # approximate R1 and R2 of it
 
 
 class PortraitStage(Stage, frozen=True, kw_only=True):
-    """A stage of the portrait generator. `attributes`: people are drawn from what identities.jsonl says of them."""
+    """A stage of the portrait generator.
+
+    Objectives: `attributes` draws people from what identities.jsonl says of them; with `adversarial` beside it a second
+    network judges pieces of what is drawn.
+    """
 
     objectives: tuple[Objective, ...] = ("attributes",)
     muon: float = 6.0  # learning rate of matrices, times `lr`
     memories: float = 4.0  # learning rate of memories and warps, times `lr`
+    discriminator_lr: float = 4e-4
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether a network that judges takes part."""
+        return "adversarial" in self.objectives
 
 
 class PortraitRecipe(Recipe, frozen=True, kw_only=True):
@@ -56,8 +70,8 @@ class PortraitRecipe(Recipe, frozen=True, kw_only=True):
         for index, stage in enumerate(self.stage):
             if stage.size_px % GRID or stage.size_px & (stage.size_px - 1):
                 return f"stage {index} wants {stage.size_px} px; give {GRID} times a power of two."
-            if tuple(stage.objectives) != ("attributes",):
-                return f'stage {index} needs the objective "attributes".'
+            if "attributes" not in stage.objectives:
+                return f'stage {index} needs the objective "attributes", alone or beside "adversarial".'
         if min(self.model.memories, self.model.warps, self.model.paints) < 1:
             return "model.memories, model.warps and model.paints must be at least 1."
         return super().fault()

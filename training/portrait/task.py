@@ -5,6 +5,9 @@ One step, for N people:
     w          = known(attributes) + noise
     references = portrait(w)
     loss       = moved(references, wanted) + whole * moved(over(layers), wanted picture)
+    in adversarial stages, about a piece of references and picture:
+    judge      learns that the wanted ones are real and the drawn ones are not
+    loss      += adversarial * it is mistaken + feature * |its features of both|
 
 When the last stage ends, a prior is fitted to the attributes of the people, so that noise becomes somebody.
 """
@@ -29,12 +32,14 @@ from runtime.composite.references import LAYERS, REFERENCES
 from training.animator.composite import over
 from training.checkpoint import load_checkpoint
 from training.data.attributes import attribute_table
-from training.data.dataset import Dataset, Split, open_dataset, split_for_training
+from training.data.dataset import Dataset, Split, open_dataset, read_labels, split_for_training
 from training.data.references import open_references
+from training.judge import PatchJudge
 from training.latents.graphs import mapping_graph
 from training.latents.people import KnownIdentities, Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
 from training.layers import unit_size
+from training.losses.adversarial import Shown, artist_terms, judge_loss
 from training.losses.moved import MovedLoss
 from training.optim.ema import update_average
 from training.optim.muon import Muon
@@ -63,6 +68,7 @@ class PortraitTask:
         trained_on, held_out: numbers of the people who are, and who are not.
         portrait: as it is being trained.
         portrait_ema: averaged.
+        judge: what is drawn is told from what was wanted by it, in adversarial stages.
         known: latents of the people of the data set.
         mapping: from noise to latents; None until the last stage has ended.
     """
@@ -73,6 +79,7 @@ class PortraitTask:
     held_out: Who
     portrait: Portrait
     portrait_ema: Portrait
+    judge: PatchJudge
     known: KnownIdentities
     mapping: Mapping | None
 
@@ -118,6 +125,29 @@ class PortraitTask:
         self.known = KnownIdentities(attributes=torch.from_numpy(table.values), w_dim=self.recipe.model.w_dim)
         self.portrait = Portrait(self.recipe.model)
         self.portrait_ema = copy.deepcopy(self.portrait).requires_grad_(False).eval()
+        model = self.recipe.model
+        self.judge = PatchJudge(planes=4 * (len(REFERENCES) + 1), told=model.w_dim, channels=model.judge)
+
+    def look_at(self, folder: Path, *, note: Note) -> None:
+        """Draw the people of another data set, at its size, in place of the run's own; to evaluate, not to train.
+
+        Whoever has the attributes of somebody trained on counts as seen, everybody else as unseen.
+
+        Args:
+            folder: a data set with references.
+            note: told where decoded pictures lie, if that is not beside the data.
+
+        Raises:
+            DatasetError: it has no references.
+        """
+        own = self.dataset.identities
+        known = {str(own[person].attributes) for person in self.trained_on}
+        manifest, others, *_ = read_labels(folder)
+        self.dataset = open_dataset(folder, manifest.size_px, note=note)
+        self._references = {manifest.size_px: open_references(folder, manifest.size_px, note=note)}
+        self.known.attributes = torch.from_numpy(attribute_table(own, of=others).values).to(self._device)
+        seen = np.array([str(person.attributes) in known for person in others])
+        self.trained_on, self.held_out = np.flatnonzero(seen), np.flatnonzero(~seen)
 
     def prepare(self, fabric: Fabric) -> None:
         """See `Task`."""
@@ -135,6 +165,8 @@ class PortraitTask:
     def state(self) -> dict[str, Any]:
         """See `Task`."""
         networks = {name: getattr(self, name).state_dict() for name in ("portrait", "portrait_ema", "known")}
+        if any(stage.adversarial for stage in self.recipe.stage):
+            networks["judge"] = self.judge.state_dict()
         if self.mapping is not None:
             networks["mapping"] = self.mapping.state_dict()
         return {"networks": networks}
@@ -160,12 +192,17 @@ class PortraitTask:
             fused=True,
         )
         self._draw = fabric.setup_module(self.portrait)
+        self._judge = fabric.setup_module(self.judge)
+        self._adam_judge = Adam(self.judge.parameters(), lr=settings.discriminator_lr, betas=(0.0, 0.99), fused=True)
+        self._step_judge = cast(Optimizer, fabric.setup_optimizers(self._adam_judge))
         self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
         self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
         if optimizers is not None:
             try:
                 self._muon.load_state_dict(optimizers["muon"])
                 self._adam.load_state_dict(optimizers["adam"])
+                if settings.adversarial:
+                    self._adam_judge.load_state_dict(optimizers["judge"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(
                     f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
@@ -200,8 +237,14 @@ class PortraitTask:
         face = focus[:, LAYERS.index("head")]
         whole, _ = compare(over(drawn[:, : len(LAYERS)]), over(wanted[:, : len(LAYERS)]), face)
         loss = loss + weights.whole * whole
+        values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True)) | {"whole": whole}
+        if stage.adversarial:
+            real, fake = pieces(wanted, drawn.clamp(0, 1))
+            judgement = self._judged(Shown(real, w), Shown(fake, w), position)
+            loss = loss + weights.adversarial * judgement["adversarial"] + weights.feature * judgement["feature"]
+            values |= judgement
+        values["loss"] = loss
         self._fabric.backward(loss)
-        values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True)) | {"whole": whole, "loss": loss}
         norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
         refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, norm)
         self._step_muon.step()
@@ -216,9 +259,22 @@ class PortraitTask:
         )
         return {**values, "norm": norm, "learning_rate": torch.tensor(rate)}
 
+    def _judged(self, real: Shown, fake: Shown, position: Position) -> dict[str, Tensor]:
+        """Have the judge learn, then judge: terms of both losses."""
+        self.judge.requires_grad_(True)
+        self._adam_judge.zero_grad(set_to_none=True)
+        loss, values = judge_loss(self._judge, real, fake, roughness=self.recipe.loss.roughness, step=position.step)
+        self._fabric.backward(loss)
+        gradients = [parameter.grad for parameter in self.judge.parameters() if parameter.grad is not None]
+        refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, nn.utils.get_total_norm(gradients))
+        self._step_judge.step()
+        self.judge.requires_grad_(False)
+        return {**values, **artist_terms(self._judge, real, fake)}
+
     def optimizers(self) -> dict[str, Any]:
         """See `Task`."""
-        return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
+        state = {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
+        return {**state, "judge": self._adam_judge.state_dict()} if self._stage.adversarial else state
 
     @torch.no_grad()
     def check_sound(self) -> None:
@@ -302,6 +358,8 @@ class PortraitTask:
         try:
             for name in ("portrait", "portrait_ema", "known"):
                 getattr(self, name).load_state_dict(weights[name])
+            if "judge" in weights:
+                self.judge.load_state_dict(weights["judge"])
             if "mapping" in weights:
                 self.mapping = Mapping.shaped_as(weights["mapping"])
                 self.mapping.load_state_dict(weights["mapping"])
@@ -325,6 +383,26 @@ def focus_of(wanted: Tensor, extra: float) -> Tensor:
     near = F.max_pool2d(((rest - opened).abs().amax(1, keepdim=True) > 0.1).float(), side, stride=1, padding=side // 2)
     faces = torch.tensor([name in ("head", "open") for name in REFERENCES], device=wanted.device)
     return 1 + extra * near[:, None] * faces.view(1, -1, 1, 1, 1)
+
+
+def pieces(wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """One place of half the side, by chance, of references and of the layers over each other, for both alike.
+
+    Args:
+        wanted: references, [N, R, 4, S, S], 0..1.
+        drawn: the same.
+
+    Returns:
+        both, [N, 4 (R + 1), S / 2, S / 2].
+    """
+    side = wanted.shape[-1] // 2
+    x, y = (8 * int(place) for place in torch.randint(side // 8 + 1, (2,)))  # whole cells of the judge's last grid
+
+    def piece(references: Tensor) -> Tensor:
+        shown = references[..., y : y + side, x : x + side]
+        return torch.cat([shown.flatten(1, 2), over(shown[:, : len(LAYERS)])], 1)
+
+    return piece(wanted), piece(drawn)
 
 
 def _parts(portrait: Portrait) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:

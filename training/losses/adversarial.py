@@ -1,0 +1,96 @@
+"""The losses of two networks that compete: one draws, the other judges. Knows tensors only.
+
+`softplus(D(fake) - D(real))` for the judge and `softplus(D(real) - D(fake))` for the artist: each picture is judged
+against a partner (RpGAN, Huang 2024, arXiv:2501.05441). The judge has to be smooth about both (R1 and R2 there), which
+is approximated without second derivatives, by what a little noise changes (Lin 2025, arXiv:2501.08316,
+section 3.3), every few steps only (Karras 2020, arXiv:1912.04958, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROUGHNESS_EVERY = 4  # steps
+ROUGHNESS_SIGMA = 0.02  # of the noise
+
+Judge = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
+
+
+class Shown(NamedTuple):
+    """Pictures that are judged, and what they should show.
+
+    Attributes:
+        pictures: float32 [N, C, S, S], 0..1.
+        told: float32 [N, d].
+    """
+
+    pictures: Tensor
+    told: Tensor
+
+
+def judge_loss(
+    judge: Judge, real: Shown, fake: Shown, *, roughness: float, step: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What the judge learns from.
+
+    Args:
+        judge: gives realness and features.
+        real: pictures of the data.
+        fake: drawn ones, as many or more; no gradient reaches them. Picture i is compared with the real i, modulo their
+            number.
+        roughness: weight of R1 and R2.
+        step: of the run.
+
+    Returns:
+        The loss and its terms, `discriminator` and, in some steps, `roughness`.
+    """
+    drawn, count = fake.pictures.detach(), len(real.pictures)
+    judged_real, judged_fake = judge(*real)[0].float(), judge(drawn, fake.told)[0].float()
+    loss = relativistic(_partners(judged_real, len(drawn)), judged_fake)
+    terms = {"discriminator": loss}
+    if step % ROUGHNESS_EVERY == 0:
+        rough = _changed(judge, real.pictures, real.told, judged_real)
+        rough = rough + _changed(judge, drawn[:count], fake.told[:count], judged_fake[:count])
+        terms["roughness"] = rough
+        loss = loss + roughness * ROUGHNESS_EVERY * rough
+    return loss, terms
+
+
+def artist_terms(judge: Judge, real: Shown, fake: Shown) -> dict[str, Tensor]:
+    """What the network that draws learns from: `adversarial` and `feature`, the mean error of the judge's features.
+
+    Args:
+        judge: whose weights need no gradient now.
+        real: pictures of the data.
+        fake: drawn ones, as many or more; the first show the same as the real ones.
+    """
+    with torch.no_grad():
+        judged_real, features_real = judge(*real)
+    judged_fake, features_fake = judge(*fake)
+    count = len(real.pictures)
+    errors = [(a[:count].float() - b.float()).abs().mean() for a, b in zip(features_fake, features_real, strict=True)]
+    return {
+        "adversarial": relativistic(judged_fake.float(), _partners(judged_real.float(), len(fake.pictures))),
+        "feature": torch.stack(errors).mean(),
+    }
+
+
+def relativistic(better: Tensor, worse: Tensor) -> Tensor:
+    """softplus(worse - better), a scalar: each is judged against its partner."""
+    return F.softplus(worse - better).mean()
+
+
+def _partners(judged: Tensor, count: int) -> Tensor:
+    return judged[torch.arange(count, device=judged.device) % len(judged)]
+
+
+def _changed(judge: Judge, pictures: Tensor, told: Tensor, judged: Tensor) -> Tensor:
+    """Squared change of the judgement under a little noise."""
+    noisy, _ = judge(pictures + torch.randn_like(pictures) * ROUGHNESS_SIGMA, told)
+    change: Tensor = (noisy.float() - judged).square().mean()
+    return change
