@@ -238,7 +238,9 @@ def export(
     ] = True,
     reduced: Annotated[
         bool,
-        typer.Option("--reduced/--no-reduced", help="Try fp16 and int8 generators; what suffers is left out."),
+        typer.Option(
+            "--reduced/--no-reduced", help="Judge bf16, and try fp16 and int8 generators; what suffers is left out."
+        ),
     ] = True,
     people: Annotated[
         Path | None,
@@ -284,8 +286,8 @@ def export(
         portrait=portrait,
         note=_note,
     )
-    reduced &= manifest.format == 1  # people who are moved are moved in fp32
-    precisions = _add_precisions(out, out, task.dataset, performance, task.split) if reduced else []
+    shown = task.dataset if task.dataset.size_px == manifest.frame.width else None
+    precisions = _add_precisions(out, out, shown, performance, task.split) if reduced else []
     size = out.stat().st_size
     console.print(f"{out}: {size / 2**20:.1f} MiB, {len(manifest.identities)} identities, {manifest.frame.width} px")
     told = {"character": str(out), "bytes": size, "identities": list(manifest.identities), "precisions": precisions}
@@ -383,12 +385,14 @@ def _add_precisions(
         table.add_row(
             limit.figure, *("" if f is None else f"{f:g}" for f in found), f"{sign} {limit.value:g} {limit.unit}"
         )
-    console.print(table, soft_wrap=False)
+    if judged:
+        console.print(table, soft_wrap=False)
     for report in reports:
         console.print(report.sentence())
         if report.kept_float:
             console.print(f"layers in fp32: {', '.join(report.kept_float)}")
-    console.print(f"worst picture of int8: {worst}")
+    if any(report.precision == "int8" for report in reports):
+        console.print(f"worst picture of int8: {worst}")
     told: list[dict[str, Any]] = msgspec.to_builtins(reports)
     return told
 

@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 
 from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
 from runtime.character import Character, Role
-from runtime.engine import Engine, EngineDescription
+from runtime.engine import Engine, EngineDescription, LoadedGraph
 from runtime.first_load import ensure_tried
 from runtime.machine import ThreadProfile, instructions, profile_threads
 from runtime.person import Person
@@ -38,8 +38,8 @@ PRECISIONS_OF: Final = {
     "onnxruntime": ("int8", "fp32"),
     "synthetic": ("fp32",),
 }
-# The same for characters whose people are moved: their flows are places, which bear no coarser rounding.
-_MOVED_BY: Final = {"openvino": ("fp32",), "onnxruntime": ("fp32",)}
+# The same for characters whose people are moved. Their flows are places; what rounds these must stand the gate, too.
+_MOVED_BY: Final = {"openvino": ("bf16", "fp32"), "onnxruntime": ("fp32",)}
 PRECISIONS: Final = ("auto", "fp32", "fp16", "bf16", "int8")
 MEMBERS: Final = {"fp16": "generator.fp16.onnx", "int8": "generator.int8.onnx"}
 
@@ -182,14 +182,12 @@ def candidates(
 
 def _lacking(backend: str, precision: str, character: Character, *, chosen: bool) -> str:
     """Why this precision cannot, or without being `chosen` should not, be used; empty if it can."""
-    if character.moves:
-        if backend not in _MOVED_BY:
-            return "it cannot move people's pictures yet"
-        if precision not in _MOVED_BY[backend]:
-            return f"people are moved in {', '.join(_MOVED_BY[backend])} only"
-        return ""
-    if precision not in PRECISIONS_OF[backend]:
-        return f"it computes in {', '.join(PRECISIONS_OF[backend])} only"
+    possible = _MOVED_BY if character.moves else PRECISIONS_OF
+    if backend not in possible:
+        return "it cannot move people's pictures yet"
+    if precision not in possible[backend]:
+        does = "moves people" if character.moves else "computes"
+        return f"it {does} in {', '.join(possible[backend])} only"
     if precision in MEMBERS and MEMBERS[precision] not in character:
         return f"the character {_without(precision)}"
     if chosen:
@@ -260,6 +258,7 @@ def make_engine(
             controls=len(character.controls),
             threads=threads,
             profile=settings.profile,
+            precision=precision,
             patient=settings.patient,
         )
     model = character.read(MEMBERS.get(precision, "generator.onnx"))
@@ -293,6 +292,7 @@ def moving_engine(
     controls: int,
     threads: int,
     profile: ThreadProfile = "shared",
+    precision: str = "fp32",
     patient: bool = False,
 ) -> Engine:
     """Make an engine that moves people's pictures.
@@ -307,13 +307,20 @@ def moving_engine(
         controls: how many the animator takes.
         threads: that compute.
         profile: how inference shares the machine.
+        precision: of the motion; whoever is read or drawn once is in fp32.
         patient: see `EngineSettings`.
     """
     library = openvino if backend == "openvino" else onnxruntime
     provider, version = library.about()
-    (precision,), side, w_dim = _MOVED_BY[backend], people[0].side, len(people) + latent_dim
+    side, w_dim = people[0].side, len(people) + latent_dim
+
+    def open_graph(model: bytes, count: int, precision: str) -> LoadedGraph:
+        if backend == "openvino":
+            return openvino.open_graph(model, count, profile, precision)
+        return onnxruntime.open_graph(model, count, profile)
+
     return MovingEngine(
-        lambda model, count: library.open_graph(model, count, profile),
+        open_graph,
         reader=reader,
         animator=animator,
         people=people,

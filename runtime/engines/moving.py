@@ -59,7 +59,7 @@ class MovingEngine(Engine):
 
     def __init__(
         self,
-        open_graph: Callable[[bytes, int], LoadedGraph],
+        open_graph: Callable[[bytes, int, str], LoadedGraph],
         *,
         reader: bytes,
         animator: bytes,
@@ -71,12 +71,12 @@ class MovingEngine(Engine):
         """Prepare; `activate` loads.
 
         Args:
-            open_graph: loads a graph for so many threads; raises EngineError.
+            open_graph: loads a graph for so many threads, in some precision; raises EngineError.
             reader: `reader.onnx`.
             animator: `animator.onnx`.
             people: in the order of identities.
             portrait: `portrait.onnx`, empty if nobody is drawn from a latent.
-            about: what the engine says of itself.
+            about: what the engine says of itself; its precision is that of the motion, all else is in fp32.
             patient: wait for a person to be read, so that equal calls give equal pictures.
         """
         super().__init__()
@@ -100,8 +100,10 @@ class MovingEngine(Engine):
 
     def _load(self) -> None:
         threads = max(1, self._about.threads)
-        self._reader = self._open_graph(self._graphs[0], 1)  # beside the live loop, which needs the other threads
-        self._animator = self._open_graph(self._graphs[1], threads)
+        self._reader = self._open_graph(
+            self._graphs[0], 1, "fp32"
+        )  # beside the live loop, which needs the other threads
+        self._animator = self._open_graph(self._graphs[1], threads, self._about.precision)
         self._composite = open_composite(threads)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="bunraku-reader", initializer=give_way)
 
@@ -185,7 +187,7 @@ class MovingEngine(Engine):
     def _read_person(self, key: _Key) -> _Read:
         if isinstance(key, bytes):
             if self._portrait is None:  # most people never ask for anybody new
-                self._portrait = self._open_graph(self._portrait_graph, 1)
+                self._portrait = self._open_graph(self._portrait_graph, 1, "fp32")
             references, where = imagine(self._portrait, key), "what portrait.onnx draws"
         else:
             references, where = self._people[key].read(), self._people[key].where

@@ -98,26 +98,27 @@ def _compile(model: bytes, threads: int, profile: ThreadProfile, precision: str)
         ) from error
 
 
-def open_graph(model: bytes, threads: int, profile: ThreadProfile) -> LoadedGraph:
+def open_graph(model: bytes, threads: int, profile: ThreadProfile, precision: str = "fp32") -> LoadedGraph:
     """Load any graph on the processor, for `MovingEngine`.
 
     Args:
         model: ONNX.
         threads: that compute.
         profile: how they share the machine.
+        precision: `fp32` or `bf16`; inputs and outputs are float32 in any case.
 
     Raises:
         EngineError: the library refuses it.
     """
-    return _Graph(model, threads, profile)
+    return _Graph(model, threads, profile, precision)
 
 
 class _Graph:
-    def __init__(self, model: bytes, threads: int, profile: ThreadProfile) -> None:
+    def __init__(self, model: bytes, threads: int, profile: ThreadProfile, precision: str) -> None:
         import openvino
 
         self._tensor = openvino.Tensor
-        self._request = _compile(model, threads, profile, "fp32")
+        self._request = _compile(model, threads, profile, precision)
         self._names = [output.get_any_name() for output in self._request.model_outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

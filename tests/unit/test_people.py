@@ -42,12 +42,16 @@ from tests.tiny_people import (
     reader,
     write_people,
 )
+from training.precision.reduced import add_precisions
 
 HEAD = (100, 100)  # a pixel of it
+NO_OPENVINO = openvino.unavailable()
+NO_BF16 = NO_OPENVINO or ("" if openvino.has_bf16() else "this processor has no bf16 instructions")
 BACKENDS = [
     "onnxruntime",
-    pytest.param("openvino", marks=pytest.mark.skipif(bool(openvino.unavailable()), reason=openvino.unavailable())),
+    pytest.param("openvino", marks=pytest.mark.skipif(bool(NO_OPENVINO), reason=NO_OPENVINO)),
 ]
+needs_bf16 = pytest.mark.skipif(bool(NO_BF16), reason=NO_BF16)
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +59,16 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_people(tmp_path_factory.mktemp("people") / "people.bunraku")
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=[*BACKENDS, pytest.param("openvino bf16", marks=needs_bf16)])
 def patient(request: pytest.FixtureRequest, people: Path) -> Iterator[Engine]:
-    with engine_of(people, request.param, patient=True) as engine:
+    backend, _, precision = request.param.partition(" ")
+    with engine_of(people, backend, precision or "fp32", patient=True) as engine:
         yield engine
 
 
-def engine_of(path: Path, backend: str = "onnxruntime", *, patient: bool = False) -> Engine:
+def engine_of(path: Path, backend: str = "onnxruntime", precision: str = "fp32", *, patient: bool = False) -> Engine:
     with Character.open(path) as character:
-        (candidate,), _ = candidates(backend, character)
+        (candidate,), _ = candidates(backend, character, precision)
         return make_engine(candidate, character, EngineSettings(threads=2, patient=patient))
 
 
@@ -195,14 +200,29 @@ def test_ctrl_c_is_still_heard_after_an_engine_has_gone(backend: str, people: Pa
 def test_engines_that_cannot_move_people_are_passed_over_and_named_ones_refused(people: Path) -> None:
     with Character.open(people) as character:
         found, _ = candidates("auto", character)
-        assert {candidate.precision for candidate in found} == {"fp32"}
-        assert {candidate.backend for candidate in found} <= {"onnxruntime", "openvino"}
-        with pytest.raises(EngineUnavailable, match="people are moved in fp32 only"):
+        assert {str(candidate) for candidate in found} <= {"onnxruntime fp32", "openvino fp32", "openvino bf16"}
+        with pytest.raises(EngineUnavailable, match="it moves people in fp32 only"):
             candidates("onnxruntime", character, "bf16")
         with pytest.raises(CharacterError, match="has no int8 generator"):
             candidates("onnxruntime", character, "int8")
         with open_engine("synthetic", character) as choice:
             assert choice.role.width == 256
+
+
+@needs_bf16
+def test_motion_is_rounded_where_the_gate_found_no_harm(people: Path, tmp_path: Path) -> None:
+    judged, refused = tmp_path / "judged.bunraku", tmp_path / "refused.bunraku"
+    (report,) = add_precisions(people, judged, dataset=None)
+    assert (report.precision, report.passed) == ("bf16", True)
+    with Character.open(people) as before, Character.open(judged) as character:
+        assert character.report()["precision"]["bf16"]["figures"][0]["psnr_p1_db"] > 38
+        assert set(character.members) == {*before.members, "report.json"}
+        assert str(candidates("openvino", character)[0][0]) == "openvino bf16"
+    told = {"precision": {"bf16": {"passed": False}}}
+    write_character(refused, people_manifest(), {**people_members(), "report.json": msgspec.json.encode(told)})
+    with Character.open(refused) as character:
+        assert [str(candidate) for candidate in candidates("openvino", character)[0]] == ["openvino fp32"]
+        assert [str(candidate) for candidate in candidates("openvino", character, "bf16")[0]] == ["openvino bf16"]
 
 
 def test_the_first_time_it_is_tried_in_a_process_of_its_own(

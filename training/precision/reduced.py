@@ -20,7 +20,7 @@ from engine_bridge.errors import DatasetError
 from runtime.character import Character, Role, write_character
 from runtime.drivers import Recording
 from runtime.engine import Engine, Pixels
-from runtime.engines import unavailable
+from runtime.engines import Candidate, EngineSettings, make_engine, unavailable
 from runtime.engines.onnxruntime import OnnxRuntimeEngine
 from runtime.engines.openvino import OpenVinoEngine, has_bf16
 from runtime.first_load import ensure_tried
@@ -247,7 +247,7 @@ def add_precisions(
     """Write a character file again, with generators of fewer bits where they pass, and with all reports in any case.
 
     int8 is looked for; an fp16 generator that the file brings stays if it passes; bf16 is judged where this processor
-    has it, so that a runtime knows whether it may choose it.
+    has it, so that a runtime knows whether it may choose it. Where people are moved, only bf16 is.
 
     Args:
         character: the file to read.
@@ -263,25 +263,14 @@ def add_precisions(
     """
     with Character.open(character) as opened:
         ensure_tried(opened, tell=note)
-        role, graph, manifest = opened.role(), opened.read("generator.onnx"), opened.manifest
+        role, manifest, figures = opened.role(), opened.manifest, opened.report()
         left_out = ("character.json", "generator.int8.onnx")
         members: dict[str, bytes | Path] = {name: opened.read(name) for name in opened.members if name not in left_out}
-        half = opened.read("generator.fp16.onnx") if "generator.fp16.onnx" in opened else None
-        figures: dict[str, Any] = opened.report()
-    questions = ask(role, dataset, recording, split)
-    exam = examine(graph, role, questions)
-    quantised, report = find_int8(graph, role, questions, exam, note=note, worst=worst)
-    if quantised is not None:
-        members["generator.int8.onnx"] = quantised
-    reports = [report]
-    if half is not None:
-        note("fp16: judging")
-        reports.append(judge_as_it_is(half, role, "fp16", "onnxruntime", questions, exam))
-        if not reports[-1].passed:
-            del members["generator.fp16.onnx"]
-    if "openvino" in _backends() and has_bf16():
-        note("bf16: judging")
-        reports.append(judge_as_it_is(graph, role, "bf16", "openvino", questions, exam))
+        questions = ask(role, dataset, recording, split)
+        if opened.moves:
+            exam, reports = _judge_motion(opened, questions, note=note)
+        else:
+            exam, reports = _judge_generator(role, members, questions, note=note, worst=worst)
     told = {report.precision: msgspec.to_builtins(report) for report in reports}
     clear = alpha.measure(exam.stills_drawn)
     if clear.haze_outside > alpha.MOST_HAZE or clear.veil_inside > alpha.MOST_VEIL:
@@ -294,6 +283,42 @@ def add_precisions(
     note("writing")
     write_character(out, manifest, members)
     return reports
+
+
+def _judge_generator(
+    role: Role, members: dict[str, bytes | Path], questions: Questions, *, note: Note, worst: Path | None
+) -> tuple[gate.Exam, list[PrecisionReport]]:
+    """Judge what can be made of a generator; `members` gain what passes and lose what does not."""
+    graph, half = members["generator.onnx"], members.get("generator.fp16.onnx")
+    assert isinstance(graph, bytes)
+    exam = examine(graph, role, questions)
+    quantised, report = find_int8(graph, role, questions, exam, note=note, worst=worst)
+    if quantised is not None:
+        members["generator.int8.onnx"] = quantised
+    reports = [report]
+    if isinstance(half, bytes):
+        note("fp16: judging")
+        reports.append(judge_as_it_is(half, role, "fp16", "onnxruntime", questions, exam))
+        if not reports[-1].passed:
+            del members["generator.fp16.onnx"]
+    if "openvino" in _backends() and has_bf16():
+        note("bf16: judging")
+        reports.append(judge_as_it_is(graph, role, "bf16", "openvino", questions, exam))
+    return exam, reports
+
+
+def _judge_motion(character: Character, questions: Questions, *, note: Note) -> tuple[gate.Exam, list[PrecisionReport]]:
+    """Judge how people are moved in bf16, if this machine has it; whoever is moved is the same picture in any case."""
+    settings, names = EngineSettings(patient=True), tuple(control.name for control in character.controls)
+    with make_engine(Candidate("onnxruntime", "fp32"), character, settings) as reference:
+        exam = gate.set_exam(reference, names, questions.stills, questions.slow)
+    if unavailable("openvino") or not has_bf16():
+        note("bf16: not judged, because OpenVINO or its instructions are not here")
+        return exam, []
+    note("bf16: judging")
+    with make_engine(Candidate("openvino", "bf16"), character, settings) as engine:
+        judged = [gate.judge(exam, engine)]
+    return exam, [_report("bf16", character.read("animator.onnx"), judged, exam, questions)]
 
 
 def _judge(
