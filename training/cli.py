@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine_bridge.errors import RecipeError
+from engine_bridge.errors import CheckpointError, RecipeError
 from runtime.terminal import run_command_line, say_json
 from training.console import PlainConsole
 from training.stopping import Stopped
 
 if TYPE_CHECKING:
     from training.data.dataset import Dataset, Split
+    from training.task import Task
 
 app = typer.Typer(
     help="Train neural characters.",
@@ -177,6 +178,20 @@ def evaluate(
             help="Ask about the people of another data set, at its size; for the tasks `animator` and `portrait`.",
         ),
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoder",
+            help="A run of the task `encoder`: whether people stay themselves, for the task `animator`.",
+        ),
+    ] = None,
+    portrait: Annotated[
+        Path | None,
+        typer.Option(
+            "--portrait",
+            help="With --encoder, a run of the task `portrait`: from one picture of somebody to that person moved.",
+        ),
+    ] = None,
     at: Annotated[
         int | None, typer.Option("--at", min=16, help="Pixels per side to compare pictures at.", show_default=False)
     ] = None,
@@ -194,6 +209,8 @@ def evaluate(
         looking(task).look_at(people, note=_note)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
     report = task.evaluate(folder, frames=frames, at_px=at, note=_note)
+    if encoder is not None or portrait is not None:
+        report |= _evaluate_chain(task, encoder, portrait, folder, frames)
     if against is not None:
         other = open_run(against, data=against_data, note=_note)
         report["against"] = exporting(task).compare(other, folder / "against.png")
@@ -417,6 +434,31 @@ def _counter(what: str) -> Callable[[int, int], None]:
     return show
 
 
+def _evaluate_chain(
+    task: Task, encoder: Path | None, portrait: Path | None, folder: Path, frames: int
+) -> dict[str, Any]:
+    """Open the other runs, and look at all of them together."""
+    from training.animator.chain import evaluate_chain
+    from training.animator.task import AnimatorTask
+    from training.encoder.task import EncoderTask
+    from training.portrait.task import PortraitTask
+    from training.runs import open_run
+
+    if encoder is None:
+        raise CheckpointError("--portrait needs --encoder, which sees who a picture shows. Name a run of that task.")
+    seeing, drawing = open_run(encoder, note=_note), None if portrait is None else open_run(portrait, note=_note)
+    if not (
+        isinstance(task, AnimatorTask)
+        and isinstance(seeing, EncoderTask)
+        and (drawing is None or isinstance(drawing, PortraitTask))
+    ):
+        raise CheckpointError(
+            "--encoder and --portrait go with a run of the task animator, and name runs of the tasks encoder and "
+            "portrait."
+        )
+    return evaluate_chain(task, seeing, drawing, folder, frames=frames, note=_note)
+
+
 def _print_report(report: dict[str, Any]) -> None:
     from rich.table import Table
 
@@ -428,7 +470,14 @@ def _print_report(report: dict[str, Any]) -> None:
             if isinstance(found, dict) and keys[0] in found:
                 cells = (f"{found[key]:.{2 if key.endswith('_db') else 3}f}" if key in found else "" for key in keys)
                 table.add_row(question.split("_")[0], who.replace("_", " "), *cells)
-    console.print(table, soft_wrap=False)
+    if asked:
+        console.print(table, soft_wrap=False)
+    for question, row in report.items():
+        if isinstance(row, dict) and "of_people" in row:
+            console.print(
+                f"{question.replace('_', ' ')}: {row['right']} of {row['pictures']} pictures are nearest to who they "
+                f"show, of {row['of_people']} people"
+            )
     if "alpha_limits" in report:
         limits = report["alpha_limits"]
         for question in ("seen_identities", "unseen_identities"):

@@ -65,7 +65,7 @@ def test_what_the_trainer_exports_is_taken(compiler: Path, tmp_path: Path) -> No
     pytest.importorskip("torch")
     from tests.random_generator import CONTROLS, SIZE_PX, random_generator
     from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph
-    from training.decoder.networks import Encoder
+    from training.latents.encoder import Encoder
     from training.latents.graphs import mapping_graph
     from training.latents.people import Mapping
 

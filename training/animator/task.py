@@ -371,12 +371,31 @@ class AnimatorTask:
             rows = slice(start, start + at_once)
             seen = planar(self._references[READER_PX][people[rows]], self._device)
             references = planar(self._references[size][people[rows]], self._device)
-            steered = torch.from_numpy(np.asarray(controls[rows], np.float32)).to(self._device)
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision != "32-true"):
-                motion = self.animator_ema(self.reader_ema(seen), steered)
-            picture = over(moved_layers(references, motion.flow, resized(motion.planes, size)))
-            out.append((picture.clamp(0, 1) * 255).round().div(255).cpu())
+            out.append(self._moved(seen, references, controls[rows]))
         return torch.cat(out)
+
+    @torch.no_grad()
+    def draw_others(self, references: Tensor, controls: np.ndarray[Any, Any], *, at_once: int = 16) -> Tensor:
+        """The same for people who are in no data set.
+
+        Args:
+            references: premultiplied RGBA, float32 [N, len(REFERENCES), 4, S, S], S at least READER_PX.
+            controls: as for `draw`.
+            at_once: as for `draw`.
+        """
+        out = []
+        for start in range(0, len(references), at_once):
+            rows = slice(start, start + at_once)
+            given = references[rows].to(self._device)
+            out.append(self._moved(_to_size(given, READER_PX), given, controls[rows]))
+        return torch.cat(out)
+
+    def _moved(self, seen: Tensor, references: Tensor, controls: np.ndarray[Any, Any]) -> Tensor:
+        steered = torch.from_numpy(np.asarray(controls, np.float32)).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision != "32-true"):
+            motion = self.animator_ema(self.reader_ema(seen), steered)
+        picture = over(moved_layers(references, motion.flow, resized(motion.planes, references.shape[-1])))
+        return (picture.clamp(0, 1) * 255).round().div(255).cpu()
 
     def at_rest(self, people: np.ndarray[Any, Any]) -> Tensor:
         """The same people as their references show them: premultiplied RGBA, float32 [N, 4, S, S]."""

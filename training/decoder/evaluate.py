@@ -21,7 +21,8 @@ from training import metrics
 from training.data.dataset import Dataset, Split
 from training.decoder import alpha
 from training.decoder.latents import latents_of
-from training.decoder.pictures import draw, encode, sweep_controls
+from training.decoder.pictures import draw, encode
+from training.latents.drift import drift, sweep_controls
 from training.obedience import obedience
 from training.pictures import premultiplied_tensor, unpremultiply
 from training.sheets import Uint8, write_sheet
@@ -226,16 +227,9 @@ def _drift(networks: Networks, dataset: Dataset, train: Indices) -> Report:
     identities = identities[np.linspace(0, len(identities) - 1, min(12, len(identities))).astype(int)]
     rest = np.array([[r[2] for r in dataset.control_ranges]], np.float32)
     shown = np.concatenate([rest, sweep_controls(dataset.control_ranges, 3)])
-    at_rest, moved = [], []
+    seen = []
     for w in latents_of(networks, dataset, train, identities):
         pictures = draw(networks.generator_ema, w[None], shown, dataset.size_px)
         premultiplied = (premultiplied_tensor(pictures) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        seen = encode(networks.encoder_ema, premultiplied)
-        at_rest.append(seen[0])
-        moved.append((seen[1:] - seen[0]).norm(dim=1))
-    distance = float(torch.cat(moved).mean())
-    out = {"mean_distance": round(distance, 4)}
-    if len(at_rest) > 1:
-        apart = float(torch.pdist(torch.stack(at_rest)).mean())
-        out |= {"between_identities": round(apart, 4), "ratio": round(distance / max(apart, 1e-9), 4)}
-    return out
+        seen.append(encode(networks.encoder_ema, premultiplied))
+    return drift(seen)

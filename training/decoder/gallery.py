@@ -11,7 +11,8 @@ from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
 from training.decoder.export import Trained, named_latents
-from training.decoder.pictures import draw, sweep_controls
+from training.decoder.pictures import draw
+from training.latents.drift import sweep_controls
 from training.sheets import write_sheet
 
 Float32 = npt.NDArray[np.float32]

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from training.decoder.alpha import CLEAR, GAIN
-from training.decoder.networks import Encoder, Generator
+from training.decoder.networks import Generator
+from training.latents.encoder import Encoder
 from training.onnx_export import onnx_of
 
 ALPHA = slice(3, None, 4)  # of an exported head's rows, which go through R, G, B, A pixel by pixel

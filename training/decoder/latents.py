@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.decoder.networks import Encoder
 from training.decoder.pictures import encode
+from training.latents.encoder import Encoder
 
 if TYPE_CHECKING:
     from training.data.dataset import Dataset

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
-from training.decoder.networks import Encoder, Generator
+from training.decoder.networks import Generator
+from training.latents.encoder import Encoder
 from training.sheets import Uint8
 
 Float32 = npt.NDArray[np.float32]
@@ -65,15 +66,3 @@ def _require_finite(result: Tensor, what: str) -> None:
             f"This network {what} of numbers that are not finite: its training diverged. "
             "Use an older checkpoint, or train again with a lower learning rate."
         )
-
-
-def sweep_controls(ranges: list[tuple[float, float, float]], steps: int) -> Float32:
-    """Every control from its minimum to its maximum, the others at rest: [c * steps, c]."""
-    rest = np.array([r[2] for r in ranges], np.float32)
-    rows = []
-    for index, (low, high, _) in enumerate(ranges):
-        for value in np.linspace(low, high, steps):
-            row = rest.copy()
-            row[index] = value
-            rows.append(row)
-    return np.stack(rows)

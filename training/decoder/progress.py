@@ -9,8 +9,9 @@ import torch
 
 from training.data.dataset import Dataset
 from training.decoder.latents import Indices, latents_of
-from training.decoder.pictures import draw, encode, sweep_controls
+from training.decoder.pictures import draw, encode
 from training.decoder.state import Networks
+from training.latents.drift import sweep_controls
 from training.pictures import unpremultiply
 from training.sheets import Uint8, write_sheet
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
-from training.decoder.networks import Discriminator, Encoder, Generator, Thumbnail
+from training.decoder.networks import Discriminator, Generator, Thumbnail
 from training.decoder.recipe import DecoderRecipe
+from training.latents.encoder import Encoder
 from training.latents.people import KnownIdentities, Mapping
 
 

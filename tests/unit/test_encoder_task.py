@@ -1,0 +1,165 @@
+"""The encoder as a task: a small run after a small run of the portrait generator."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from typer.testing import CliRunner
+
+from engine_bridge.errors import CheckpointError, RecipeError
+from tests.training_runs import check_that_it_goes_on
+from training.animator.chain import evaluate_chain
+from training.animator.task import AnimatorTask
+from training.cast import write_dataset
+from training.cli import app
+from training.encoder.task import EncoderTask
+from training.loop import fit
+from training.recipe import load_recipe
+from training.runs import open_run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Data, and a run of the portrait generator on it."""
+    folder = tmp_path_factory.mktemp("data")
+    write_dataset(
+        folder / "layers",
+        identities=8,
+        frames_per_identity=3,
+        named_frames=0,
+        size_px=256,
+        seed=4,
+        layers=True,
+        workers=2,
+    )
+    small = ("w_dim=8", "memories=2", "memory=2", "warps=1", "channels=4", "blocks=1", "paints=2", "code_dim=4")
+    settings = (
+        f"data.path={folder / 'layers'}",
+        *(f"model.{each}" for each in small),
+        "precision=32-true",
+        "mapping_steps=2",
+        "sheet_kimg=0",
+        "stage=[{kimg=0.004,size_px=64,batch=4}]",
+    )
+    fit(load_recipe("portrait", settings), folder / "portrait", workers=2, console=Console(file=io.StringIO()))
+    return folder / "layers", folder / "portrait"
+
+
+@pytest.fixture(scope="module")
+def settings(portrait: tuple[Path, Path]) -> tuple[str, ...]:
+    data, run = portrait
+    return (
+        f"data.path={data}",
+        "data.holdout_identities=0.3",
+        f"start.checkpoint={run / 'final.pt'}",
+        "model.w_dim=8",
+        "model.channels=[8,8,8,8,8]",
+        "precision=32-true",
+        "ema_kimg=0.02",
+        "checkpoint_steps=20",
+        "stage=[{kimg=0.1,size_px=64,batch=8,lr=5e-3,warmup_kimg=0},{kimg=0.6,size_px=128,batch=8,lr=5e-3}]",
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("finished") / "run"
+    fit(load_recipe("encoder", settings), run, workers=2, console=Console(file=io.StringIO()))
+    return run
+
+
+def test_people_are_told_apart_as_the_portrait_generator_has_them(
+    finished: Path, portrait: tuple[Path, Path], tmp_path: Path
+) -> None:
+    task, generator = open_run(finished), open_run(portrait[1])
+    assert isinstance(task, EncoderTask)
+    assert torch.equal(task.known.out.weight, generator.known.out.weight)  # type: ignore[attr-defined]
+    report = task.evaluate(tmp_path, frames=8, at_px=None, note=print)
+    assert report["unseen_people"]["pictures"] >= 3
+    assert report["unseen_people"]["of_people"] == 8
+    trained = task.split.train
+    pictures = torch.from_numpy(task.dataset.pictures[trained]).permute(0, 3, 1, 2).float() / 255
+    found = task.encode(pictures)
+    assert torch.allclose(found.square().mean(1), torch.ones(len(found)), atol=1e-3)
+    everybody = task.known(torch.arange(8))
+    right = torch.cdist(found, everybody).argmin(1).numpy() == task.dataset.identity[trained]
+    assert right.mean() > 0.7  # by chance an eighth
+    assert [path.name for path in tmp_path.glob("*.png")] == ["nearest.png"]
+
+
+@pytest.fixture(scope="module")
+def animator(portrait: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("animator") / "run"
+    settings = (
+        f"data.path={portrait[0]}",
+        "data.holdout_identities=0.3",
+        *("model.reader=[8,8,8,8]", "model.channels=[4,4,4]", "model.blocks=[1,1,1]", "model.planes_px=64"),
+        "precision=32-true",
+        "sheet_kimg=0",
+        "stage=[{kimg=0.004,size_px=256,batch=2,frames=2}]",
+    )
+    fit(load_recipe("animator", settings), run, workers=2, console=Console(file=io.StringIO()))
+    return run
+
+
+def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
+    animator: Path, finished: Path, portrait: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "evaluation"
+    runs = ["--encoder", str(finished), "--portrait", str(portrait[1])]
+    done = CliRunner().invoke(app, ["evaluate", str(animator), "--out", str(out), "--frames", "8", *runs])
+    assert done.exit_code == 0, done.output
+    report = json.loads((out / "report.json").read_text())
+    assert 2 <= report["whole_chain"]["frames"] <= 8
+    assert report["whole_chain"]["ours"]["psnr_median_db"] > 5
+    assert report["identity_drift"]["ratio"] > 0
+    assert (out / "whole_chain.png").exists()
+    assert "identity drift" in done.output
+
+
+def test_runs_that_do_not_belong_together_are_refused(
+    animator: Path, finished: Path, portrait: tuple[Path, Path], tmp_path: Path
+) -> None:
+    task, seeing = open_run(animator), open_run(finished)
+    assert isinstance(task, AnimatorTask)
+    assert isinstance(seeing, EncoderTask)
+    task.dataset = replace(task.dataset, digest="of others")
+    with pytest.raises(CheckpointError, match="learnt from other data"):
+        evaluate_chain(task, seeing, None, tmp_path, frames=8, note=print)
+    for options, words in (
+        (["--portrait", str(portrait[1])], "--portrait needs --encoder"),
+        (["--encoder", str(portrait[1])], "name runs of the tasks encoder"),
+    ):
+        done = CliRunner().invoke(app, ["evaluate", str(animator), "--out", str(tmp_path), "--frames", "8", *options])
+        assert words in " ".join(str(done.exception).split())
+
+
+def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(
+    finished: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    check_that_it_goes_on("encoder", settings, finished, tmp_path / "run")
+
+
+def test_what_it_begins_with_must_be_a_portrait_generator_of_the_same_people(
+    finished: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    wider = load_recipe("encoder", (*settings, "model.w_dim=16"))
+    with pytest.raises(CheckpointError, match="no latents of 16 numbers"):
+        fit(wider, tmp_path / "run", workers=1, console=Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("stage=[{kimg=1,size_px=96}]", "power of two"), ('stage=[{kimg=1,size_px=64,objectives=["x"]}]', "Invalid enum")],
+)
+def test_recipes_that_cannot_work_are_refused(override: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe("encoder", (override,))

@@ -1,0 +1,1 @@
+"""Who a picture shows, as the latent that the portrait generator draws them from."""

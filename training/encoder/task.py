@@ -1,0 +1,249 @@
+"""The encoder as a task: from a picture of somebody, in any pose, to the latent that the portrait generator takes.
+
+One step, for N pictures:
+
+    found = encoder(pictures)
+    loss  = mean (found - known(attributes of who they show))^2
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from engine_bridge.errors import CheckpointError, DatasetError, TrainingError
+from training.checkpoint import load_checkpoint
+from training.data.attributes import attribute_table
+from training.data.dataset import Dataset, Split, Uint8, open_dataset, split_for_training
+from training.encoder.recipe import EncoderRecipe, EncoderStage
+from training.latents.encoder import Encoder
+from training.latents.people import KnownIdentities
+from training.optim.ema import update_average
+from training.optim.schedule import learning_rate_at
+from training.pictures import planar, unpremultiply
+from training.settings import Stage
+from training.sheets import write_sheet
+from training.task import Ancestor, Note, Position, Progress, ancestors_of, refuse_what_is_not_finite
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class EncoderTask:
+    """One run of the encoder.
+
+    Attributes:
+        recipe: of the run.
+        dataset: at the size of the last stage.
+        split: what is trained on and what is not.
+        encoder: as it is being trained.
+        encoder_ema: averaged.
+        known: latents of the people of the data set, as the portrait generator has them.
+    """
+
+    dataset: Dataset
+    split: Split
+    encoder: Encoder
+    encoder_ema: Encoder
+    known: KnownIdentities
+
+    def __init__(self, recipe: EncoderRecipe) -> None:
+        """Begin without data and networks."""
+        self.recipe = recipe
+        self.position = Position()
+        self.ancestors: tuple[Ancestor, ...] = ()
+        self._device = torch.device("cpu")
+
+    @property
+    def digest(self) -> str:
+        """See `Task`."""
+        return self.dataset.digest
+
+    def open_data(
+        self, folder: Path, stages: Sequence[Stage], *, workers: int = 2, progress: Progress | None = None, note: Note
+    ) -> None:
+        """See `Task`."""
+
+        def told(size: int) -> Any:
+            return lambda done, total: progress(f"pictures at {size} px", done, total) if progress is not None else None
+
+        self._datasets = {
+            size: open_dataset(folder, size, workers=workers, progress=told(size), note=note)
+            for size in {stage.size_px for stage in stages}
+        }
+        self.dataset = self._datasets[stages[-1].size_px]
+        self.split = split_for_training(folder, self.dataset, self.recipe.data)
+        torch.manual_seed(self.recipe.seed)
+        model = self.recipe.model
+        table = attribute_table(self.dataset.identities)
+        self.known = KnownIdentities(attributes=torch.from_numpy(table.values), w_dim=model.w_dim).requires_grad_(False)
+        self.encoder = Encoder(w_dim=model.w_dim, channels=model.channels)
+        self.encoder_ema = copy.deepcopy(self.encoder).requires_grad_(False).eval()
+
+    def prepare(self, fabric: Fabric) -> None:
+        """See `Task`."""
+        self._fabric, self._device = fabric, fabric.device
+        for network in (self.encoder_ema, self.known):
+            network.to(fabric.device)
+
+    def begin_from(self, checkpoint: Path) -> tuple[Ancestor, ...]:
+        """Take the latents of a portrait generator that learnt from the same data."""
+        state = load_checkpoint(checkpoint, "recipe", "position", "data_digest")
+        try:
+            self.known.load_state_dict(state["networks"]["known"])
+        except (RuntimeError, LookupError, TypeError, AttributeError):
+            state["data_digest"] = ""
+        if state["data_digest"] != self.digest:
+            raise CheckpointError(
+                f"{checkpoint} has no latents of {self.recipe.model.w_dim} numbers for the people of this data set. "
+                "Name a run of the task portrait on the same data."
+            )
+        return ancestors_of(state)
+
+    def state(self) -> dict[str, Any]:
+        """See `Task`."""
+        return {"networks": {name: getattr(self, name).state_dict() for name in ("encoder", "encoder_ema", "known")}}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See `Task`."""
+        try:
+            for name in ("encoder", "encoder_ema", "known"):
+                getattr(self, name).load_state_dict(state["networks"][name])
+        except (RuntimeError, AttributeError, LookupError, TypeError) as error:
+            raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+        self.position = Position.restored(state["position"])
+        self.ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
+
+    def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  nothing to tell
+        """See `Task`."""
+        self._stage: EncoderStage = self.recipe.stage[stage]
+        self._adam = Adam(self.encoder.parameters(), lr=self._stage.lr, betas=(self._stage.beta1, 0.99), fused=True)
+        self._see = self._fabric.setup_module(self.encoder)
+        self._step_adam = cast(Optimizer, self._fabric.setup_optimizers(self._adam))
+        if optimizers is not None:
+            try:
+                self._adam.load_state_dict(optimizers["adam"])
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise CheckpointError(
+                    f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
+                ) from error
+
+    def batch(self, position: Position) -> tuple[Tensor, Tensor]:
+        """Pictures [N, 4, S, S] and latents [N, w_dim]."""
+        stage = self._stage
+        key = (self.recipe.seed, position.step, self._fabric.global_rank)
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+        frames = rng.choice(self.split.train, stage.batch)
+        return planar(self._datasets[stage.size_px].pictures[frames], self._device), self.latents(frames)
+
+    def step(self, batch: tuple[Tensor, Tensor], position: Position) -> dict[str, Tensor]:
+        """See `Task`."""
+        pictures, wanted = batch
+        rate = learning_rate_at(self._stage, position.stage_images)
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._adam.zero_grad(set_to_none=True)
+        loss = (self._see(pictures).float() - wanted).square().mean()
+        self._fabric.backward(loss)
+        values = {"loss": loss}
+        norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), self.recipe.clip_norm)
+        refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, norm)
+        self._step_adam.step()
+        shown = self._stage.batch * self._fabric.world_size
+        update_average(
+            self.encoder_ema,
+            self.encoder,
+            images=position.images + shown,
+            batch=shown,
+            half_life=self.recipe.ema_kimg * 1000,
+        )
+        return {**values, "norm": norm, "learning_rate": torch.tensor(rate)}
+
+    def optimizers(self) -> dict[str, Any]:
+        """See `Task`."""
+        return {"adam": self._adam.state_dict()}
+
+    @torch.no_grad()
+    def check_sound(self) -> None:
+        """See `Task`."""
+        picture = planar(self.dataset.pictures[self.split.train[:1]], self._device)
+        if not all(torch.isfinite(network(picture)).all() for network in (self.encoder, self.encoder_ema)):
+            raise TrainingError(
+                "The run has diverged: the encoder gives numbers that are not finite. It was not saved; the last "
+                f"checkpoint is as it was. Train again with a lower learning rate than {self._stage.lr:g}."
+            )
+
+    def leave(self, stage: int) -> None:
+        """See `Task`."""
+
+    def sheets(self, folder: Path, images: int) -> None:
+        """See `Task`."""
+        self._draw_sheet(folder / f"{images // 1000:05d}-nearest.png")
+
+    def evaluate(
+        self,
+        folder: Path,
+        *,
+        frames: int,
+        at_px: int | None,  # noqa: ARG002  nothing is drawn
+        note: Note,
+    ) -> dict[str, Any]:
+        """See `Task`. A picture is right if nobody's latent is nearer than that of who it shows."""
+        if not len(self.split.unseen_identities):
+            raise DatasetError("No people were held out of training. Raise data.holdout_identities.")
+        everybody = self.known(torch.arange(len(self.dataset.identities), device=self._device)).cpu()
+        apart = float(torch.pdist(everybody[:: max(1, len(everybody) // 500)]).mean())
+        report: dict[str, Any] = {"size_px": self.dataset.size_px}
+        questions = {"unseen_people": self.split.unseen_identities, "seen_people": self.split.unseen_controls}
+        for question, candidates in questions.items():
+            if not len(candidates):
+                continue
+            note(question.replace("_", " "))
+            chosen = candidates[np.linspace(0, len(candidates) - 1, min(frames, len(candidates))).astype(int)]
+            found = self.encode(planar(self.dataset.pictures[chosen], self._device))
+            nearest = torch.cdist(found, everybody).argmin(1).numpy()
+            far = (found - self.latents(chosen).cpu()).norm(dim=1).mean()
+            report[question] = {
+                "pictures": len(chosen),
+                "right": int((nearest == self.dataset.identity[chosen]).sum()),
+                "of_people": len(everybody),
+                "distance": round(float(far) / apart, 4),
+            }
+        note("sheets")
+        self._draw_sheet(folder / "nearest.png")
+        return report
+
+    def latents(self, frames: Rows) -> Tensor:
+        """Of who is shown in frames of the data set, [N, w_dim]."""
+        latents: Tensor = self.known(torch.from_numpy(self.dataset.identity[frames]).long().to(self._device))
+        return latents
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor, *, at_once: int = 64) -> Tensor:
+        """Who is shown, with the averaged network.
+
+        Args:
+            pictures: premultiplied, float32 [N, 4, S, S], 0..1.
+            at_once: pictures at a time.
+
+        Returns:
+            float32 [N, w_dim] on the CPU, mean square 1.
+        """
+        return torch.cat([self.encoder_ema(part.to(self._device)).cpu() for part in torch.split(pictures, at_once)])
+
+    def _draw_sheet(self, path: Path) -> None:
+        """Pictures of people held out, each above one of whoever, of those trained on, has the nearest latent."""
+        held, trained = self.split.unseen_identities, self.split.train
+        shown = held[np.linspace(0, len(held) - 1, min(12, len(held))).astype(int)]
+        found = self.encode(planar(self.dataset.pictures[shown], self._device))
+        nearest = trained[torch.cdist(found, self.latents(trained).cpu()).argmin(1).numpy()]
+        pictures: Uint8 = np.concatenate([self.dataset.pictures[shown], self.dataset.pictures[nearest]])
+        write_sheet(path, unpremultiply(pictures), columns=len(shown), row_labels=("shown", "nearest"))
