@@ -265,7 +265,10 @@ class AnimatorTask:
         motion = self._animate(person, batch.controls)
         references = batch.references.repeat_interleave(stage.frames, 0)
         layers = moved_layers(references, motion.flow, resized(motion.planes, stage.size_px))
-        pixel_weight = region_weights(batch.regions, stage.size_px, *self.recipe.emphasis(stage))
+        eyes, mouth, brows = self.recipe.emphasis(stage)
+        pixel_weight = region_weights(batch.regions, stage.size_px, eyes, mouth)
+        if brows:
+            pixel_weight = pixel_weight + region_weights(above_eyes(batch.regions), stage.size_px, brows, 0) - 1
         loss, terms = MovedLoss(weights.gradient, weights.coarse)(over(layers), batch.target, pixel_weight)
         side = min(stage.size_px, batch.layers.shape[-1])
         by_layer = (_to_size(layers, side) - _to_size(batch.layers, side)).abs().mean()
@@ -412,6 +415,21 @@ class AnimatorTask:
                 getattr(self, name).load_state_dict(weights[source])
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
             raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+
+
+def above_eyes(regions: Tensor) -> Tensor:
+    """Boxes of brows, above those of eyes and a little wider.
+
+    Args:
+        regions: [N, 3, 4] boxes of left eye, right eye and mouth: x0, y0, x1, y1.
+
+    Returns:
+        the same, with brows in place of eyes.
+    """
+    left, top, right, bottom = regions[:, :2].unbind(-1)
+    wide, high = 0.15 * (right - left), bottom - top
+    brows = torch.stack([left - wide, top - 0.6 * high, right + wide, top + 0.1 * high], -1)
+    return torch.cat([brows, regions[:, 2:]], 1)
 
 
 def _to_size(layers: Tensor, size_px: int) -> Tensor:
