@@ -16,7 +16,7 @@ from runtime.character import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from runtime.engines import EngineSettings, candidates, make_engine
 from tests.training_runs import check_that_it_goes_on
-from training.animator.task import AnimatorTask, above_eyes
+from training.animator.task import AnimatorTask, above_eyes, faces
 from training.cast import from_dict, render, write_dataset
 from training.data.dataset import open_dataset, read_labels, shrink_premultiplied
 from training.data.references import open_layers, open_references
@@ -50,7 +50,9 @@ def settings(data: Path) -> tuple[str, ...]:
         "model.planes_px=64",
         "precision=32-true",
         "checkpoint_steps=2",
-        "stage=[{kimg=0.016,size_px=64,batch=4,frames=2,warmup_kimg=0},{kimg=0.008,size_px=128,batch=4,frames=2}]",
+        "model.judge=[8,8]",
+        "stage=[{kimg=0.016,size_px=64,batch=4,frames=2,warmup_kimg=0},"
+        '{kimg=0.008,size_px=128,batch=4,frames=2,objectives=["motion","adversarial"]}]',
     )
 
 
@@ -93,6 +95,21 @@ def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(
     finished: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
     check_that_it_goes_on("animator", settings, finished, tmp_path / "run")
+
+
+def test_faces_are_judged_at_the_same_place() -> None:
+    torch.manual_seed(3)
+    place = torch.arange(64.0)
+    picture = (place + 64 * place[:, None]).expand(3, 4, 64, 64)
+    eyes = torch.tensor([[0.6, 0.4, 0.7, 0.5], [0.4, 0.4, 0.5, 0.5], [0.5, 0.6, 0.6, 0.7]])
+    regions = torch.stack([eyes, eyes, torch.zeros(3, 4)])  # nobody's face lies at the corner
+    real, fake = faces(regions, picture, picture)
+    assert real.shape == (3, 4, 32, 32)
+    assert torch.equal(real, fake)
+    x, y = real[:2, 0, 16, 16] % 64, real[:2, 0, 16, 16] // 64
+    assert ((x - 0.55 * 64).abs() <= 5).all()
+    assert ((y - 0.52 * 64).abs() <= 5).all()
+    assert real[2, 0, 0, 0] <= 4 + 64 * 4
 
 
 def test_brows_lie_above_eyes() -> None:

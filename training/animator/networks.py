@@ -145,8 +145,7 @@ class Animator(nn.Module):
             person: of each row.
             controls: float [N, c], natural units.
         """
-        steered = (controls - self.lowest) * self.scale - 1
-        code = unit_size(lrelu(self.code(torch.cat([person.code, steered], 1))).float())
+        code = unit_size(lrelu(self.code(torch.cat([person.code, self.steered(controls)], 1))).float())
         with torch.autocast(controls.device.type, enabled=False):
             rigid = self.rigid(controls.float())[:, self._parts]  # [N, R, 2, FINE, FINE]
             levels = {side: _averaged(rigid, side) for side in (COARSE, MIDDLE, FINE)}
@@ -167,6 +166,10 @@ class Animator(nn.Module):
         # Bounded before they are unfolded: the large planes are written once.
         bounded = torch.cat([torch.sigmoid(planes[:, :gates]), planes[:, gates:].clamp(-0.5, 1.5)], 1)
         return Motion(_bounded(levels[FINE] + flow), F.pixel_shuffle(bounded, self.unfold))
+
+    def steered(self, controls: Tensor) -> Tensor:
+        """Controls [N, c], natural units, as the network takes them: -1 to 1."""
+        return (controls - self.lowest) * self.scale - 1
 
     def _flow(self, level: int, x: Tensor) -> Tensor:
         """One level's share, in fp32: a wrong rounding here is seen, anywhere else it is not."""

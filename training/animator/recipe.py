@@ -9,7 +9,7 @@ import msgspec
 from training.settings import Recipe, Stage
 
 FINE = 64  # side of the finest grid that motion is found on
-Objective = Literal["motion"]
+Objective = Literal["motion", "adversarial"]
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,6 +21,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id_dim: int = 128  # of the person's code
     code_dim: int = 256  # width of the modulating code
     planes_px: int = 128  # side of masks and of what is drawn: 64 times a power of two
+    judge: tuple[int, ...] = (32, 64, 128)  # channels of the network that judges, from half the side on
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,10 +33,17 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mouth: float = 4.0  # extra weight inside mouth boxes
     brows: float = 0.0  # extra weight above eye boxes
     layers: float = 1.0  # every layer by itself, at half the size
+    adversarial: float = 0.02
+    feature: float = 0.2  # features of the network that judges
+    roughness: float = 1.0  # approximate R1 and R2 of it
 
 
 class AnimatorStage(Stage, frozen=True, kw_only=True):
-    """A stage of the animator. `motion`: people move as the data show it."""
+    """A stage of the animator.
+
+    Objectives: with `motion` people move as the data show it; with `adversarial` beside it a second network judges
+    faces.
+    """
 
     objectives: tuple[Objective, ...] = ("motion",)
     restyled: float = 0.0  # share of people shown in other colours, tones, lines and framing
@@ -45,6 +53,12 @@ class AnimatorStage(Stage, frozen=True, kw_only=True):
     frames: int = 3  # of one person in a batch; the person is read once for them
     muon: float = 6.0  # learning rate of matrices, times `lr`
     weight_decay: float = 1e-4
+    discriminator_lr: float = 4e-4
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether a network that judges takes part."""
+        return "adversarial" in self.objectives
 
 
 class AnimatorRecipe(Recipe, frozen=True, kw_only=True):
@@ -74,6 +88,6 @@ class AnimatorRecipe(Recipe, frozen=True, kw_only=True):
                 return f"stage {index} has batch {stage.batch}, which is not a multiple of its {stage.frames} frames."
             if not 0 <= stage.restyled <= 1:
                 return f"stage {index} has restyled {stage.restyled}; it is a share, 0 to 1."
-            if tuple(stage.objectives) != ("motion",):
-                return f'stage {index} needs the objective "motion".'
+            if "motion" not in stage.objectives:
+                return f'stage {index} needs the objective "motion", alone or beside "adversarial".'
         return super().fault()

@@ -8,6 +8,9 @@ One step, for P people and F pictures of each:
     layers  = moved_layers(references, motion)
     picture = over(layers)
     loss    = moved(picture, wanted) + layers * |layers - wanted layers|
+    in adversarial stages, about faces, given the controls:
+    judge   learns that the wanted ones are real and the moved ones are not
+    loss   += adversarial * it is mistaken + feature * |its features of both|
 
 Matrices are moved by Muon, everything else by Adam; a step whose gradient is many times the usual one is not taken.
 """
@@ -31,6 +34,7 @@ from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from runtime.character import Manifest
+from training.adversary import Adversary
 from training.animator.composite import moved_layers, over, resized
 from training.animator.evaluate import compare_animators, evaluate_animator
 from training.animator.export import export_people
@@ -41,6 +45,8 @@ from training.animator.sheets import draw_sheets
 from training.checkpoint import load_checkpoint
 from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, read_labels, split_for_training
 from training.data.references import open_layers, open_references
+from training.judge import PatchJudge
+from training.losses.adversarial import Shown
 from training.losses.moved import MovedLoss
 from training.losses.terms import region_weights
 from training.optim.ema import update_average
@@ -87,6 +93,7 @@ class AnimatorTask:
         split: what is trained on and what is not.
         reader, animator: as they are being trained.
         reader_ema, animator_ema: averaged.
+        judge: moved faces are told from real ones by it, in adversarial stages.
     """
 
     dataset: Dataset
@@ -95,6 +102,7 @@ class AnimatorTask:
     animator: Animator
     reader_ema: Reader
     animator_ema: Animator
+    judge: PatchJudge
 
     def __init__(self, recipe: AnimatorRecipe) -> None:
         """Begin without data and networks."""
@@ -139,6 +147,7 @@ class AnimatorTask:
         self.reader, self.animator = build(self.recipe.model, names, self.dataset.control_ranges)
         self.reader_ema = copy.deepcopy(self.reader).requires_grad_(False).eval()
         self.animator_ema = copy.deepcopy(self.animator).requires_grad_(False).eval()
+        self.judge = PatchJudge(planes=4, told=len(names), channels=self.recipe.model.judge)
 
     def look_at(self, folder: Path, *, note: Note) -> None:
         """Move the people of another data set, at its size, in place of the run's own; to evaluate, not to train.
@@ -187,6 +196,8 @@ class AnimatorTask:
     def state(self) -> dict[str, Any]:
         """See `Task`."""
         networks = {name: getattr(self, name).state_dict() for name in self._names()}
+        if any(stage.adversarial for stage in self.recipe.stage):
+            networks["judge"] = self.judge.state_dict()
         controls = [msgspec.to_builtins(control) for control in self.dataset.manifest.controls]
         return {"networks": networks, "controls": controls}
 
@@ -207,12 +218,23 @@ class AnimatorTask:
         self._read, self._animate = fabric.setup_module(self.reader), fabric.setup_module(self.animator)
         self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
         self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
+        self._adversary = None
+        if settings.adversarial:
+            self._adversary = Adversary(
+                fabric,
+                self.judge,
+                lr=settings.discriminator_lr,
+                roughness=self.recipe.loss.roughness,
+                precision=self.recipe.precision,
+            )
         self._sampler = GroupSampler(self.dataset, self.split.train, each=settings.frames)
         if optimizers is not None:
             try:
                 self._muon.load_state_dict(optimizers["muon"])
                 self._adam.load_state_dict(optimizers["adam"])
                 self._usual.extend(optimizers["usual"])
+                if self._adversary is not None:
+                    self._adversary.load_optimizer(optimizers["judge"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(
                     f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
@@ -269,13 +291,20 @@ class AnimatorTask:
         pixel_weight = region_weights(batch.regions, stage.size_px, eyes, mouth)
         if brows:
             pixel_weight = pixel_weight + region_weights(above_eyes(batch.regions), stage.size_px, brows, 0) - 1
-        loss, terms = MovedLoss(weights.gradient, weights.coarse)(over(layers), batch.target, pixel_weight)
+        picture = over(layers)
+        loss, terms = MovedLoss(weights.gradient, weights.coarse)(picture, batch.target, pixel_weight)
         side = min(stage.size_px, batch.layers.shape[-1])
         by_layer = (_to_size(layers, side) - _to_size(batch.layers, side)).abs().mean()
         loss = loss + weights.layers * by_layer
+        values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True)) | {"layers": by_layer}
+        if self._adversary is not None:
+            real, fake = faces(batch.regions, batch.target, picture.clamp(0, 1))
+            told = self.animator.steered(batch.controls)
+            judgement = self._adversary.judged(Shown(real, told), Shown(fake, told), step=position.step)
+            loss = loss + weights.adversarial * judgement["adversarial"] + weights.feature * judgement["feature"]
+            values |= judgement
+        values["loss"] = loss
         self._fabric.backward(loss)
-        values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True))
-        values |= {"layers": by_layer, "loss": loss}
 
         norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
         refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, norm)
@@ -302,7 +331,8 @@ class AnimatorTask:
 
     def optimizers(self) -> dict[str, Any]:
         """See `Task`."""
-        return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict(), "usual": list(self._usual)}
+        state = {"muon": self._muon.state_dict(), "adam": self._adam.state_dict(), "usual": list(self._usual)}
+        return state if self._adversary is None else {**state, "judge": self._adversary.optimizer()}
 
     @torch.no_grad()
     def check_sound(self) -> None:
@@ -413,8 +443,35 @@ class AnimatorTask:
             for name in self._names():
                 source = name.removesuffix("_ema") if also_averaged else name
                 getattr(self, name).load_state_dict(weights[source])
+            if "judge" in weights:
+                self.judge.load_state_dict(weights["judge"])
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
             raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+
+
+def faces(regions: Tensor, wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """A piece of half the side around every face, a little beside it by chance, the same of both.
+
+    Args:
+        regions: [N, 3, 4] boxes of left eye, right eye and mouth, in 0..1; all zero where there is none.
+        wanted: pictures, [N, 4, S, S].
+        drawn: the same people, the same shape.
+
+    Returns:
+        both, [N, 4, S / 2, S / 2].
+    """
+    count, _, size, _ = wanted.shape
+    side, away = size // 2, size // 16
+    middle = ((regions[:, :, :2] + regions[:, :, 2:]).mean(1) / 2).cpu() * size - side / 2
+    corners = (middle.round().int() + torch.randint(-away, away + 1, (count, 2))).clamp(0, size - side)
+
+    def cut(pictures: Tensor) -> Tensor:
+        pieces = [
+            picture[:, y : y + side, x : x + side] for picture, (x, y) in zip(pictures, corners.tolist(), strict=True)
+        ]
+        return torch.stack(pieces)
+
+    return cut(wanted), cut(drawn)
 
 
 def above_eyes(regions: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, TrainingError
+from training.adversary import Adversary
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset
 from training.decoder.latents import encode_identities, latents_of
@@ -28,7 +29,7 @@ from training.decoder.teacher import Teacher
 from training.latents.people import Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
 from training.losses import terms as losses
-from training.losses.adversarial import Shown, artist_terms, judge_loss
+from training.losses.adversarial import Shown
 from training.losses.reconstruction import reconstruction_loss
 from training.optim.ema import update_average
 from training.optim.muon import Muon
@@ -89,16 +90,18 @@ class StageTrainer:
         self._trained = matrices + others
         self._muon = Muon(matrices, lr=stage.lr * MUON_LR_FACTOR)
         self._adam = Adam(others, lr=stage.lr, betas=(stage.beta1, 0.99), fused=True)
-        self._adam_d = Adam(
-            networks.discriminator.parameters(), lr=stage.discriminator_lr, betas=(0.0, 0.99), fused=True
-        )
         self._generator = fabric.setup_module(networks.generator)
         self._encoder = fabric.setup_module(networks.encoder) if not stage.adversarial else networks.encoder_ema
-        self._discriminator = fabric.setup_module(networks.discriminator)
+        self._adversary = Adversary(
+            fabric,
+            networks.discriminator,
+            lr=stage.discriminator_lr,
+            roughness=recipe.loss.roughness,
+            precision=recipe.precision,
+        )
         self._thumbnail = fabric.setup_module(networks.thumbnail)
         self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
         self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
-        self._step_adam_d = cast(Optimizer, fabric.setup_optimizers(self._adam_d))
         networks.generator_ema.to(fabric.device)
         networks.encoder_ema.to(fabric.device)
         if networks.known is not None and networks.known_ema is not None:
@@ -109,8 +112,9 @@ class StageTrainer:
 
     def optimizers(self) -> dict[str, Any]:
         """State of all optimisers."""
-        inner = {"muon": self._muon, "adam": self._adam, "adam_d": self._adam_d}
-        return {name: optimizer.state_dict() for name, optimizer in inner.items()}
+        inner = {"muon": self._muon, "adam": self._adam}
+        states = {name: optimizer.state_dict() for name, optimizer in inner.items()}
+        return {**states, "adam_d": self._adversary.optimizer()}
 
     def load_optimizers(self, state: dict[str, Any]) -> None:
         """Take what `optimizers` gave.
@@ -121,7 +125,7 @@ class StageTrainer:
         try:
             self._muon.load_state_dict(state["muon"])
             self._adam.load_state_dict(state["adam"])
-            self._adam_d.load_state_dict(state["adam_d"])
+            self._adversary.load_optimizer(state["adam_d"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
@@ -284,23 +288,13 @@ class StageTrainer:
         real = Shown(batch.target, batch.controls)
         fake = Shown(losses.premultiply(straight), controls)
 
-        self._adam_d.zero_grad(set_to_none=True)
-        loss_d, values = judge_loss(
-            self._discriminator, real, fake, roughness=self.recipe.loss.roughness, step=position.step
-        )
-        self.fabric.backward(loss_d)
-        gradients = [p.grad for p in self.networks.discriminator.parameters() if p.grad is not None]
-        refuse_what_is_not_finite(self.fabric, self.recipe.precision, values, nn.utils.get_total_norm(gradients))
-        self._step_adam_d.step()
-
         self._forget_gradients()
-        self.networks.discriminator.requires_grad_(False)
+        judgement = self._adversary.judged(real, fake, step=position.step)
         loss, terms = self._reconstruction_loss(straight[: len(batch.target)], batch)
-        judgement = artist_terms(self._discriminator, real, fake)
-        loss = loss + _weighted(judgement, self.recipe.loss)
+        weighed = {name: judgement[name] for name in ("adversarial", "feature")}
+        loss = loss + _weighted(weighed, self.recipe.loss)
         self.fabric.backward(loss)
-        self.networks.discriminator.requires_grad_(True)
-        return {**terms, **judgement, **values, "loss": loss}
+        return {**terms, **judgement, "loss": loss}
 
     def _forget_gradients(self) -> None:
         for parameter in self._trained:

@@ -29,6 +29,7 @@ from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, TrainingError
 from runtime.composite.references import LAYERS, REFERENCES
+from training.adversary import Adversary
 from training.animator.composite import over
 from training.checkpoint import load_checkpoint
 from training.data.attributes import attribute_table
@@ -39,7 +40,7 @@ from training.latents.graphs import mapping_graph
 from training.latents.people import KnownIdentities, Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
 from training.layers import unit_size
-from training.losses.adversarial import Shown, artist_terms, judge_loss
+from training.losses.adversarial import Shown
 from training.losses.moved import MovedLoss
 from training.optim.ema import update_average
 from training.optim.muon import Muon
@@ -192,17 +193,23 @@ class PortraitTask:
             fused=True,
         )
         self._draw = fabric.setup_module(self.portrait)
-        self._judge = fabric.setup_module(self.judge)
-        self._adam_judge = Adam(self.judge.parameters(), lr=settings.discriminator_lr, betas=(0.0, 0.99), fused=True)
-        self._step_judge = cast(Optimizer, fabric.setup_optimizers(self._adam_judge))
+        self._adversary = None
+        if settings.adversarial:
+            self._adversary = Adversary(
+                fabric,
+                self.judge,
+                lr=settings.discriminator_lr,
+                roughness=self.recipe.loss.roughness,
+                precision=self.recipe.precision,
+            )
         self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
         self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
         if optimizers is not None:
             try:
                 self._muon.load_state_dict(optimizers["muon"])
                 self._adam.load_state_dict(optimizers["adam"])
-                if settings.adversarial:
-                    self._adam_judge.load_state_dict(optimizers["judge"])
+                if self._adversary is not None:
+                    self._adversary.load_optimizer(optimizers["judge"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(
                     f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
@@ -238,9 +245,9 @@ class PortraitTask:
         whole, _ = compare(over(drawn[:, : len(LAYERS)]), over(wanted[:, : len(LAYERS)]), face)
         loss = loss + weights.whole * whole
         values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True)) | {"whole": whole}
-        if stage.adversarial:
+        if self._adversary is not None:
             real, fake = pieces(wanted, drawn.clamp(0, 1))
-            judgement = self._judged(Shown(real, w), Shown(fake, w), position)
+            judgement = self._adversary.judged(Shown(real, w), Shown(fake, w), step=position.step)
             loss = loss + weights.adversarial * judgement["adversarial"] + weights.feature * judgement["feature"]
             values |= judgement
         values["loss"] = loss
@@ -259,22 +266,10 @@ class PortraitTask:
         )
         return {**values, "norm": norm, "learning_rate": torch.tensor(rate)}
 
-    def _judged(self, real: Shown, fake: Shown, position: Position) -> dict[str, Tensor]:
-        """Have the judge learn, then judge: terms of both losses."""
-        self.judge.requires_grad_(True)
-        self._adam_judge.zero_grad(set_to_none=True)
-        loss, values = judge_loss(self._judge, real, fake, roughness=self.recipe.loss.roughness, step=position.step)
-        self._fabric.backward(loss)
-        gradients = [parameter.grad for parameter in self.judge.parameters() if parameter.grad is not None]
-        refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, nn.utils.get_total_norm(gradients))
-        self._step_judge.step()
-        self.judge.requires_grad_(False)
-        return {**values, **artist_terms(self._judge, real, fake)}
-
     def optimizers(self) -> dict[str, Any]:
         """See `Task`."""
         state = {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
-        return {**state, "judge": self._adam_judge.state_dict()} if self._stage.adversarial else state
+        return state if self._adversary is None else {**state, "judge": self._adversary.optimizer()}
 
     @torch.no_grad()
     def check_sound(self) -> None:
