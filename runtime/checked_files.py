@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 SHIPPED: Final = frozenset(
     [
         "9a0d2fffc095bf7527ef1323187d1a8338784ffc0656d732c665dab5c46e6f44",
-        "548f99d5a328eeec7f842545ed32029591ff23e3f5f9af0ce6e84f8a4499c137",
+        "f5eef1c6a1639abf73d117d6e481e5112b215de02ffd7371fd9f26eba0bbe16a",
     ]
 )
 MOST: Final = 1000  # the oldest are forgotten, and checked again

@@ -133,8 +133,8 @@ def shipped(request: pytest.FixtureRequest) -> dict[str, Pixels]:
                 for candidate in candidates("auto", character)[0]
             }
         else:
-            graph, half = character.read("generator.onnx"), character.read("generator.fp16.onnx")
-            plays = [("onnxruntime", graph, "fp32"), ("onnxruntime", half, "fp16")]
+            graph = character.read("generator.onnx")
+            plays = [("onnxruntime", graph, "fp32")]
             plays += [] if unavailable("openvino") else [("openvino", graph, "fp32")]
             engines = {
                 f"{backend} {precision}": engine_for(backend, model, role, precision)
@@ -172,9 +172,10 @@ def test_the_shipped_characters_background_is_clear_and_the_figure_solid(shipped
 
 def test_the_shipped_characters_engines_agree_on_it(shipped: dict[str, Pixels]) -> None:
     reference = shipped["onnxruntime fp32"].astype(int)
-    for pictures in shipped.values():
-        assert np.abs(pictures - reference).mean() < 0.2
-        assert np.abs(pictures - reference).max() <= 8
+    for engine, pictures in shipped.items():
+        if engine.endswith("fp32"):  # whoever rounds is judged by the precision gate
+            assert np.abs(pictures - reference).mean() < 0.2
+            assert np.abs(pictures - reference).max() <= 8
 
 
 def test_the_shipped_characters_outline_is_smooth_and_its_colour_goes_on_beyond_it(shipped: dict[str, Pixels]) -> None:
