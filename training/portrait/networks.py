@@ -24,6 +24,7 @@ FARTHEST = 0.35  # half pictures that what is remembered can be bent
 BEND_PX = 16  # side of the grid that bends are given on
 SHADING_PX = 32
 NOTHING_AT_FIRST = 3.0  # logit: most of a picture is clear
+MIXED, FOLLOWS = 0.4, 0.8  # change of a share within a pixel: paints are mixed, one follows another
 
 
 class Reference(nn.Module):
@@ -72,11 +73,7 @@ class Reference(nn.Module):
             x = block(x, steer)
         x = lrelu(x)
         logits = F.pixel_shuffle(self.shares(x), self.unfold).float()
-        if size_px != NATIVE:
-            logits = F.interpolate(logits, size=(size_px, size_px), mode="bilinear", align_corners=False)
-            # Twice as large, an edge has half the slope: it is given back.
-            logits = logits * max(1.0, size_px / NATIVE)
-        shares = torch.softmax(logits, 1)
+        shares = torch.softmax(logits if size_px == NATIVE else enlarged(logits, size_px), 1)
         with torch.autocast(w.device.type, enabled=False):  # bf16 would round colours
             colours = torch.sigmoid(self.colours(w.float())).view(-1, 3, model.paints)
             painted = (colours @ shares[:, 1:].flatten(2)).view(-1, 3, size_px, size_px)
@@ -84,6 +81,21 @@ class Reference(nn.Module):
         shading = F.avg_pool2d(self.shading(x).float(), GRID // SHADING_PX)
         shading = F.interpolate(shading, size=(size_px, size_px), mode="bilinear", align_corners=False)
         return torch.cat([painted + shading * alpha, alpha], 1)
+
+
+def enlarged(logits: Tensor, size_px: int) -> Tensor:
+    """Logits of shares at another size, [N, K, S, S] -> [N, K, size_px, size_px].
+
+    Twice as large, an edge has half the slope. It is given back, but only where one paint follows another within a
+    pixel: where paints are mixed, a steeper slope would be a stain.
+    """
+    shares = torch.softmax(logits, 1)
+    change = (F.max_pool2d(shares, 3, 1, 1) + F.max_pool2d(-shares, 3, 1, 1)).amax(1, keepdim=True)
+    edge = ((change - MIXED) / (FOLLOWS - MIXED)).clamp(0, 1)
+    slope = 1 + (max(1.0, size_px / logits.shape[-1]) - 1) * edge
+    size = (size_px, size_px)
+    larger = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    return larger * F.interpolate(slope, size=size, mode="bilinear", align_corners=False)
 
 
 def settled(drawn: Tensor) -> Tensor:
