@@ -287,10 +287,7 @@ class AnimatorTask:
         motion = self._animate(person, batch.controls)
         references = batch.references.repeat_interleave(stage.frames, 0)
         layers = moved_layers(references, motion.flow, resized(motion.planes, stage.size_px))
-        eyes, mouth, brows = self.recipe.emphasis(stage)
-        pixel_weight = region_weights(batch.regions, stage.size_px, eyes, mouth)
-        if brows:
-            pixel_weight = pixel_weight + region_weights(above_eyes(batch.regions), stage.size_px, brows, 0) - 1
+        pixel_weight = region_weights(batch.regions, stage.size_px, *self.recipe.emphasis(stage))
         picture = over(layers)
         loss, terms = MovedLoss(weights.gradient, weights.coarse)(picture, batch.target, pixel_weight)
         side = min(stage.size_px, batch.layers.shape[-1])
@@ -472,21 +469,6 @@ def faces(regions: Tensor, wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tenso
         return torch.stack(pieces)
 
     return cut(wanted), cut(drawn)
-
-
-def above_eyes(regions: Tensor) -> Tensor:
-    """Boxes of brows, above those of eyes and a little wider.
-
-    Args:
-        regions: [N, 3, 4] boxes of left eye, right eye and mouth: x0, y0, x1, y1.
-
-    Returns:
-        the same, with brows in place of eyes.
-    """
-    left, top, right, bottom = regions[:, :2].unbind(-1)
-    wide, high = 0.15 * (right - left), bottom - top
-    brows = torch.stack([left - wide, top - 0.6 * high, right + wide, top + 0.1 * high], -1)
-    return torch.cat([brows, regions[:, 2:]], 1)
 
 
 def _to_size(layers: Tensor, size_px: int) -> Tensor:
