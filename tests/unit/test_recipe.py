@@ -53,7 +53,7 @@ def test_a_stage_may_look_harder_at_eyes_and_mouths_than_the_others(tmp_path: Pa
         ("name = ", "TOML"),
         (SMALL + "[model]\nblocks = [1]\n", "blocks"),
         (SMALL + "[distil]\nshare = 0.5\n", r"\[distil\].*\[start\]"),
-        (SMALL.replace('"decoder"', '"encoder"'), "no task 'encoder'"),
+        (SMALL.replace('"decoder"', '"dreamer"'), "no task 'dreamer'"),
         (SMALL.replace('"decoder"', "[1]"), "no task"),
         (SMALL + 'objectives = ["speed"]\n', "objectives"),
         (SMALL + 'objectives = ["pairs", "adversarial"]\n', "exactly one"),

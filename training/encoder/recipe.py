@@ -33,9 +33,7 @@ class EncoderRecipe(Recipe, frozen=True, kw_only=True):
     def fault(self) -> str | None:
         """What is wrong, and what to do about it."""
         if self.start is None:
-            return (
-                "the encoder needs the portrait generator that it looks for latents of: name its checkpoint in [start]."
-            )
+            return "there is no [start]: name the checkpoint of the portrait generator whose latents are to be found."
         for index, stage in enumerate(self.stage):
             if stage.size_px & (stage.size_px - 1):
                 return f"stage {index} wants {stage.size_px} px; give a power of two."
