@@ -1,4 +1,4 @@
-"""A network that judges, as it learns beside one that draws. Knows losses and optimisers, no data."""
+"""A discriminator, as it learns beside a generator. Knows losses and optimisers, no data."""
 
 from __future__ import annotations
 
@@ -8,27 +8,37 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from training.judge import PatchJudge
-from training.losses.adversarial import Shown, artist_terms, judge_loss
+from training.discriminator import PatchDiscriminator
+from training.losses.adversarial import Shown, discriminator_loss, generator_terms
+from training.settings import AdversarialStage, Recipe
 from training.task import refuse_what_is_not_finite
 
 
 class Adversary:
-    """The judge of one stage, with its optimiser."""
+    """The discriminator of one stage, with its optimiser."""
 
-    def __init__(self, fabric: Fabric, judge: PatchJudge, *, lr: float, roughness: float, precision: str) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        discriminator: PatchDiscriminator,
+        recipe: Recipe,
+        stage: AdversarialStage,
+        *,
+        roughness: float,
+    ) -> None:
         """Begin a stage.
 
         Args:
             fabric: of the run.
-            judge: the network.
-            lr: its learning rate.
-            roughness: weight of R1 and R2, see `judge_loss`.
-            precision: of the recipe.
+            discriminator: the network.
+            recipe: of the run.
+            stage: with the learning rate.
+            roughness: weight of R1 and R2, see `discriminator_loss`.
         """
-        self._fabric, self._network, self._roughness, self._precision = fabric, judge, roughness, precision
-        self._judge = fabric.setup_module(judge)
-        self._adam = Adam(judge.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
+        self._fabric, self._network, self._precision = fabric, discriminator, recipe.precision
+        self._roughness = roughness
+        self._discriminator = fabric.setup_module(discriminator)
+        self._adam = Adam(discriminator.parameters(), lr=stage.discriminator_lr, betas=(0.0, 0.99), fused=True)
         self._step = cast(Optimizer, fabric.setup_optimizers(self._adam))
 
     def judged(self, real: Shown, fake: Shown, *, step: int) -> dict[str, Tensor]:
@@ -43,17 +53,17 @@ class Adversary:
             terms of both losses; `adversarial` and `feature` have a gradient.
 
         Raises:
-            NotFinite: the judge's loss or gradient is not finite; nothing was learnt.
+            NotFinite: the discriminator's loss or gradient is not finite; nothing was learnt.
         """
         self._network.requires_grad_(True)
         self._adam.zero_grad(set_to_none=True)
-        loss, values = judge_loss(self._judge, real, fake, roughness=self._roughness, step=step)
+        loss, values = discriminator_loss(self._discriminator, real, fake, roughness=self._roughness, step=step)
         self._fabric.backward(loss)
         gradients = [parameter.grad for parameter in self._network.parameters() if parameter.grad is not None]
         refuse_what_is_not_finite(self._fabric, self._precision, values, nn.utils.get_total_norm(gradients))
         self._step.step()
         self._network.requires_grad_(False)
-        return {**values, **artist_terms(self._judge, real, fake)}
+        return {**values, **generator_terms(self._discriminator, real, fake)}
 
     def optimizer(self) -> dict[str, Any]:
         """State of the optimiser."""

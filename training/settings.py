@@ -33,6 +33,17 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     warmup_kimg: float = 2.0  # learning rate rises from 0
 
 
+class AdversarialStage(Stage, frozen=True, kw_only=True):
+    """A stage in which a discriminator may take part: with `adversarial` among the objectives."""
+
+    discriminator_lr: float = 4e-4
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether a discriminator takes part."""
+        return "adversarial" in self.objectives
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole training run."""
 

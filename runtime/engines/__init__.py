@@ -163,11 +163,12 @@ def candidates(
         raise EngineUnavailable(f"The engine {name} cannot be used (`--engine auto` finds one that can): {reason}")
     found: list[Candidate] = []
     passed: list[tuple[str, str]] = []
+    possible = _MOVED_BY if character.moves else PRECISIONS_OF
     for backend in BACKENDS if name == "auto" else (name,):
         if reason := unavailable(backend):
             passed += [] if found else [(backend, reason)]
             continue
-        for each in PRECISIONS_OF[backend] if precision == "auto" else (precision,):
+        for each in possible.get(backend, PRECISIONS_OF[backend]) if precision == "auto" else (precision,):
             lack = _lacking(backend, each, character, chosen=precision != "auto")
             if not lack:
                 found.append(Candidate(backend, each))

@@ -185,7 +185,7 @@ def test_the_shipped_characters_outline_is_smooth_and_its_colour_goes_on_beyond_
         inside, outside = -F.max_pool2d(-solid, 3, 1, 1), F.max_pool2d(solid, 3, 1, 1)
         rim = (outside > inside)[0, 0]
         between = ((alpha > 0.05) & (alpha < 0.95))[0, 0]
-        assert between[rim].float().mean() > 0.3  # a sharp outline has 0.38, a staircase of 0 and 1 nothing
+        assert between[rim].float().mean() > 0.35  # the drawings themselves have 0.36 to 0.39; a staircase has 0
         # What a texture filter mixes into the outline: clear pixels beside it, coloured like what they lie beside.
         colour = torch.from_numpy(picture[..., :3].astype(np.float32)).permute(2, 0, 1)[None]
         beside = (F.max_pool2d(alpha, 5, 1, 2) > 0.9) & (alpha == 0)

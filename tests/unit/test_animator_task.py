@@ -50,7 +50,7 @@ def settings(data: Path) -> tuple[str, ...]:
         "model.planes_px=64",
         "precision=32-true",
         "checkpoint_steps=2",
-        "model.judge=[8,8]",
+        "model.discriminator_channels=[8,8]",
         "stage=[{kimg=0.016,size_px=64,batch=4,frames=2,warmup_kimg=0},"
         '{kimg=0.008,size_px=128,batch=4,frames=2,objectives=["motion","adversarial"]}]',
     )

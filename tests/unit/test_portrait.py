@@ -25,7 +25,9 @@ from training.runs import exporting, looking, open_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = Model(w_dim=8, memories=4, memory=4, warps=2, channels=8, blocks=1, paints=3, code_dim=8, judge=(8, 8, 8))
+SMALL = Model(
+    w_dim=8, memories=4, memory=4, warps=2, channels=8, blocks=1, paints=3, code_dim=8, discriminator_channels=(8, 8, 8)
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_faces_are_looked_at_where_they_change(task: PortraitTask) -> None:
     assert 0.005 < float((focus[:, head] > 1).float().mean()) < 0.2
 
 
-def test_the_judge_sees_the_same_piece_of_both() -> None:
+def test_the_discriminator_sees_the_same_piece_of_both() -> None:
     torch.manual_seed(2)
     place = torch.arange(64.0)
     wanted = (place + 64 * place[:, None]).expand(2, len(REFERENCES), 4, 64, 64) / 64**2
@@ -102,12 +104,12 @@ def test_the_judge_sees_the_same_piece_of_both() -> None:
         assert torch.equal(real[:, 0].diff(dim=-1), torch.full((2, 32, 31), 1 / 64**2))
 
 
-def test_the_judge_has_learnt_and_goes_on_with_the_run(finished: Path, settings: tuple[str, ...]) -> None:
+def test_the_discriminator_has_learnt_and_goes_on_with_the_run(finished: Path, settings: tuple[str, ...]) -> None:
     fresh = PortraitTask(load_recipe("portrait", settings))  # type: ignore[arg-type]
     fresh.open_data(Path(settings[0].removeprefix("data.path=")), fresh.recipe.stage, note=print)
     opened = open_run(finished)
     assert isinstance(opened, PortraitTask)
-    assert not torch.equal(opened.judge.realness.weight, fresh.judge.realness.weight)
+    assert not torch.equal(opened.discriminator.realness.weight, fresh.discriminator.realness.weight)
 
 
 def test_a_run_goes_on_where_it_was_stopped_and_ends_the_same(

@@ -12,10 +12,10 @@ from torch import Tensor
 from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
 from tests import random_generator
 from training import metrics
+from training.data.control_ranges import sweep_controls
 from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph, pictures
 from training.decoder.networks import Generator
 from training.decoder.pictures import draw
-from training.latents.drift import sweep_controls
 from training.latents.encoder import Encoder
 from training.latents.graphs import mapping_graph
 from training.latents.people import Mapping, WholeAttributes

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 
 from engine_bridge.errors import CheckpointError, DatasetError
-from runtime.composite.references import REFERENCES
 from training import metrics
 from training.animator.sheets import write_comparison
-from training.latents.drift import drift, sweep_controls
+from training.data.control_ranges import sweep_controls
+from training.latents.drift import drift
 from training.pictures import planar
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ def _whole_chain(
     wanted_rows, shown_rows = _two_of_each(dataset.identity, animator.split.unseen_identities, frames)
     shown, wanted = (planar(dataset.pictures[rows], torch.device("cpu")) for rows in (shown_rows, wanted_rows))
     references = portrait.draw(encoder.encode(shown), size_px=dataset.size_px)
-    assert references.shape[1] == len(REFERENCES)
     drawn = animator.draw_others(references, dataset.controls[wanted_rows])
     write_comparison(folder / "whole_chain.png", shown, wanted, drawn, left="shown")
     boxes = torch.from_numpy(dataset.regions[wanted_rows])

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from training.settings import Recipe, Stage
+from training.settings import AdversarialStage, Recipe
 
 FINE = 64  # side of the finest grid that motion is found on
 Objective = Literal["motion", "adversarial"]
@@ -21,7 +21,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id_dim: int = 128  # of the person's code
     code_dim: int = 256  # width of the modulating code
     planes_px: int = 128  # side of masks and of what is drawn: 64 times a power of two
-    judge: tuple[int, ...] = (32, 64, 128)  # channels of the network that judges, from half the side on
+    discriminator_channels: tuple[int, ...] = (32, 64, 128)  # from half the side on
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,15 +33,15 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mouth: float = 4.0  # extra weight inside mouth boxes
     layers: float = 1.0  # every layer by itself, at half the size
     adversarial: float = 0.02
-    feature: float = 0.2  # features of the network that judges
+    feature: float = 0.2  # features of the discriminator
     roughness: float = 1.0  # approximate R1 and R2 of it
 
 
-class AnimatorStage(Stage, frozen=True, kw_only=True):
+class AnimatorStage(AdversarialStage, frozen=True, kw_only=True):
     """A stage of the animator.
 
-    Objectives: with `motion` people move as the data show it; with `adversarial` beside it a second network judges
-    faces.
+    Objectives: with `motion` people move as the data show it; with `adversarial` beside it a discriminator looks
+    at faces.
     """
 
     objectives: tuple[Objective, ...] = ("motion",)
@@ -51,12 +51,6 @@ class AnimatorStage(Stage, frozen=True, kw_only=True):
     frames: int = 3  # of one person in a batch; the person is read once for them
     muon: float = 6.0  # learning rate of matrices, times `lr`
     weight_decay: float = 1e-4
-    discriminator_lr: float = 4e-4
-
-    @property
-    def adversarial(self) -> bool:
-        """Whether a network that judges takes part."""
-        return "adversarial" in self.objectives
 
 
 class AnimatorRecipe(Recipe, frozen=True, kw_only=True):

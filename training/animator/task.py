@@ -9,7 +9,7 @@ One step, for P people and F pictures of each:
     picture = over(layers)
     loss    = moved(picture, wanted) + layers * |layers - wanted layers|
     in adversarial stages, about faces, given the controls:
-    judge   learns that the wanted ones are real and the moved ones are not
+    discriminator learns that the wanted ones are real and the moved ones are not
     loss   += adversarial * it is mistaken + feature * |its features of both|
 
 Matrices are moved by Muon, everything else by Adam; a step whose gradient is many times the usual one is not taken.
@@ -45,7 +45,7 @@ from training.animator.sheets import draw_sheets
 from training.checkpoint import load_checkpoint
 from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, read_labels, split_for_training
 from training.data.references import open_layers, open_references
-from training.judge import PatchJudge
+from training.discriminator import PatchDiscriminator
 from training.losses.adversarial import Shown
 from training.losses.moved import MovedLoss
 from training.losses.terms import region_weights
@@ -93,7 +93,7 @@ class AnimatorTask:
         split: what is trained on and what is not.
         reader, animator: as they are being trained.
         reader_ema, animator_ema: averaged.
-        judge: moved faces are told from real ones by it, in adversarial stages.
+        discriminator: tells moved faces from real ones, in adversarial stages.
     """
 
     dataset: Dataset
@@ -102,7 +102,7 @@ class AnimatorTask:
     animator: Animator
     reader_ema: Reader
     animator_ema: Animator
-    judge: PatchJudge
+    discriminator: PatchDiscriminator
 
     def __init__(self, recipe: AnimatorRecipe) -> None:
         """Begin without data and networks."""
@@ -147,7 +147,9 @@ class AnimatorTask:
         self.reader, self.animator = build(self.recipe.model, names, self.dataset.control_ranges)
         self.reader_ema = copy.deepcopy(self.reader).requires_grad_(False).eval()
         self.animator_ema = copy.deepcopy(self.animator).requires_grad_(False).eval()
-        self.judge = PatchJudge(planes=4, told=len(names), channels=self.recipe.model.judge)
+        self.discriminator = PatchDiscriminator(
+            in_channels=4, condition_dim=len(names), channels=self.recipe.model.discriminator_channels
+        )
 
     def look_at(self, folder: Path, *, note: Note) -> None:
         """Move the people of another data set, at its size, in place of the run's own; to evaluate, not to train.
@@ -197,7 +199,7 @@ class AnimatorTask:
         """See `Task`."""
         networks = {name: getattr(self, name).state_dict() for name in self._names()}
         if any(stage.adversarial for stage in self.recipe.stage):
-            networks["judge"] = self.judge.state_dict()
+            networks["discriminator"] = self.discriminator.state_dict()
         controls = [msgspec.to_builtins(control) for control in self.dataset.manifest.controls]
         return {"networks": networks, "controls": controls}
 
@@ -220,13 +222,8 @@ class AnimatorTask:
         self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
         self._adversary = None
         if settings.adversarial:
-            self._adversary = Adversary(
-                fabric,
-                self.judge,
-                lr=settings.discriminator_lr,
-                roughness=self.recipe.loss.roughness,
-                precision=self.recipe.precision,
-            )
+            roughness = self.recipe.loss.roughness
+            self._adversary = Adversary(fabric, self.discriminator, self.recipe, settings, roughness=roughness)
         self._sampler = GroupSampler(self.dataset, self.split.train, each=settings.frames)
         if optimizers is not None:
             try:
@@ -234,7 +231,7 @@ class AnimatorTask:
                 self._adam.load_state_dict(optimizers["adam"])
                 self._usual.extend(optimizers["usual"])
                 if self._adversary is not None:
-                    self._adversary.load_optimizer(optimizers["judge"])
+                    self._adversary.load_optimizer(optimizers["discriminator"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(
                     f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
@@ -296,8 +293,8 @@ class AnimatorTask:
         values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True)) | {"layers": by_layer}
         if self._adversary is not None:
             real, fake = faces(batch.regions, batch.target, picture.clamp(0, 1))
-            told = self.animator.steered(batch.controls)
-            judgement = self._adversary.judged(Shown(real, told), Shown(fake, told), step=position.step)
+            asked = self.animator.steered(batch.controls)
+            judgement = self._adversary.judged(Shown(real, asked), Shown(fake, asked), step=position.step)
             loss = loss + weights.adversarial * judgement["adversarial"] + weights.feature * judgement["feature"]
             values |= judgement
         values["loss"] = loss
@@ -329,7 +326,7 @@ class AnimatorTask:
     def optimizers(self) -> dict[str, Any]:
         """See `Task`."""
         state = {"muon": self._muon.state_dict(), "adam": self._adam.state_dict(), "usual": list(self._usual)}
-        return state if self._adversary is None else {**state, "judge": self._adversary.optimizer()}
+        return state if self._adversary is None else {**state, "discriminator": self._adversary.optimizer()}
 
     @torch.no_grad()
     def check_sound(self) -> None:
@@ -440,8 +437,8 @@ class AnimatorTask:
             for name in self._names():
                 source = name.removesuffix("_ema") if also_averaged else name
                 getattr(self, name).load_state_dict(weights[source])
-            if "judge" in weights:
-                self.judge.load_state_dict(weights["judge"])
+            if "discriminator" in weights:
+                self.discriminator.load_state_dict(weights["discriminator"])
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
             raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
 

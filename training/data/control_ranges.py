@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from engine_bridge.errors import DatasetError
 from runtime.controls import VOCABULARY
@@ -67,6 +69,23 @@ def check_ranges(controls: Sequence[ControlRange], where: str) -> None:
             raise DatasetError(
                 f"{where}: {name} has the range {low:g} to {high:g}, but it is an angle in degrees. Give degrees."
             )
+
+
+def sweep_controls(ranges: Sequence[tuple[float, float, float]], steps: int) -> npt.NDArray[np.float32]:
+    """Every control from its minimum to its maximum, the others at rest: [c * steps, c].
+
+    Args:
+        ranges: (minimum, maximum, rest) of each.
+        steps: per control.
+    """
+    rest = np.array([r[2] for r in ranges], np.float32)
+    rows = []
+    for index, (low, high, _) in enumerate(ranges):
+        for value in np.linspace(low, high, steps):
+            row = rest.copy()
+            row[index] = value
+            rows.append(row)
+    return np.stack(rows)
 
 
 def _hint(name: str) -> str:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.decoder.alpha import stretched
-from training.judge import PatchJudge
+from training.discriminator import PatchDiscriminator
 from training.layers import (
     Mlp,
     ModulatedBlock,
@@ -189,26 +189,26 @@ class Thumbnail(nn.Module):
         return flat.view(-1, 4, THUMBNAIL_PX, THUMBNAIL_PX)
 
 
-class Discriminator(PatchJudge):
+class Discriminator(PatchDiscriminator):
     """Judges whether a premultiplied RGBA picture is real and fits the controls."""
 
     lowest: Tensor
     inverse_half_range: Tensor
 
     def __init__(self, *, controls: Sequence[tuple[float, float, float]], channels: Sequence[int]) -> None:
-        super().__init__(planes=4, told=len(controls), channels=channels)
+        super().__init__(in_channels=4, condition_dim=len(controls), channels=channels)
         low, inverse = control_scale(controls)
         self.register_buffer("lowest", low)
         self.register_buffer("inverse_half_range", inverse)
 
-    def forward(self, pictures: Tensor, told: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, pictures: Tensor, condition: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Judge.
 
         Args:
             pictures: float [N, 4, S, S], premultiplied, 0..1.
-            told: the controls, float [N, c], natural units.
+            condition: the controls, float [N, c], natural units.
 
         Returns:
             realness [N, 1, S', S'], higher is more real; hidden features for feature matching.
         """
-        return super().forward(pictures, (told - self.lowest) * self.inverse_half_range - 1.0)
+        return super().forward(pictures, (condition - self.lowest) * self.inverse_half_range - 1.0)

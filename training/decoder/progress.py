@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.data.control_ranges import sweep_controls
 from training.data.dataset import Dataset
 from training.decoder.latents import Indices, latents_of
 from training.decoder.pictures import draw, encode
 from training.decoder.state import Networks
-from training.latents.drift import sweep_controls
 from training.pictures import unpremultiply
 from training.sheets import Uint8, write_sheet
 

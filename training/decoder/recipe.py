@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from training.settings import Recipe, Stage
+from training.settings import AdversarialStage, Recipe, Stage
 
 Objective = Literal["pairs", "attributes", "adversarial", "distillation"]
 
@@ -44,7 +44,7 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roughness: float = 1.0  # approximate R1 and R2 on the discriminator
 
 
-class DecoderStage(Stage, frozen=True, kw_only=True):
+class DecoderStage(AdversarialStage, frozen=True, kw_only=True):
     """A stage of the decoder.
 
     Objectives: `pairs` draws a picture from the encoder's view of another one of the same person; `attributes` takes
@@ -56,17 +56,11 @@ class DecoderStage(Stage, frozen=True, kw_only=True):
     named_share: float | None = None  # instead of data.named_share
     eyes: float | None = None  # instead of loss.eyes
     mouth: float | None = None  # instead of loss.mouth
-    discriminator_lr: float = 4e-4
 
     @property
     def attributes(self) -> bool:
         """Whether latents come from attributes."""
         return "attributes" in self.objectives
-
-    @property
-    def adversarial(self) -> bool:
-        """Whether a discriminator takes part."""
-        return "adversarial" in self.objectives
 
     @property
     def distillation(self) -> bool:

@@ -92,13 +92,8 @@ class StageTrainer:
         self._adam = Adam(others, lr=stage.lr, betas=(stage.beta1, 0.99), fused=True)
         self._generator = fabric.setup_module(networks.generator)
         self._encoder = fabric.setup_module(networks.encoder) if not stage.adversarial else networks.encoder_ema
-        self._adversary = Adversary(
-            fabric,
-            networks.discriminator,
-            lr=stage.discriminator_lr,
-            roughness=recipe.loss.roughness,
-            precision=recipe.precision,
-        )
+        roughness = recipe.loss.roughness
+        self._adversary = Adversary(fabric, networks.discriminator, recipe, stage, roughness=roughness)
         self._thumbnail = fabric.setup_module(networks.thumbnail)
         self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
         self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))

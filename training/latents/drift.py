@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,20 +23,3 @@ def drift(seen: Sequence[Tensor]) -> dict[str, float]:
         apart = float(torch.pdist(torch.stack([latents[0] for latents in seen])).mean())
         out |= {"between_identities": round(apart, 4), "ratio": round(distance / max(apart, 1e-9), 4)}
     return out
-
-
-def sweep_controls(ranges: Sequence[tuple[float, float, float]], steps: int) -> npt.NDArray[np.float32]:
-    """Every control from its minimum to its maximum, the others at rest: [c * steps, c].
-
-    Args:
-        ranges: (minimum, maximum, rest) of each.
-        steps: per control.
-    """
-    rest = np.array([r[2] for r in ranges], np.float32)
-    rows = []
-    for index, (low, high, _) in enumerate(ranges):
-        for value in np.linspace(low, high, steps):
-            row = rest.copy()
-            row[index] = value
-            rows.append(row)
-    return np.stack(rows)

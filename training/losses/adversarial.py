@@ -1,8 +1,8 @@
-"""The losses of two networks that compete: one draws, the other judges. Knows tensors only.
+"""The losses of two networks that compete: a generator and a discriminator. Knows tensors only.
 
-`softplus(D(fake) - D(real))` for the judge and `softplus(D(real) - D(fake))` for the artist: each picture is judged
-against a partner (RpGAN, Huang 2024, arXiv:2501.05441). The judge has to be smooth about both (R1 and R2 there), which
-is approximated without second derivatives, by what a little noise changes (Lin 2025, arXiv:2501.08316,
+`softplus(D(fake) - D(real))` for the discriminator, `softplus(D(real) - D(fake))` for the generator: each picture is
+judged against a partner (RpGAN, Huang 2024, arXiv:2501.05441). The discriminator has to be smooth about both (R1 and R2
+there), which is approximated without second derivatives, by what a little noise changes (Lin 2025, arXiv:2501.08316,
 section 3.3), every few steps only (Karras 2020, arXiv:1912.04958, section 3.1).
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 ROUGHNESS_EVERY = 4  # steps
 ROUGHNESS_SIGMA = 0.02  # of the noise
 
-Judge = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
+Discriminator = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
 
 
 class Shown(NamedTuple):
@@ -26,20 +26,20 @@ class Shown(NamedTuple):
 
     Attributes:
         pictures: float32 [N, C, S, S], 0..1.
-        told: float32 [N, d].
+        condition: float32 [N, d].
     """
 
     pictures: Tensor
-    told: Tensor
+    condition: Tensor
 
 
-def judge_loss(
-    judge: Judge, real: Shown, fake: Shown, *, roughness: float, step: int
+def discriminator_loss(
+    discriminator: Discriminator, real: Shown, fake: Shown, *, roughness: float, step: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What the judge learns from.
+    """What the discriminator learns from.
 
     Args:
-        judge: gives realness and features.
+        discriminator: gives realness and features.
         real: pictures of the data.
         fake: drawn ones, as many or more; no gradient reaches them. Picture i is compared with the real i, modulo their
             number.
@@ -50,28 +50,28 @@ def judge_loss(
         The loss and its terms, `discriminator` and, in some steps, `roughness`.
     """
     drawn, count = fake.pictures.detach(), len(real.pictures)
-    judged_real, judged_fake = judge(*real)[0].float(), judge(drawn, fake.told)[0].float()
+    judged_real, judged_fake = discriminator(*real)[0].float(), discriminator(drawn, fake.condition)[0].float()
     loss = relativistic(_partners(judged_real, len(drawn)), judged_fake)
     terms = {"discriminator": loss}
     if step % ROUGHNESS_EVERY == 0:
-        rough = _changed(judge, real.pictures, real.told, judged_real)
-        rough = rough + _changed(judge, drawn[:count], fake.told[:count], judged_fake[:count])
+        rough = _changed(discriminator, real.pictures, real.condition, judged_real)
+        rough = rough + _changed(discriminator, drawn[:count], fake.condition[:count], judged_fake[:count])
         terms["roughness"] = rough
         loss = loss + roughness * ROUGHNESS_EVERY * rough
     return loss, terms
 
 
-def artist_terms(judge: Judge, real: Shown, fake: Shown) -> dict[str, Tensor]:
-    """What the network that draws learns from: `adversarial` and `feature`, the mean error of the judge's features.
+def generator_terms(discriminator: Discriminator, real: Shown, fake: Shown) -> dict[str, Tensor]:
+    """What the generator learns from: `adversarial`, and `feature`, the mean error of the discriminator's features.
 
     Args:
-        judge: whose weights need no gradient now.
+        discriminator: whose weights need no gradient now.
         real: pictures of the data.
         fake: drawn ones, as many or more; the first show the same as the real ones.
     """
     with torch.no_grad():
-        judged_real, features_real = judge(*real)
-    judged_fake, features_fake = judge(*fake)
+        judged_real, features_real = discriminator(*real)
+    judged_fake, features_fake = discriminator(*fake)
     count = len(real.pictures)
     errors = [(a[:count].float() - b.float()).abs().mean() for a, b in zip(features_fake, features_real, strict=True)]
     return {
@@ -89,8 +89,8 @@ def _partners(judged: Tensor, count: int) -> Tensor:
     return judged[torch.arange(count, device=judged.device) % len(judged)]
 
 
-def _changed(judge: Judge, pictures: Tensor, told: Tensor, judged: Tensor) -> Tensor:
+def _changed(discriminator: Discriminator, pictures: Tensor, condition: Tensor, judged: Tensor) -> Tensor:
     """Squared change of the judgement under a little noise."""
-    noisy, _ = judge(pictures + torch.randn_like(pictures) * ROUGHNESS_SIGMA, told)
+    noisy, _ = discriminator(pictures + torch.randn_like(pictures) * ROUGHNESS_SIGMA, condition)
     change: Tensor = (noisy.float() - judged).square().mean()
     return change

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from training.settings import Recipe, Stage
+from training.settings import AdversarialStage, Recipe
 
 GRID = 64  # side of the memories, and of the grid that paint is told on
 Objective = Literal["attributes", "adversarial"]
@@ -23,7 +23,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocks: int = 2  # of the trunk
     paints: int = 10  # colours of a reference, beside nothing
     code_dim: int = 128  # width of the modulating code
-    judge: tuple[int, ...] = (48, 96, 128)  # channels of the network that judges, from half the side on
+    discriminator_channels: tuple[int, ...] = (48, 96, 128)  # from half the side on
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,26 +34,20 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: float = 5.0  # extra weight of eyes and mouth
     whole: float = 1.0  # the layers over each other
     adversarial: float = 0.02
-    feature: float = 0.2  # features of the network that judges
+    feature: float = 0.2  # features of the discriminator
     roughness: float = 1.0  # approximate R1 and R2 of it
 
 
-class PortraitStage(Stage, frozen=True, kw_only=True):
+class PortraitStage(AdversarialStage, frozen=True, kw_only=True):
     """A stage of the portrait generator.
 
-    Objectives: `attributes` draws people from what identities.jsonl says of them; with `adversarial` beside it a second
-    network judges pieces of what is drawn.
+    Objectives: `attributes` draws people from what identities.jsonl says of them; with `adversarial` beside it a
+    discriminator looks at pieces of what is drawn.
     """
 
     objectives: tuple[Objective, ...] = ("attributes",)
     muon: float = 6.0  # learning rate of matrices, times `lr`
     memories: float = 4.0  # learning rate of memories and warps, times `lr`
-    discriminator_lr: float = 4e-4
-
-    @property
-    def adversarial(self) -> bool:
-        """Whether a network that judges takes part."""
-        return "adversarial" in self.objectives
 
 
 class PortraitRecipe(Recipe, frozen=True, kw_only=True):

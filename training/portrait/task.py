@@ -6,7 +6,7 @@ One step, for N people:
     references = portrait(w)
     loss       = moved(references, wanted) + whole * moved(over(layers), wanted picture)
     in adversarial stages, about a piece of references and picture:
-    judge      learns that the wanted ones are real and the drawn ones are not
+    discriminator learns that the wanted ones are real and the drawn ones are not
     loss      += adversarial * it is mistaken + feature * |its features of both|
 
 When the last stage ends, a prior is fitted to the attributes of the people, so that noise becomes somebody.
@@ -35,7 +35,7 @@ from training.checkpoint import load_checkpoint
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, Split, open_dataset, read_labels, split_for_training
 from training.data.references import open_references
-from training.judge import PatchJudge
+from training.discriminator import PatchDiscriminator
 from training.latents.graphs import mapping_graph
 from training.latents.people import KnownIdentities, Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
@@ -69,7 +69,7 @@ class PortraitTask:
         trained_on, held_out: numbers of the people who are, and who are not.
         portrait: as it is being trained.
         portrait_ema: averaged.
-        judge: what is drawn is told from what was wanted by it, in adversarial stages.
+        discriminator: tells what is drawn from what was wanted, in adversarial stages.
         known: latents of the people of the data set.
         mapping: from noise to latents; None until the last stage has ended.
     """
@@ -80,7 +80,7 @@ class PortraitTask:
     held_out: Who
     portrait: Portrait
     portrait_ema: Portrait
-    judge: PatchJudge
+    discriminator: PatchDiscriminator
     known: KnownIdentities
     mapping: Mapping | None
 
@@ -127,7 +127,9 @@ class PortraitTask:
         self.portrait = Portrait(self.recipe.model)
         self.portrait_ema = copy.deepcopy(self.portrait).requires_grad_(False).eval()
         model = self.recipe.model
-        self.judge = PatchJudge(planes=4 * (len(REFERENCES) + 1), told=model.w_dim, channels=model.judge)
+        self.discriminator = PatchDiscriminator(
+            in_channels=4 * (len(REFERENCES) + 1), condition_dim=model.w_dim, channels=model.discriminator_channels
+        )
 
     def look_at(self, folder: Path, *, note: Note) -> None:
         """Draw the people of another data set, at its size, in place of the run's own; to evaluate, not to train.
@@ -167,7 +169,7 @@ class PortraitTask:
         """See `Task`."""
         networks = {name: getattr(self, name).state_dict() for name in ("portrait", "portrait_ema", "known")}
         if any(stage.adversarial for stage in self.recipe.stage):
-            networks["judge"] = self.judge.state_dict()
+            networks["discriminator"] = self.discriminator.state_dict()
         if self.mapping is not None:
             networks["mapping"] = self.mapping.state_dict()
         return {"networks": networks}
@@ -195,13 +197,8 @@ class PortraitTask:
         self._draw = fabric.setup_module(self.portrait)
         self._adversary = None
         if settings.adversarial:
-            self._adversary = Adversary(
-                fabric,
-                self.judge,
-                lr=settings.discriminator_lr,
-                roughness=self.recipe.loss.roughness,
-                precision=self.recipe.precision,
-            )
+            roughness = self.recipe.loss.roughness
+            self._adversary = Adversary(fabric, self.discriminator, self.recipe, settings, roughness=roughness)
         self._step_muon = cast(Optimizer, fabric.setup_optimizers(self._muon))
         self._step_adam = cast(Optimizer, fabric.setup_optimizers(self._adam))
         if optimizers is not None:
@@ -209,7 +206,7 @@ class PortraitTask:
                 self._muon.load_state_dict(optimizers["muon"])
                 self._adam.load_state_dict(optimizers["adam"])
                 if self._adversary is not None:
-                    self._adversary.load_optimizer(optimizers["judge"])
+                    self._adversary.load_optimizer(optimizers["discriminator"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(
                     f"The checkpoint's optimisers do not fit this stage: {error}. Use another."
@@ -269,7 +266,7 @@ class PortraitTask:
     def optimizers(self) -> dict[str, Any]:
         """See `Task`."""
         state = {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
-        return state if self._adversary is None else {**state, "judge": self._adversary.optimizer()}
+        return state if self._adversary is None else {**state, "discriminator": self._adversary.optimizer()}
 
     @torch.no_grad()
     def check_sound(self) -> None:
@@ -353,8 +350,8 @@ class PortraitTask:
         try:
             for name in ("portrait", "portrait_ema", "known"):
                 getattr(self, name).load_state_dict(weights[name])
-            if "judge" in weights:
-                self.judge.load_state_dict(weights["judge"])
+            if "discriminator" in weights:
+                self.discriminator.load_state_dict(weights["discriminator"])
             if "mapping" in weights:
                 self.mapping = Mapping.shaped_as(weights["mapping"])
                 self.mapping.load_state_dict(weights["mapping"])
@@ -391,7 +388,7 @@ def pieces(wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         both, [N, 4 (R + 1), S / 2, S / 2].
     """
     side = wanted.shape[-1] // 2
-    x, y = (8 * int(place) for place in torch.randint(side // 8 + 1, (2,)))  # whole cells of the judge's last grid
+    x, y = (8 * int(place) for place in torch.randint(side // 8 + 1, (2,)))  # whole cells of its last grid
 
     def piece(references: Tensor) -> Tensor:
         shown = references[..., y : y + side, x : x + side]

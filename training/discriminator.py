@@ -11,22 +11,22 @@ from torch import Tensor, nn
 from training.layers import Mlp, kaiming, lrelu
 
 
-class PatchJudge(nn.Module):
-    """Pictures and what they should show -> a map of realness, conditional by projection.
+class PatchDiscriminator(nn.Module):
+    """Pictures and a condition, what they should show -> a map of realness, conditional by projection.
 
     A map instead of a number: line art is judged patch by patch (PatchGAN, Isola 2017, arXiv:1611.07004); the pooled
-    features times an embedding of what is told say whether the picture fits it (projection discriminator, Miyato 2018,
+    features times an embedding of the condition say whether the picture fits it (projection discriminator, Miyato 2018,
     arXiv:1802.05637).
 
     Args:
-        planes: of a picture.
-        told: numbers that say what it should show.
+        in_channels: of a picture.
+        condition_dim: numbers that say what it should show.
         channels: from half the picture's side on, each at half of the one before.
     """
 
-    def __init__(self, *, planes: int, told: int, channels: Sequence[int]) -> None:
+    def __init__(self, *, in_channels: int, condition_dim: int, channels: Sequence[int]) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(4 * planes, channels[0], 3, padding=1)]
+        layers: list[nn.Module] = [nn.Conv2d(4 * in_channels, channels[0], 3, padding=1)]
         for a, b in itertools.pairwise(channels):
             layers.append(nn.Conv2d(a, b, 4, stride=2, padding=1))
         self.layers = nn.ModuleList(layers)
@@ -36,14 +36,14 @@ class PatchJudge(nn.Module):
         self.realness = nn.Conv2d(channels[-1], 1, 3, padding=1)
         self.fit = nn.Conv2d(channels[-1], channels[-1], 3, stride=2, padding=1)
         kaiming(self.fit)
-        self.embed = Mlp(told, 128, channels[-1])
+        self.embed = Mlp(condition_dim, 128, channels[-1])
 
-    def forward(self, pictures: Tensor, told: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, pictures: Tensor, condition: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Judge.
 
         Args:
-            pictures: float [N, planes, S, S], 0..1.
-            told: float [N, told].
+            pictures: float [N, in_channels, S, S], 0..1.
+            condition: float [N, condition_dim].
 
         Returns:
             realness [N, 1, S', S'], higher is more real; hidden features for feature matching.
@@ -53,7 +53,7 @@ class PatchJudge(nn.Module):
         for layer in self.layers:
             x = lrelu(layer(x))
             features.append(x)
-        embedding = self.embed(told)
+        embedding = self.embed(condition)
         pooled = lrelu(self.fit(x)).mean((2, 3))
         fit = (pooled * embedding).sum(1) / embedding.shape[1] ** 0.5
         return self.realness(x) + fit[:, None, None, None], features
