@@ -111,7 +111,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
         steady_fps: frames per second aimed at in the end: fewer, if the machine does not hold what was asked for.
         fps: frames per second delivered, from the first frame to the last.
         frames: rounds in which frames were delivered, one for each person watched.
-        dropped: frames skipped because they would have been late.
+        dropped: frames after the first that were skipped because they would have been late.
         interval_error_ms_p50: how far the distance of two frames is from the period, median.
         interval_error_ms_p99: its 99th percentile.
         engine_ms_p50: one inference, median.
@@ -462,6 +462,7 @@ class LiveLoop:
         if self._frames == 0:
             self._first_ns = done
             self._first_frame_s = seconds_since_process_start()
+            self._pacer.restart()  # the first may have taken long, to draw or read somebody: nobody missed any
             if self._performer.role.latents.has_mapping and (self.source or self.control_server):
                 self._warming = threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True)
                 self._warming.start()

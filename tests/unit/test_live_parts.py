@@ -269,6 +269,26 @@ def test_a_loop_that_measures_draws_and_reports(tmp_path: Path) -> None:
     assert report.provider == "synthetic/numpy fp32"
 
 
+class LateEngine(SyntheticEngine):
+    """Takes half a second for its first frame, as one does that reads a person."""
+
+    def activate(self) -> None:
+        super().activate()
+        self.delay_s = 0.5
+
+    def infer(self, *arguments: Any) -> None:
+        super().infer(*arguments)
+        time.sleep(getattr(self, "delay_s", 0.0))
+        self.delay_s = 0.0
+
+
+def test_frames_before_the_first_are_not_dropped_ones(tmp_path: Path) -> None:
+    with live(tmp_path, LateEngine, seconds=0.5, measure=True) as loop:
+        loop.run()
+    assert loop.error is None
+    assert loop.report().dropped < 15  # 30 periods pass before the first
+
+
 class SlowEngine(SyntheticEngine):
     """Takes 21 ms, which is too long for 60 frames per second and well within 40."""
 
