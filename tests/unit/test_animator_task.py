@@ -16,7 +16,7 @@ from runtime.character import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from runtime.engines import EngineSettings, candidates, make_engine
 from tests.training_runs import check_that_it_goes_on
-from training.animator.task import AnimatorTask, faces
+from training.animator.task import AnimatorTask, above_eyes, faces
 from training.cast import from_dict, render, write_dataset
 from training.data.dataset import open_dataset, read_labels, shrink_premultiplied
 from training.data.references import open_layers, open_references
@@ -110,6 +110,14 @@ def test_faces_are_judged_at_the_same_place() -> None:
     assert ((x - 0.55 * 64).abs() <= 5).all()
     assert ((y - 0.52 * 64).abs() <= 5).all()
     assert real[2, 0, 0, 0] <= 4 + 64 * 4
+
+
+def test_brows_lie_above_eyes() -> None:
+    regions = torch.tensor([[[0.5, 0.5, 0.7, 0.6], [0.3, 0.5, 0.4, 0.6], [0.4, 0.7, 0.6, 0.8]], [[0.0] * 4] * 3])
+    found = above_eyes(regions)
+    torch.testing.assert_close(found[0, 0], torch.tensor([0.47, 0.44, 0.73, 0.51]))
+    assert torch.equal(found[:, 2], regions[:, 2])
+    assert not found[1].any()  # nobody's
 
 
 def test_evaluation_asks_people_never_trained_on_and_writes_what_it_saw(finished: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from training.cast import write_dataset
 from training.cli import app
 from training.encoder.task import EncoderTask
 from training.loop import fit
+from training.portrait.task import PortraitTask
 from training.recipe import load_recipe
 from training.runs import open_run
 
@@ -61,11 +62,12 @@ def settings(portrait: tuple[Path, Path]) -> tuple[str, ...]:
         "data.holdout_identities=0.3",
         f"start.checkpoint={run / 'final.pt'}",
         "model.w_dim=8",
-        "model.channels=[8,8,8,8,8]",
+        "model.channels=[16,16,16,16]",
+        "model.blocks=[0,1,1,0]",
         "precision=32-true",
         "ema_kimg=0.02",
         "checkpoint_steps=20",
-        "stage=[{kimg=0.1,size_px=64,batch=8,lr=5e-3,warmup_kimg=0},{kimg=0.6,size_px=128,batch=8,lr=5e-3}]",
+        "stage=[{kimg=0.1,size_px=64,batch=8,lr=2e-3,warmup_kimg=0},{kimg=0.9,size_px=128,batch=8,lr=2e-3}]",
     )
 
 
@@ -128,12 +130,13 @@ def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
 def test_runs_that_do_not_belong_together_are_refused(
     animator: Path, finished: Path, portrait: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    task, seeing = open_run(animator), open_run(finished)
+    task, seeing, drawing = open_run(animator), open_run(finished), open_run(portrait[1])
     assert isinstance(task, AnimatorTask)
     assert isinstance(seeing, EncoderTask)
+    assert isinstance(drawing, PortraitTask)
     task.dataset = replace(task.dataset, digest="of others")
-    with pytest.raises(CheckpointError, match="learnt from other data"):
-        evaluate_chain(task, seeing, None, tmp_path, frames=8, note=print)
+    with pytest.raises(CheckpointError, match="portrait generator learnt from other data"):
+        evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
     for options, words in (
         (["--portrait", str(portrait[1])], "--portrait needs --encoder"),
         (["--encoder", str(portrait[1])], "name runs of the tasks encoder"),
@@ -152,7 +155,7 @@ def test_what_it_begins_with_must_be_a_portrait_generator_of_the_same_people(
     finished: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
     wider = load_recipe("encoder", (*settings, "model.w_dim=16"))
-    with pytest.raises(CheckpointError, match="no latents of 16 numbers"):
+    with pytest.raises(CheckpointError, match="no latents of 16 numbers from attributes"):
         fit(wider, tmp_path / "run", workers=1, console=Console(file=io.StringIO()))
 
 

@@ -64,6 +64,17 @@ def moved_layers(references: Tensor, flow: Tensor, planes: Tensor) -> Tensor:
     return torch.stack(layers, 1)
 
 
+def shares(planes: Tensor) -> Tensor:
+    """How much of every place comes from each reference, not counting layers over it: [N, len(REFERENCES), P, P].
+
+    What is drawn over the open head is not counted either: the inside of a mouth is.
+    """
+    keep, opened, drawn = planes[:, :4], planes[:, 4], planes[:, 5]
+    head = keep[:, LAYERS.index("head")]
+    of = {"head": head * (1 - opened) * (1 - drawn), "open": head * opened}
+    return torch.stack([of[name] if name in of else keep[:, LAYERS.index(name)] for name in REFERENCES], 1)
+
+
 def warp(references: Tensor, flow: Tensor) -> Tensor:
     """Take paint from where it was: [N, R, 4, S, S] by [N, R, 2, G, G] -> [N, R, 4, S, S]; edges go on.
 

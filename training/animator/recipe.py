@@ -31,7 +31,10 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coarse: float = 0.5  # averages of 8x8 pixels
     eyes: float = 6.0  # extra weight inside eye boxes
     mouth: float = 4.0  # extra weight inside mouth boxes
+    brows: float = 0.0  # extra weight above eye boxes
     layers: float = 1.0  # every layer by itself, at half the size
+    landmarks: float = 6.0  # points that the data set gives: how far beside them paint is fetched, in half pictures
+    hidden: float = 0.1  # how little of them comes from the reference that shows them
     adversarial: float = 0.02
     feature: float = 0.2  # features of the discriminator
     roughness: float = 1.0  # approximate R1 and R2 of it
@@ -48,6 +51,7 @@ class AnimatorStage(AdversarialStage, frozen=True, kw_only=True):
     restyled: float = 0.0  # share of people shown in other colours, tones, lines and framing
     eyes: float | None = None  # instead of loss.eyes
     mouth: float | None = None  # instead of loss.mouth
+    brows: float | None = None  # instead of loss.brows
     frames: int = 3  # of one person in a batch; the person is read once for them
     muon: float = 6.0  # learning rate of matrices, times `lr`
     weight_decay: float = 1e-4
@@ -60,10 +64,11 @@ class AnimatorRecipe(Recipe, frozen=True, kw_only=True):
     model: Model = Model()
     loss: Loss = Loss()
 
-    def emphasis(self, stage: AnimatorStage) -> tuple[float, float]:
-        """Extra weights of eyes and of mouths in one stage."""
+    def emphasis(self, stage: AnimatorStage) -> tuple[float, float, float]:
+        """Extra weights of eyes, of mouths and of brows in one stage."""
         eyes = self.loss.eyes if stage.eyes is None else stage.eyes
-        return eyes, self.loss.mouth if stage.mouth is None else stage.mouth
+        brows = self.loss.brows if stage.brows is None else stage.brows
+        return eyes, self.loss.mouth if stage.mouth is None else stage.mouth, brows
 
     def fault(self) -> str | None:
         """What is wrong, and what to do about it."""

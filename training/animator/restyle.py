@@ -80,12 +80,15 @@ class Restyle:
 
     def boxes(self, boxes: Tensor) -> Tensor:
         """Boxes x0, y0, x1, y1 in 0..1, float32 [P * F, K, 4], where the figure is now."""
-        each = len(boxes) // len(self.changed)
-        places = torch.where(self.changed[:, None, None], self.places, torch.eye(2, 3)).to(boxes.device)
+        return self.points(boxes.view(*boxes.shape[:-1], 2, 2)).flatten(-2)
+
+    def points(self, points: Tensor) -> Tensor:
+        """Points x, y in 0..1, float32 [P * F, J, K, 2], where they are now."""
+        each = len(points) // len(self.changed)
+        places = torch.where(self.changed[:, None, None], self.places, torch.eye(2, 3)).to(points.device)
         places = places.repeat_interleave(each, 0)
-        at = boxes.view(*boxes.shape[:-1], 2, 2) * 2 - 1  # corners
         zoom, shift = places[:, None, None, [0, 1], [0, 1]], places[:, None, None, :, 2]
-        return (((at - shift) / zoom + 1) / 2).flatten(-2)
+        return ((points * 2 - 1 - shift) / zoom + 1) / 2
 
     def _one(self, person: int, pictures: Tensor, *, small: bool) -> Tensor:
         colours = self.colours[person].to(pictures.device)

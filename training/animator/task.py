@@ -8,6 +8,8 @@ One step, for P people and F pictures of each:
     layers  = moved_layers(references, motion)
     picture = over(layers)
     loss    = moved(picture, wanted) + layers * |layers - wanted layers|
+            + landmarks * |flow(where a point is) - (where it was - where it is)|
+            + hidden * -log share(where a point is)
     in adversarial stages, about faces, given the controls:
     discriminator learns that the wanted ones are real and the moved ones are not
     loss   += adversarial * it is mistaken + feature * |its features of both|
@@ -35,7 +37,7 @@ from torch.optim import Adam, Optimizer
 from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from runtime.character import Manifest
 from training.adversary import Adversary
-from training.animator.composite import moved_layers, over, resized
+from training.animator.composite import moved_layers, over, resized, shares
 from training.animator.evaluate import compare_animators, evaluate_animator
 from training.animator.export import export_people
 from training.animator.networks import READER_PX, Animator, Reader, build
@@ -44,13 +46,15 @@ from training.animator.restyle import Restyle
 from training.animator.sheets import draw_sheets
 from training.checkpoint import load_checkpoint
 from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_dataset, read_labels, split_for_training
+from training.data.landmarks import open_landmarks
 from training.data.references import open_layers, open_references
 from training.discriminator import PatchDiscriminator
 from training.losses.adversarial import Shown
+from training.losses.landmarks import landmark_terms
 from training.losses.moved import MovedLoss
 from training.losses.terms import region_weights
 from training.optim.ema import update_average
-from training.optim.muon import Muon
+from training.optim.muon import Muon, matrices_and_others
 from training.optim.schedule import learning_rate_at
 from training.pictures import planar
 from training.portrait.task import PortraitTask
@@ -74,6 +78,7 @@ class Batch:
         layers: float32 [P * F, L, 4, S', S'], premultiplied.
         controls: float32 [P * F, c].
         regions: float32 [P * F, 3, 4].
+        landmarks: float32 [2, P * F, R, J, 2], in the pictures and in the references; NaN where there is none.
     """
 
     seen: Tensor
@@ -82,6 +87,7 @@ class Batch:
     layers: Tensor
     controls: Tensor
     regions: Tensor
+    landmarks: Tensor
 
 
 class AnimatorTask:
@@ -141,6 +147,7 @@ class AnimatorTask:
                 folder, size, workers=workers, progress=told(f"references at {size} px"), note=note
             )
         self._layers = open_layers(folder, workers=workers, progress=told("layers"), note=note)
+        self._landmarks = open_landmarks(folder)
         self.split = split_for_training(folder, self.dataset, self.recipe.data)
         torch.manual_seed(self.recipe.seed)
         names = [control.name for control in self.dataset.manifest.controls]
@@ -213,7 +220,7 @@ class AnimatorTask:
         """See `Task`."""
         self._stage: AnimatorStage = self.recipe.stage[stage]
         fabric, settings = self._fabric, self._stage
-        matrices, others = _matrices_and_others(self.reader, self.animator)
+        matrices, others = matrices_and_others(NOT_MATRICES, self.reader, self.animator)
         self._trained, self._matrices = matrices + others, matrices
         self._muon = Muon(matrices, lr=settings.lr * settings.muon)
         self._adam = Adam(others, lr=settings.lr, betas=(settings.beta1, 0.99), fused=True)
@@ -256,11 +263,13 @@ class AnimatorTask:
             style.pictures(batch.layers, small=True),
             batch.controls,
             style.boxes(batch.regions),
+            torch.stack([style.points(points) for points in batch.landmarks]),
         )
 
     def _batch(self, frames: np.ndarray[Any, Any], size_px: int, each: int) -> Batch:
         dataset = self._datasets[size_px]
         people = dataset.identity[frames[::each]]
+        now, then = self._landmarks.frames[frames], self._landmarks.references[dataset.identity[frames]]
         return Batch(
             planar(self._references[READER_PX][people], self._device),
             planar(self._references[size_px][people], self._device),
@@ -268,6 +277,7 @@ class AnimatorTask:
             planar(self._layers[frames], self._device),
             torch.from_numpy(dataset.controls[frames]).to(self._device),
             torch.from_numpy(dataset.regions[frames]).to(self._device),
+            torch.from_numpy(np.stack([now, then])).to(self._device),
         )
 
     def step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
@@ -284,13 +294,20 @@ class AnimatorTask:
         motion = self._animate(person, batch.controls)
         references = batch.references.repeat_interleave(stage.frames, 0)
         layers = moved_layers(references, motion.flow, resized(motion.planes, stage.size_px))
-        pixel_weight = region_weights(batch.regions, stage.size_px, *self.recipe.emphasis(stage))
+        eyes, mouth, brows = self.recipe.emphasis(stage)
+        pixel_weight = region_weights(batch.regions, stage.size_px, eyes, mouth)
+        if brows:
+            pixel_weight = pixel_weight + region_weights(above_eyes(batch.regions), stage.size_px, brows, 0) - 1
         picture = over(layers)
         loss, terms = MovedLoss(weights.gradient, weights.coarse)(picture, batch.target, pixel_weight)
         side = min(stage.size_px, batch.layers.shape[-1])
         by_layer = (_to_size(layers, side) - _to_size(batch.layers, side)).abs().mean()
         loss = loss + weights.layers * by_layer
         values = dict(zip(("pixel", "gradient", "coarse"), terms, strict=True)) | {"layers": by_layer}
+        if batch.landmarks.shape[3]:
+            told = landmark_terms(motion.flow, shares(motion.planes), *batch.landmarks)
+            loss = loss + weights.landmarks * told["landmarks"] + weights.hidden * told["hidden"]
+            values |= told
         if self._adversary is not None:
             real, fake = faces(batch.regions, batch.target, picture.clamp(0, 1))
             asked = self.animator.steered(batch.controls)
@@ -468,18 +485,22 @@ def faces(regions: Tensor, wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tenso
     return cut(wanted), cut(drawn)
 
 
+def above_eyes(regions: Tensor) -> Tensor:
+    """Boxes of brows, above those of eyes and a little wider.
+
+    Args:
+        regions: [N, 3, 4] boxes of left eye, right eye and mouth: x0, y0, x1, y1.
+
+    Returns:
+        the same, with brows in place of eyes.
+    """
+    left, top, right, bottom = regions[:, :2].unbind(-1)
+    wide, high = 0.15 * (right - left), bottom - top
+    brows = torch.stack([left - wide, top - 0.6 * high, right + wide, top + 0.1 * high], -1)
+    return torch.cat([brows, regions[:, 2:]], 1)
+
+
 def _to_size(layers: Tensor, size_px: int) -> Tensor:
     """[N, L, 4, S, S] -> [N, L, 4, size_px, size_px], averaged."""
     factor = layers.shape[-1] // size_px
     return F.avg_pool2d(layers.flatten(1, 2), factor).view(*layers.shape[:3], size_px, size_px)
-
-
-def _matrices_and_others(*networks: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What Muon moves, and the rest."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for network in networks:
-        for name, parameter in network.named_parameters():
-            hidden = parameter.dim() in (2, 4) and not name.startswith(NOT_MATRICES)
-            (matrices if hidden and max(parameter.flatten(1).shape) < 4096 else others).append(parameter)
-    return matrices, others

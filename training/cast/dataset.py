@@ -27,6 +27,7 @@ from training.data.references import OPEN_POSE
 
 from .controls_sampling import sample_controls
 from .identity import Identity, sample_identity
+from .landmarks import landmarks_of_picture, landmarks_of_references
 from .named import NAMED_CAST
 from .render import Picture, regions, render, render_layers
 
@@ -210,6 +211,7 @@ def _draw_shard(work: Path, plan: Plan, shard: int) -> int:
                 if frame == 0:
                     for reference, drawn in draw_references(who, plan.size_px).items():
                         _add(archive, _reference_name(identity, reference), drawn)
+                row["landmarks"] = landmarks_of_picture(who, np.array(listed), plan.size_px)
                 files = {layer: f"{index:07d}-{layer}.webp" for layer in LAYERS}
                 row["layers"] = files
                 for layer, drawn in render_layers(who, np.array(listed), plan.size_px // 2).items():
@@ -234,6 +236,7 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
             row: dict[str, Any] = {"identity": index, "name": name, "attributes": who.to_dict()}
             if plan.layers:
                 row["references"] = {reference: _reference_name(index, reference) for reference in REFERENCES}
+                row["landmarks"] = landmarks_of_references(who, OPEN_POSE, plan.size_px)
             table.write(_line(row))
     header = {
         "format": FORMAT,
@@ -260,7 +263,7 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
 
 def draw_references(who: Identity, size_px: int) -> dict[str, Picture]:
     """The reference pictures of a character, by the names of `REFERENCES`."""
-    return {**render_layers(who, {}, size_px), "open": render_layers(who, OPEN_POSE, size_px)["head"]}
+    return {**render_layers(who, {}, size_px, whole=True), "open": render_layers(who, OPEN_POSE, size_px)["head"]}
 
 
 def _reference_name(identity: int, reference: str) -> str:

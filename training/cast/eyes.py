@@ -54,6 +54,25 @@ _LIDS: Final[dict[EyeShape, tuple[_Lid, _Lid]]] = {
 _ROUND: Final = 1.25  # height of the iris of a classic eye, in widths
 
 
+def lids(who: Identity, side: Side) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Upper lid as far up as it goes, upper and lower lid as they are: each [5, 2], from the nose outward."""
+    up0, low0, shut0, arch0 = _lid_curves(who.eye_shape)
+    shut = shut0 + (arch0 - shut0) * side.arch
+    fold = np.array([0.105, 0.066, 0.005, -0.036, -0.062]) * side.slant
+    fold = np.where(fold > 0, fold, fold * 0.9)
+    opened = up0 + np.stack([np.zeros(5), fold + 0.04 * np.abs(side.slant)], axis=1)
+    low_open = low0 - np.array([0.0, 0.085]) * side.squint * np.array([[0.35], [0.9], [1.0], [0.9], [0.35]])
+    return opened, shut + (opened - shut) * side.lid, shut + (low_open - shut) * clamp(side.lid * 1.15)
+
+
+def iris_place(who: Identity, pose: Pose, m: int, side: Side) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Middle and radii of the iris of the eye on side `m`, on its sheet."""
+    wide, tall = eye_scale(who)
+    gx, gy = pose.gaze
+    rx = 0.158 * side.iris * face_of(who).iris
+    return (0.012 + m * gx * 0.088, 0.022 + gy * 0.082), (rx, rx * _ROUND * (wide / tall) ** 0.6)
+
+
 class EyeLayer:
     """Draws the eyes of one face in one pose."""
 
@@ -75,14 +94,7 @@ class EyeLayer:
         canvas.save()
         canvas.concat(self.pose.head.sheet(*eye_spot(who, m)))
         canvas.scale(m * self.scale[0], self.scale[1])  # from here on +x is outward
-        up0, low0, shut0, arch0 = _lid_curves(who.eye_shape)
-        shut = shut0 + (arch0 - shut0) * side.arch
-        fold = np.array([0.105, 0.066, 0.005, -0.036, -0.062]) * side.slant
-        fold = np.where(fold > 0, fold, fold * 0.9)
-        opened = up0 + np.stack([np.zeros(5), fold + 0.04 * np.abs(side.slant)], axis=1)
-        up = shut + (opened - shut) * side.lid
-        low_open = low0 - np.array([0.0, 0.085]) * side.squint * np.array([[0.35], [0.9], [1.0], [0.9], [0.35]])
-        low = shut + (low_open - shut) * clamp(side.lid * 1.15)
+        opened, up, low = lids(who, side)
         upper, lower = up.tolist(), low.tolist()
         self._crease(opened, up)
         if side.lid > 0.03:
@@ -96,10 +108,7 @@ class EyeLayer:
         canvas.save()
         canvas.clipPath(ball, True)
         canvas.drawPaint(fill("#fffdfc" if self.who.skin > "#b" else "#faf3ec"))
-        gx, gy = self.pose.gaze
-        x, y = 0.012 + m * gx * 0.088, 0.022 + gy * 0.082
-        rx = 0.158 * side.iris * self.face.iris
-        ry = rx * _ROUND * self.even**0.6
+        (x, y), (rx, ry) = iris_place(self.who, self.pose, m, side)
         canvas.save()
         canvas.translate(x, y)
         self._iris(rx, ry, iris)

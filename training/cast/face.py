@@ -10,6 +10,7 @@ import skia
 from .canvas import FloatArray, argb, clamp, curve, fill, glow, lerp, stroke
 from .eyes import EyeLayer
 from .faces import face_of, mouth_spot
+from .features import brow_spine, brow_spot, lips, mouth_gape, mouth_roundness
 from .identity import Identity
 from .palette import hair_shades, mix, skin_shades
 from .pose import Frame, Pose
@@ -46,7 +47,7 @@ class FaceLayer:
     """Draws one face in one pose.
 
     The order of the calls is the order of the paint: `skin`, then whatever shades the forehead, then `features`,
-    then the hair, then `brows` once more through the fringe.
+    then the hair, then `brow_holes` in the fringe.
     """
 
     def __init__(self, canvas: Any, who: Identity, pose: Pose) -> None:
@@ -222,22 +223,8 @@ class FaceLayer:
         shape = pose.mouth
         canvas.save()
         canvas.concat(self.head.sheet(*mouth_spot(who)))
-        w = (0.16 + 0.055 * who.mouth_width) * self.face.mouth * (1 + (0.44 if shape.wide > 0 else 0.5) * shape.wide)
-        w *= 1 + 0.1 * clamp(pose.left.smile + pose.right.smile, 0, 2) - 0.12 * shape.open * shape.round
-        gape = 0.29 * shape.open
-        roundness = clamp(shape.round + 0.1)
-        centre = 0.5 * (pose.left.smile + pose.right.smile)
-        upper: list[tuple[float, float]] = []
-        lower: list[tuple[float, float]] = []
-        for s in (-1.0, -0.88, -0.52, 0.0, 0.52, 0.88, 1.0):
-            smile = pose.left.smile if s > 0 else pose.right.smile
-            rise = (0.078 if smile > 0 else 0.12) * smile * (1 - 0.45 * shape.round) * (1 - 0.25 * shape.open)
-            y = -rise * abs(s) ** 1.9 + 0.026 * centre
-            bow = max(0.0, 1 - s * s)
-            lift = gape * (0.08 + 0.42 * roundness) * bow**0.5
-            drop = gape * (0.92 - 0.42 * roundness) * bow ** lerp(0.75, 0.5, roundness)
-            upper.append((s * w, y - lift))
-            lower.append((s * w, y + drop))
+        upper, lower = lips(who, pose)
+        w, gape, roundness = upper[-1][0], mouth_gape(pose), mouth_roundness(pose)
         line = mix(self.ink.line, "#7a1a2c", 0.3)
         corners = NO_CORNERS if shape.round > 0.6 else (0, 6)
         if self.face.lips > 0:
@@ -302,28 +289,27 @@ class FaceLayer:
 
     # ------------------------------------------------------------------------------------------------ brows
 
-    def brows(self, alpha: float = 1.0) -> None:
-        """Brows; drawn a second time over the fringe with a low alpha, they read through the hair."""
+    def brows(self) -> None:
+        """Brows."""
+        hair = hair_shades(self.who.hair)
+        self._brows(fill(mix(hair.line, hair.deep, 0.25)))
+
+    def brow_holes(self, alpha: float) -> None:
+        """Make what is painted where the brows are so much clearer: they read through the hair."""
+        self._brows(skia.Paint(Color4f=skia.Color4f(0, 0, 0, alpha), AntiAlias=True, BlendMode=skia.BlendMode.kDstOut))
+
+    def _brows(self, paint: Any) -> None:
         canvas, who = self.canvas, self.who
-        ink = mix(hair_shades(who.hair).line, hair_shades(who.hair).deep, 0.25)
-        face = self.face
-        height = face.eye_y - 0.345 + 0.03 * (1 - who.eye_size) + 0.15 * (1 - face.eye_tall) + face.brow_drop
         for m, side in ((-1, self.pose.right), (1, self.pose.left)):
             canvas.save()
-            canvas.concat(self.head.sheet((m * face.eye_x * 1.01, height, 0.7), (0.96, 0, -m * 0.24), (0, 1, -0.02)))
+            canvas.concat(self.head.sheet(*brow_spot(who, m)))
             canvas.scale(m, 1)
-            lift, tilt = -0.125 * side.brow_raise, clamp(1.15 * side.brow_tilt + 0.22 * who.brow_tilt, -1.3, 1.3)
-            thick = (0.017 + 0.027 * who.brow_thickness) * face.brow
-            spine = [
-                (-0.19 - 0.02 * tilt, -0.012 + 0.15 * tilt + lift * 0.8),
-                (-0.05 - 0.01 * tilt, -0.042 + 0.055 * tilt + lift),
-                (0.12, -0.038 - 0.05 * tilt + lift * 1.05),
-                (0.265, 0.03 - 0.095 * tilt + lift * 0.9),
-            ]
+            spine = brow_spine(who, side)
+            thick = (0.017 + 0.027 * who.brow_thickness) * self.face.brow
             body = ((0.75, 1.0), (1.0, 1.0), (0.9, 0.9), (0.15, 0.15))
             shape = [(x, y - thick * t) for (x, y), (t, _) in zip(spine, body, strict=True)]
             shape += [(x, y + thick * b) for (x, y), (_, b) in reversed(list(zip(spine, body, strict=True)))]
-            canvas.drawPath(curve(shape, closed=True, sharp=(3, 4)), fill(ink, alpha))
+            canvas.drawPath(curve(shape, closed=True, sharp=(3, 4)), paint)
             canvas.restore()
 
 

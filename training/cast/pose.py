@@ -72,12 +72,21 @@ class Frame:
 
     def sheet(self, origin: Any, across: Any, down: Any) -> Any:
         """A Skia matrix that lays a flat drawing (model units) on the surface at `origin`."""
-        o, a, d = np.asarray(origin, float), np.asarray(across, float), np.asarray(down, float)
-        p = self.at(np.stack([o, o + a * 0.01, o + d * 0.01]))
-        (ox, oy), (ax, ay), (dx, dy) = p
+        (ax, dx, ox), (ay, dy, oy) = self._laid(origin, across, down).tolist()
         matrix = skia.Matrix()
-        matrix.setAll((ax - ox) * 100, (dx - ox) * 100, ox, (ay - oy) * 100, (dy - oy) * 100, oy, 0, 0, 1)
+        matrix.setAll(ax, dx, ox, ay, dy, oy, 0, 0, 1)
         return matrix
+
+    def on_sheet(self, spot: tuple[Any, Any, Any], points: Any) -> FloatArray:
+        """Points [n, 2] of such a drawing to pixels [n, 2]."""
+        laid = self._laid(*spot)
+        return np.asarray(np.asarray(points, dtype=np.float64) @ laid[:, :2].T + laid[:, 2])
+
+    def _laid(self, origin: Any, across: Any, down: Any) -> FloatArray:
+        """The affine map [2, 3] of `sheet`."""
+        o, a, d = np.asarray(origin, float), np.asarray(across, float), np.asarray(down, float)
+        p = np.array(self.at(np.stack([o, o + a * 0.01, o + d * 0.01])))
+        return np.stack([(p[1] - p[0]) * 100, (p[2] - p[0]) * 100, p[0]], 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,15 @@ def render(identity: Identity, controls: Controls, size_px: int, *, supersamplin
 
 
 def render_layers(
-    identity: Identity, controls: Controls, size_px: int, *, supersampling: int = SUPERSAMPLING
+    identity: Identity, controls: Controls, size_px: int, *, whole: bool = False, supersampling: int = SUPERSAMPLING
 ) -> dict[str, Picture]:
-    """Draw what `render` paints over each other, each layer whole, also where another one hides it.
+    """Draw what `render` paints over each other, each layer also where another one hides it.
 
     Args:
         identity: who.
         controls: as for `render`.
         size_px: side of the square pictures.
+        whole: hair in front is solid. Brows that shine through it are holes in it otherwise.
         supersampling: as for `render`.
 
     Returns:
@@ -59,7 +60,7 @@ def render_layers(
         in front. One over the other, in that order, they are the whole picture, give or take a rounding.
     """
     pose = solve(controls, size_px * supersampling)
-    return {layer: _draw(identity, pose, (layer,), size_px, supersampling) for layer in LAYERS}
+    return {layer: _draw(identity, pose, (layer,), size_px, supersampling, solid=whole) for layer in LAYERS}
 
 
 def regions(identity: Identity, controls: Controls, size_px: int) -> dict[str, Box]:
@@ -87,17 +88,19 @@ def regions(identity: Identity, controls: Controls, size_px: int) -> dict[str, B
     return out
 
 
-def _draw(who: Identity, pose: Pose, layers: Sequence[str], size_px: int, supersampling: int) -> Picture:
+def _draw(
+    who: Identity, pose: Pose, layers: Sequence[str], size_px: int, supersampling: int, *, solid: bool = False
+) -> Picture:
     large = size_px * supersampling
     surface, pixels = _surface(large)
-    _paint(surface.getCanvas(), who, pose, layers)
+    _paint(surface.getCanvas(), who, pose, layers, solid=solid)
     surface.readPixels(skia.ImageInfo.Make(large, large, skia.kRGBA_8888_ColorType, skia.kPremul_AlphaType), pixels)
     # "RGBa" is Pillow's name for premultiplied colours, the only ones that may be averaged.
     picture = Image.frombuffer("RGBa", (large, large), pixels, "raw", "RGBa", 0, 1)
     return _straight(picture.reduce(supersampling) if supersampling > 1 else picture)
 
 
-def _paint(canvas: Any, who: Identity, pose: Pose, layers: Sequence[str]) -> None:
+def _paint(canvas: Any, who: Identity, pose: Pose, layers: Sequence[str], *, solid: bool) -> None:
     canvas.clear(0)
     hair = HairLayer(canvas, who, pose)
     face = FaceLayer(canvas, who, pose)
@@ -115,8 +118,11 @@ def _paint(canvas: Any, who: Identity, pose: Pose, layers: Sequence[str]) -> Non
         face.brows()
         extras.on_face()
     if "front" in layers:
+        canvas.saveLayer()
         hair.front()
-        face.brows(alpha=0.42)
+        if not solid:
+            face.brow_holes(0.42)
+        canvas.restore()
         extras.on_hair()
 
 

@@ -61,6 +61,9 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: tuple[str, ...] = ()  # what an import changed or found odd, for people
 
 
+Points = tuple[tuple[float, float] | None, ...]
+
+
 class IdentityRow(msgspec.Struct, frozen=True):
     """A line of `identities.jsonl`. References lie in the shard of the identity's first picture."""
 
@@ -68,6 +71,7 @@ class IdentityRow(msgspec.Struct, frozen=True):
     name: str | None = None
     attributes: dict[str, Any] = {}
     references: dict[str, str] = {}  # files by name, see `training.data.references`
+    landmarks: dict[str, Points] = {}  # x, y in pixels, by reference; see `training.data.landmarks`
 
 
 class FrameRow(msgspec.Struct, frozen=True):
@@ -79,6 +83,7 @@ class FrameRow(msgspec.Struct, frozen=True):
     controls: tuple[float, ...]
     regions: dict[str, tuple[int, int, int, int]] = {}
     layers: dict[str, str] = {}  # files by name, at half the size; see `training.data.references`
+    landmarks: dict[str, Points] = {}  # where the same points are now, by the reference that shows them
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,22 @@ import msgspec
 
 from training.settings import Recipe, Stage
 
-Objective = Literal["latents"]
+Objective = Literal["attributes"]
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes of the network."""
 
     w_dim: int = 128  # identity latent, as the portrait generator has it
-    channels: tuple[int, ...] = (64, 96, 128, 192, 256)  # at 64 px and downwards
+    channels: tuple[int, ...] = (80, 128, 192, 256)  # at 32 px and downwards
+    blocks: tuple[int, ...] = (1, 2, 2, 1)  # residual blocks there
 
 
 class EncoderStage(Stage, frozen=True, kw_only=True):
-    """A stage of the encoder. `latents`: pictures in any pose are told apart as their attributes are."""
+    """A stage of the encoder. `attributes`: what `identities.jsonl` says about them is seen in pictures in any pose."""
 
-    objectives: tuple[Objective, ...] = ("latents",)
+    objectives: tuple[Objective, ...] = ("attributes",)
+    muon: float = 6.0  # learning rate of matrices, times `lr`
 
 
 class EncoderRecipe(Recipe, frozen=True, kw_only=True):
@@ -34,9 +36,11 @@ class EncoderRecipe(Recipe, frozen=True, kw_only=True):
         """What is wrong, and what to do about it."""
         if self.start is None:
             return "there is no [start]: name the checkpoint of the portrait generator whose latents are to be found."
+        if not 0 < len(self.model.channels) == len(self.model.blocks) <= 6:
+            return "model.channels and model.blocks need one number for each size, and there are at most 6 sizes."
         for index, stage in enumerate(self.stage):
             if stage.size_px & (stage.size_px - 1):
                 return f"stage {index} wants {stage.size_px} px; give a power of two."
-            if tuple(stage.objectives) != ("latents",):
-                return f'stage {index} needs the objective "latents".'
+            if tuple(stage.objectives) != ("attributes",):
+                return f'stage {index} needs the objective "attributes".'
         return super().fault()

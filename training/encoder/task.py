@@ -2,8 +2,12 @@
 
 One step, for N pictures:
 
-    found = encoder(pictures)
-    loss  = mean (found - known(attributes of who they show))^2
+    found  = encoder.attributes(pictures)
+    loss   = AttributeLoss(found, attributes of who they show)
+
+and afterwards w = known(found, every choice made). The people need not be those that the portrait generator learnt
+from: their attributes say where in its space they are, and one picture of each of many teaches more than many of each
+of few.
 """
 
 from __future__ import annotations
@@ -23,17 +27,20 @@ from torch.optim import Adam, Optimizer
 from engine_bridge.errors import CheckpointError, DatasetError, TrainingError
 from training.checkpoint import load_checkpoint
 from training.data.attributes import attribute_table
-from training.data.dataset import Dataset, Split, Uint8, open_dataset, split_for_training
+from training.data.dataset import Dataset, Split, Uint8, open_dataset, read_labels, split_for_training
+from training.encoder.network import Recogniser
 from training.encoder.recipe import EncoderRecipe, EncoderStage
-from training.latents.encoder import Encoder
-from training.latents.people import KnownIdentities
+from training.latents.people import KnownIdentities, WholeAttributes
+from training.losses.attributes import AttributeLoss
 from training.optim.ema import update_average
+from training.optim.muon import Muon, matrices_and_others
 from training.optim.schedule import learning_rate_at
 from training.pictures import planar, unpremultiply
 from training.settings import Stage
 from training.sheets import write_sheet
 from training.task import Ancestor, Note, Position, Progress, ancestors_of, refuse_what_is_not_finite
 
+NOT_MATRICES = ("enter.", "out.layers.1.")  # what reads pixels, and the head
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -46,13 +53,13 @@ class EncoderTask:
         split: what is trained on and what is not.
         encoder: as it is being trained.
         encoder_ema: averaged.
-        known: latents of the people of the data set, as the portrait generator has them.
+        known: attributes and latents of the people of the data set, as the portrait generator has them.
     """
 
     dataset: Dataset
     split: Split
-    encoder: Encoder
-    encoder_ema: Encoder
+    encoder: Recogniser
+    encoder_ema: Recogniser
     known: KnownIdentities
 
     def __init__(self, recipe: EncoderRecipe) -> None:
@@ -81,32 +88,42 @@ class EncoderTask:
         }
         self.dataset = self._datasets[stages[-1].size_px]
         self.split = split_for_training(folder, self.dataset, self.recipe.data)
-        torch.manual_seed(self.recipe.seed)
-        model = self.recipe.model
-        table = attribute_table(self.dataset.identities)
-        self.known = KnownIdentities(attributes=torch.from_numpy(table.values), w_dim=model.w_dim).requires_grad_(False)
-        self.encoder = Encoder(w_dim=model.w_dim, channels=model.channels)
-        self.encoder_ema = copy.deepcopy(self.encoder).requires_grad_(False).eval()
 
     def prepare(self, fabric: Fabric) -> None:
-        """See `Task`."""
+        """See `Task`. Networks are built by `begin_from` and `load`: how many attributes there are is not known yet."""
         self._fabric, self._device = fabric, fabric.device
-        for network in (self.encoder_ema, self.known):
-            network.to(fabric.device)
 
     def begin_from(self, checkpoint: Path) -> tuple[Ancestor, ...]:
-        """Take the latents of a portrait generator that learnt from the same data."""
+        """Take the latents of a portrait generator, and what it calls the attributes of people."""
         state = load_checkpoint(checkpoint, "recipe", "position", "data_digest")
-        try:
-            self.known.load_state_dict(state["networks"]["known"])
-        except (RuntimeError, LookupError, TypeError, AttributeError):
-            state["data_digest"] = ""
-        if state["data_digest"] != self.digest:
+        recipe = msgspec.json.decode(state["recipe"], type=dict[str, Any])
+        _, theirs, _, digest = read_labels(Path(recipe["data"]["path"]))
+        if digest != state["data_digest"]:
             raise CheckpointError(
-                f"{checkpoint} has no latents of {self.recipe.model.w_dim} numbers for the people of this data set. "
-                "Name a run of the task portrait on the same data."
+                f"{checkpoint} learnt from other data than is now in {recipe['data']['path']}. Its people say what "
+                "attributes there are: put that data back, or name another run."
             )
+        table = attribute_table(theirs, of=self.dataset.identities)
+        people = torch.from_numpy(attribute_table(theirs).values)
+        known = KnownIdentities(attributes=people, w_dim=self.recipe.model.w_dim)
+        try:
+            known.load_state_dict(state["networks"]["known"])
+        except (RuntimeError, LookupError, TypeError, AttributeError):
+            raise CheckpointError(
+                f"{checkpoint} has no latents of {self.recipe.model.w_dim} numbers from attributes. Name a run of the "
+                "task portrait, and give model.w_dim as it is there."
+            ) from None
+        known.attributes = torch.from_numpy(table.values)
+        torch.manual_seed(self.recipe.seed)
+        self._build(known, WholeAttributes(people, table.choices, copy.deepcopy(known.out)))
         return ancestors_of(state)
+
+    def _build(self, known: KnownIdentities, whole: WholeAttributes) -> None:
+        model = self.recipe.model
+        self.known = known.requires_grad_(False).to(self._device)
+        whole = whole.requires_grad_(False)
+        self.encoder = Recogniser(whole, channels=model.channels, blocks=model.blocks)
+        self.encoder_ema = copy.deepcopy(self.encoder).requires_grad_(False).eval().to(self._device)
 
     def state(self) -> dict[str, Any]:
         """See `Task`."""
@@ -115,8 +132,13 @@ class EncoderTask:
     def load(self, state: dict[str, Any]) -> None:
         """See `Task`."""
         try:
+            weights, w_dim = state["networks"], self.recipe.model.w_dim
+            known = KnownIdentities(attributes=torch.zeros_like(weights["known"]["attributes"]), w_dim=w_dim)
+            choices = weights["encoder"]["whole.choices"].tolist()
+            nobody = torch.zeros(1, known.attributes.shape[1])
+            self._build(known, WholeAttributes(nobody, choices, nn.Linear(nobody.shape[1], w_dim)))
             for name in ("encoder", "encoder_ema", "known"):
-                getattr(self, name).load_state_dict(state["networks"][name])
+                getattr(self, name).load_state_dict(weights[name])
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
             raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
         self.position = Position.restored(state["position"])
@@ -125,11 +147,19 @@ class EncoderTask:
     def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:  # noqa: ARG002  nothing to tell
         """See `Task`."""
         self._stage: EncoderStage = self.recipe.stage[stage]
-        self._adam = Adam(self.encoder.parameters(), lr=self._stage.lr, betas=(self._stage.beta1, 0.99), fused=True)
+        matrices, others = matrices_and_others(NOT_MATRICES, self.encoder)
+        self._trained = matrices + others
+        self._muon = Muon(matrices, lr=self._stage.lr * self._stage.muon)
+        self._adam = Adam(others, lr=self._stage.lr, betas=(self._stage.beta1, 0.99), fused=True)
         self._see = self._fabric.setup_module(self.encoder)
+        self._see.mark_forward_method("attributes")
+        self._step_muon = cast(Optimizer, self._fabric.setup_optimizers(self._muon))
         self._step_adam = cast(Optimizer, self._fabric.setup_optimizers(self._adam))
+        people = self.known.attributes[np.unique(self.dataset.identity[self.split.train])]
+        self._loss = AttributeLoss(people, self.encoder.whole.choices.tolist()).to(self._device)
         if optimizers is not None:
             try:
+                self._muon.load_state_dict(optimizers["muon"])
                 self._adam.load_state_dict(optimizers["adam"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(
@@ -137,25 +167,30 @@ class EncoderTask:
                 ) from error
 
     def batch(self, position: Position) -> tuple[Tensor, Tensor]:
-        """Pictures [N, 4, S, S] and latents [N, w_dim]."""
+        """Pictures [N, 4, S, S] and attributes [N, a]."""
         stage = self._stage
         key = (self.recipe.seed, position.step, self._fabric.global_rank)
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
         frames = rng.choice(self.split.train, stage.batch)
-        return planar(self._datasets[stage.size_px].pictures[frames], self._device), self.latents(frames)
+        people = torch.from_numpy(self.dataset.identity[frames]).long().to(self._device)
+        return planar(self._datasets[stage.size_px].pictures[frames], self._device), self.known.attributes[people]
 
     def step(self, batch: tuple[Tensor, Tensor], position: Position) -> dict[str, Tensor]:
         """See `Task`."""
         pictures, wanted = batch
         rate = learning_rate_at(self._stage, position.stage_images)
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-        self._adam.zero_grad(set_to_none=True)
-        loss = (self._see(pictures).float() - wanted).square().mean()
+        for optimizer, factor in ((self._muon, self._stage.muon), (self._adam, 1.0)):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        for parameter in self._trained:
+            parameter.grad = None
+        values = self._loss(self._see.attributes(pictures), wanted)
+        loss = torch.stack(list(values.values())).sum()
         self._fabric.backward(loss)
-        values = {"loss": loss}
-        norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), self.recipe.clip_norm)
+        values["loss"] = loss
+        norm = nn.utils.clip_grad_norm_(self._trained, self.recipe.clip_norm)
         refuse_what_is_not_finite(self._fabric, self.recipe.precision, values, norm)
+        self._step_muon.step()
         self._step_adam.step()
         shown = self._stage.batch * self._fabric.world_size
         update_average(
@@ -169,13 +204,14 @@ class EncoderTask:
 
     def optimizers(self) -> dict[str, Any]:
         """See `Task`."""
-        return {"adam": self._adam.state_dict()}
+        return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
 
     @torch.no_grad()
     def check_sound(self) -> None:
         """See `Task`."""
         picture = planar(self.dataset.pictures[self.split.train[:1]], self._device)
-        if not all(torch.isfinite(network(picture)).all() for network in (self.encoder, self.encoder_ema)):
+        networks = (self.encoder, self.encoder_ema)
+        if not all(torch.isfinite(network.attributes(picture)).all() for network in networks):
             raise TrainingError(
                 "The run has diverged: the encoder gives numbers that are not finite. It was not saved; the last "
                 f"checkpoint is as it was. Train again with a lower learning rate than {self._stage.lr:g}."

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 # Coefficients of the quintic Newton-Schulz iteration, from the same source.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
+LONGEST = 4096  # side of a matrix that is worth making orthogonal
 
 
 class Muon(torch.optim.Optimizer):
@@ -46,6 +47,26 @@ class Muon(torch.optim.Optimizer):
                 update = orthogonalise(ahead.flatten(1))
                 tall = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
                 parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * tall)
+
+
+def matrices_and_others(
+    not_matrices: tuple[str, ...], *networks: nn.Module
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Hidden weights, which Muon moves, and all others that are trained, which are left to Adam.
+
+    Args:
+        not_matrices: beginnings of the names of heads and of what reads pixels.
+        networks: whose weights.
+    """
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for network in networks:
+        for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            hidden = parameter.dim() in (2, 4) and not name.startswith(not_matrices)
+            (matrices if hidden and max(parameter.flatten(1).shape) < LONGEST else others).append(parameter)
+    return matrices, others
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:

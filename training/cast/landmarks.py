@@ -1,0 +1,93 @@
+"""Points of brows, eyes and lips, in references and in pictures: what a network is told about where paint went."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .canvas import FloatArray
+from .eyes import iris_place, lids
+from .faces import eye_scale, eye_spot, mouth_spot
+from .features import brow_spine, brow_spot, lips
+from .identity import Identity
+from .pose import Controls, solve
+
+Listed = dict[str, list[list[float] | None]]
+Mask = npt.NDArray[np.bool_]
+
+NEARLY_SHUT, HARDLY_OPEN = 0.15, 0.08  # a mouth in between is as well either
+LID_UP, LID_DOWN = 0.3, 0.35  # of an eye, likewise
+RIM = np.array(
+    [(0.0, 0.0), (-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)]
+)  # middle of an iris and its rim, in radii
+UNDER_THE_LID = 0.015  # nearer to it an iris is in its shade
+
+
+def landmarks_of_references(identity: Identity, opened: Controls, size_px: int) -> Listed:
+    """Of the references of a character: points in pixels, by reference; None where one does not show a point.
+
+    Args:
+        identity: who.
+        opened: controls of the reference `open`.
+        size_px: of the references.
+    """
+    rest, wide = (landmarks_of_picture(identity, controls, size_px) for controls in ({}, opened))
+    return {"head": rest["head"], "open": wide["open"]}
+
+
+def landmarks_of_picture(identity: Identity, controls: Controls, size_px: int) -> Listed:
+    """Where those points are in a picture, by the reference that shows them best.
+
+    Args:
+        identity: who.
+        controls: as for `render`.
+        size_px: of the picture.
+
+    Returns:
+        Points in pixels, as many for every reference: both brows, both eyes and the lips. None where a reference does
+        not show them. That brows shine through the hair in front is not told: hair would be taken along.
+    """
+    pose = solve(controls, size_px)
+    points: list[FloatArray] = []
+    shown: dict[str, list[Mask]] = {"head": [], "open": []}
+
+    def add(more: FloatArray, **of: bool | Mask) -> None:
+        points.append(more)
+        for name, masks in shown.items():
+            masks.append(np.broadcast_to(of.get(name, False), len(more)))
+
+    for m, side in ((-1, pose.right), (1, pose.left)):
+        add(
+            pose.head.on_sheet(brow_spot(identity, m), np.array(brow_spine(identity, side)) * (m, 1)),
+            head=True,
+        )
+    for m, side in ((-1, pose.right), (1, pose.left)):
+        scale = np.array(eye_scale(identity)) * (m, 1)
+        _, upper, lower = lids(identity, side)
+        middle, radii = iris_place(identity, pose, m, side)
+        iris = np.array(middle) + RIM * radii
+        up = side.lid > LID_UP
+        for part, seen, shut in (
+            (upper, up, side.lid < LID_DOWN),
+            (lower[1:], up, False),
+            (iris, up & _between(iris, upper, lower), False),
+        ):
+            add(pose.head.on_sheet(eye_spot(identity, m), part * scale), head=seen, open=shut)
+    for lip in lips(identity, pose):
+        add(
+            pose.head.on_sheet(mouth_spot(identity), lip),
+            head=pose.mouth.open < NEARLY_SHUT,
+            open=pose.mouth.open > HARDLY_OPEN,
+        )
+    listed = [[round(float(x), 2), round(float(y), 2)] for x, y in np.concatenate(points)]
+    return {
+        name: [point if seen else None for point, seen in zip(listed, np.concatenate(masks), strict=True)]
+        for name, masks in shown.items()
+    }
+
+
+def _between(points: FloatArray, upper: FloatArray, lower: FloatArray) -> Mask:
+    """Which points lie in the opening of an eye."""
+    x, y = points.T
+    above, below = (np.interp(x, lid[:, 0], lid[:, 1]) for lid in (upper, lower))
+    return np.asarray((y > above + UNDER_THE_LID) & (y < below - UNDER_THE_LID))
