@@ -27,6 +27,14 @@ def unit_size(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
 
 
+def seen_at(pictures: Tensor, size_px: int) -> Tensor:
+    """Pictures [N, C, S, S], S a power of two -> [N, C, size_px, size_px]: averaged, or their pixels repeated."""
+    size = pictures.shape[-1]
+    if size > size_px:
+        return F.avg_pool2d(pictures, size // size_px)
+    return F.interpolate(pictures, size=size_px, mode="nearest") if size < size_px else pictures
+
+
 def kaiming(module: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
     """He initialisation for LeakyReLU (He 2015, arXiv:1502.01852), times `gain`; biases start at zero."""
     nn.init.kaiming_normal_(module.weight, SLOPE, nonlinearity="leaky_relu")

@@ -44,6 +44,7 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     small = ("w_dim=8", "memories=2", "memory=2", "warps=1", "channels=4", "blocks=1", "paints=2", "code_dim=4")
     settings = (
         f"data.path={folder / 'layers'}",
+        "data.holdout_identities=0.3",
         *(f"model.{each}" for each in small),
         "precision=32-true",
         "mapping_steps=2",
@@ -134,8 +135,15 @@ def test_runs_that_do_not_belong_together_are_refused(
     assert isinstance(task, AnimatorTask)
     assert isinstance(seeing, EncoderTask)
     assert isinstance(drawing, PortraitTask)
-    task.dataset = replace(task.dataset, digest="of others")
-    with pytest.raises(CheckpointError, match="portrait generator learnt from other data"):
+    held = task.split
+    for run in (seeing, drawing):
+        own, run.split = run.split, replace(held, train=held.unseen_identities)
+        with pytest.raises(CheckpointError, match=f"The run {run.recipe.name} was trained on people"):
+            evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
+        run.split = own
+    with torch.no_grad():
+        drawing.known.out.weight += 1
+    with pytest.raises(CheckpointError, match="latents of another portrait generator"):
         evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
     for options, words in (
         (["--portrait", str(portrait[1])], "--portrait needs --encoder"),

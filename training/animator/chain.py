@@ -58,15 +58,15 @@ def evaluate_chain(
         CheckpointError: they do not belong together, or one has seen the people it is asked about.
         DatasetError: nobody who was held out has two pictures.
     """
-    if portrait is not None and portrait.digest != animator.digest:
-        raise CheckpointError(
-            "The portrait generator learnt from other data than the animator. Name runs on the same data."
-        )
     if portrait is not None and not torch.equal(portrait.known.out.weight, encoder.known.out.weight):
         raise CheckpointError("The encoder finds latents of another portrait generator. Name the one it began with.")
-    held = {_who(animator.dataset, frame) for frame in animator.split.unseen_identities}
-    if held & {_who(encoder.dataset, frame) for frame in encoder.split.train}:
-        raise CheckpointError("The encoder has been shown people whom the animator was not. Hold out the same people.")
+    held = _people(animator.dataset, animator.split.unseen_identities)
+    for run in (encoder, portrait):
+        if run is not None and held & _people(run.dataset, run.split.train):
+            raise CheckpointError(
+                f"The run {run.recipe.name} was trained on people whom the animator has not seen, and who are asked "
+                "about now. Train it with the animator's data and data.holdout_identities, or on other people."
+            )
     note("identity drift")
     report: Report = {"identity_drift": _drift(animator, encoder, frames)}
     if portrait is not None:
@@ -75,8 +75,9 @@ def evaluate_chain(
     return report
 
 
-def _who(dataset: Dataset, frame: int) -> str:
-    return str(dataset.identities[dataset.identity[frame]].attributes)
+def _people(dataset: Dataset, rows: Indices) -> set[str]:
+    """Who is in some frames, by what makes them the same person in any data set."""
+    return {str(dataset.identities[person].attributes) for person in np.unique(dataset.identity[rows])}
 
 
 def _drift(animator: AnimatorTask, encoder: EncoderTask, frames: int) -> Report:

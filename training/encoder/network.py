@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.latents.people import WholeAttributes
-from training.layers import Mlp, ResidualBlock, kaiming, lrelu
+from training.layers import Mlp, ResidualBlock, kaiming, lrelu, seen_at
 
 SIZE_PX = 128  # who somebody is shows at that size; the last factor of two would cost four times the work
 FOLD = 4
@@ -46,12 +46,7 @@ class Recogniser(nn.Module):
 
     def attributes(self, premultiplied: Tensor) -> Tensor:
         """[N, 4, S, S], 0..1, S a power of two -> [N, a], float32; words as logits."""
-        size = premultiplied.shape[-1]
-        if size > SIZE_PX:
-            premultiplied = F.avg_pool2d(premultiplied, size // SIZE_PX)
-        elif size < SIZE_PX:
-            premultiplied = F.interpolate(premultiplied, size=SIZE_PX, mode="nearest")
-        x = self.blocks[0](lrelu(self.enter(F.pixel_unshuffle(premultiplied * 2 - 1, FOLD))))
+        x = self.blocks[0](lrelu(self.enter(F.pixel_unshuffle(seen_at(premultiplied, SIZE_PX) * 2 - 1, FOLD))))
         for down, block in zip(self.down, list(self.blocks)[1:], strict=True):
             x = block(lrelu(down(x)))
         found: Tensor = self.out(lrelu(x).flatten(1)).float()

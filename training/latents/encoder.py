@@ -9,7 +9,7 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.layers import Mlp, kaiming, lrelu, unit_size
+from training.layers import Mlp, kaiming, lrelu, seen_at, unit_size
 
 ENCODER_SIZE_PX: Final = 128
 
@@ -35,12 +35,7 @@ class Encoder(nn.Module):
 
     def forward(self, premultiplied: Tensor) -> Tensor:
         """[N, 4, S, S], 0..1, S a power of two -> [N, w_dim], mean square 1."""
-        size = premultiplied.shape[-1]
-        if size > ENCODER_SIZE_PX:
-            premultiplied = F.avg_pool2d(premultiplied, size // ENCODER_SIZE_PX)
-        elif size < ENCODER_SIZE_PX:
-            premultiplied = F.interpolate(premultiplied, size=ENCODER_SIZE_PX, mode="nearest")
-        x = F.pixel_unshuffle(premultiplied * 2 - 1, 2)
+        x = F.pixel_unshuffle(seen_at(premultiplied, ENCODER_SIZE_PX) * 2 - 1, 2)
         for layer in self.layers:
             x = lrelu(layer(x))
         return unit_size(self.out(x.flatten(1)))
