@@ -19,6 +19,7 @@ namespace {
 constexpr int GOOD_EVERY = 15; // so that the client never gives up and pauses
 [[maybe_unused]] constexpr double MAX_GROWTH_MIB = 16.0;
 constexpr std::uint64_t LAST_SESSION = 99;
+const std::string TOPIC = "avf1/aki";
 
 // Memory in use by this process, 0 where that cannot be told.
 double resident_mib() {
@@ -104,7 +105,6 @@ private:
     }
     std::size_t below(std::size_t limit) { return random_() % limit; }
 
-    inline static const std::string TOPIC = "avf1/aki";
     std::mt19937 random_{20}; // the same messages every time
 };
 
@@ -115,7 +115,7 @@ int main(int count, char **arguments) {
     Producer producer;
     producer.wait_for_slow_clients();
     Client client(producer.frames_endpoint, [](bunraku_options &options) { options.stream = "aki"; });
-    if (!producer.wait_for_subscriber("avf1/aki")) {
+    if (!producer.wait_for_subscriber(TOPIC)) {
         return 1;
     }
     Mutator mutator;
@@ -123,6 +123,11 @@ int main(int count, char **arguments) {
     std::uint64_t id = 0;
     for (int i = 0; i < messages; ++i) {
         if (i % GOOD_EVERY == 0) {
+            // A client that was kept from running finds more waiting than any producer sends, and connects again; what
+            // is sent before it is back, it never sees.
+            if (!producer.wait_for_subscriber(TOPIC)) {
+                return 1;
+            }
             Frame frame = raw_frame(++id, 8, 8);
             frame.session = 8;
             producer.send(frame.parts());
