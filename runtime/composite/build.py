@@ -36,7 +36,7 @@ def build(target: str, out: Path) -> None:
     Raises:
         subprocess.CalledProcessError: the compiler refuses.
     """
-    processor = ("-mcpu=x86_64_v2",) if target.startswith("x86_64") else ()
+    processor = ("-mcpu=x86_64_v2", "-mtune=haswell") if target.startswith("x86_64") else ()
     position = () if "windows" in target else ("-fPIC",)
     command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *processor, *position, "-target", target]
     subprocess.run([*command, "-o", str(out), SOURCE.name], check=True, cwd=SOURCE.parent)

@@ -4,11 +4,12 @@
 // runtime.composite.build` compiles it, once for processors with AVX2 and once for those without, and the kernel
 // chooses when it is called.
 //
-// Layers are put together from the front to the back, so that what is hidden costs nothing. Each stretch of SEGMENT
-// pixels asks a table of sums whether the place that a layer's paint would come from holds any paint at all.
+// Layers are put together from the front to the back, so that what is hidden costs nothing. For each stretch of SEGMENT
+// pixels a table of sums says whether the place that a layer's paint would come from holds any paint at all. Colours lie
+// channel by channel meanwhile, so that one instruction works on eight pixels.
 //
-// What a network says may be anything, also no number at all: `x > 0 ? x : 0` is 0 then, and every place read lies
-// inside of its picture. So this must not be compiled with -ffast-math.
+// What a network says may be anything, also no number at all: `within` makes that 0, and every place read lies inside of
+// its picture. So this must not be compiled with -ffast-math.
 
 #ifndef ROWS  // the outer file: what does not depend on the processor, then the same rows for each
 
@@ -24,13 +25,17 @@
 #define DRAWN 5
 #define DRAWING 6
 #define GRID 64
+#define MOST_PX 2048
 #define MOST_PLANES_PX 512
 #define SEGMENT 32
 #define NOTHING (1.0f / 512)  // less than half of a 255th
 #define CELL 8  // pixels per side of a cell of `occupied`
+#define BAND 16  // rows that one thread draws at a time
 
 typedef float float4 __attribute__((vector_size(16)));
 typedef float float8 __attribute__((vector_size(32)));
+typedef int32_t integer8 __attribute__((vector_size(32)));
+typedef uint32_t word8 __attribute__((vector_size(32)));
 typedef uint8_t byte8 __attribute__((vector_size(8)));
 
 // One picture. Arrays are C-contiguous; nothing is kept after the call.
@@ -50,15 +55,15 @@ typedef struct {
 #include "kernel.c"
 #undef ROWS
 #if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
 #pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2"))), apply_to = function)
+#define WITH_AVX2
 #define ROWS rows_with_avx2
 #include "kernel.c"
 #undef ROWS
+#undef WITH_AVX2
 #pragma clang attribute pop
-#endif
-
-#if defined(__x86_64__)
-#include <cpuid.h>
 
 static int has_avx2(void) {
     uint32_t a, b, c, d, saved, upper;
@@ -68,31 +73,6 @@ static int has_avx2(void) {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2) && (b & bit_BMI) && (b & bit_BMI2);
 }
 #endif
-
-#if defined(_WIN32)
-#define EXPORT __attribute__((dllexport))
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
-
-// Changes whenever `Picture` or the meaning of anything in it does.
-EXPORT int32_t bunraku_composite_version(void) { return 2; }
-
-// Draw the rows from `first` to before `end`. Several threads may draw different rows of one picture.
-EXPORT void bunraku_composite_rows(const Picture *picture, int32_t first, int32_t end) {
-#if defined(__x86_64__)
-    if (has_avx2()) {
-        rows_with_avx2(picture, first, end);
-        return;
-    }
-#endif
-    rows_of_any(picture, first, end);
-}
-
-// The same without what newer processors have.
-EXPORT void bunraku_composite_rows_of_any(const Picture *picture, int32_t first, int32_t end) {
-    rows_of_any(picture, first, end);
-}
 
 static inline uint32_t pixel_at(const uint8_t *at) {
     uint32_t pixel;
@@ -106,10 +86,12 @@ static int is_clear(const uint8_t *row, int from, int count) {
     return !(any >> 24);
 }
 
-// Give clear pixels beside the figure its colour, so that a texture filter mixes in no black. When all rows are drawn.
-EXPORT void bunraku_composite_bleed(uint8_t *out, int32_t size, int32_t first, int32_t end) {
+// Give clear pixels beside the figure its colour, so that a texture filter mixes in no black. The rows above and below
+// must be drawn; only their colours may still change, and only where they are clear.
+static void bleed(const Picture *picture, int first, int end) {
+    const int size = picture->size;
     for (int y = first; y < end; y++) {
-        uint8_t *row = out + (size_t)4 * size * y;
+        uint8_t *row = picture->out + (size_t)4 * size * y;
         const uint8_t *above = y ? row - 4 * size : row, *below = y + 1 < size ? row + 4 * size : row;
         for (int block = 0; block < size; block += SEGMENT) {
             const int from = block ? block - 1 : 0, to = block + SEGMENT < size ? block + SEGMENT + 1 : size;
@@ -129,23 +111,86 @@ EXPORT void bunraku_composite_bleed(uint8_t *out, int32_t size, int32_t first, i
     }
 }
 
+typedef void Rows(const Picture *picture, int first, int end);
+
+// Draw bands of a picture until none is left. Whoever draws the last of a band and its neighbours makes its colours bleed.
+static void draw(const Picture *picture, int32_t *bands, Rows *rows) {
+    const int count = picture->size / BAND;
+    int32_t *drawn = bands + 1;  // of each band and its neighbours, how many are
+    for (;;) {
+        const int band = __atomic_fetch_add(bands, 1, __ATOMIC_RELAXED);
+        if (band >= count) return;
+        rows(picture, band * BAND, (band + 1) * BAND);
+        for (int other = band ? band - 1 : 0; other <= band + 1 && other < count; other++) {
+            const int wanted = 3 - (other == 0) - (other == count - 1);
+            if (__atomic_add_fetch(drawn + other, 1, __ATOMIC_ACQ_REL) == wanted)
+                bleed(picture, other * BAND, (other + 1) * BAND);
+        }
+    }
+}
+
+#if defined(_WIN32)
+#define EXPORT __attribute__((dllexport))
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+// Changes whenever a function, `Picture` or the meaning of anything in it does.
+EXPORT int32_t bunraku_composite_version(void) { return 3; }
+
+// Draw a picture. Several threads may call this for the same one: each does a share, and when all have returned it is
+// whole. `bands` has one number more than the picture has bands of BAND rows, all 0 before the first call.
+EXPORT void bunraku_composite_draw(const Picture *picture, int32_t *bands) {
+#if defined(__x86_64__)
+    if (has_avx2()) {
+        draw(picture, bands, rows_with_avx2);
+        return;
+    }
+#endif
+    draw(picture, bands, rows_of_any);
+}
+
+// The same without what newer processors have.
+EXPORT void bunraku_composite_draw_of_any(const Picture *picture, int32_t *bands) { draw(picture, bands, rows_of_any); }
+
 #else  // the rows, for one kind of processor
 
 #define PASTE(a, b) a##_##b
 #define NAMED(name, rows) PASTE(name, rows)
 #define within NAMED(within, ROWS)
+#define all_within NAMED(all_within, ROWS)
+#define largest NAMED(largest, ROWS)
 #define line_between NAMED(line_between, ROWS)
 #define spread NAMED(spread, ROWS)
-#define holds_paint NAMED(holds_paint, ROWS)
+#define find_paint NAMED(find_paint, ROWS)
 #define cubic NAMED(cubic, ROWS)
-#define add_two NAMED(add_two, ROWS)
+#define prepare NAMED(prepare, ROWS)
+#define mixed NAMED(mixed, ROWS)
 #define beyond_edges NAMED(beyond_edges, ROWS)
+#define by_channel NAMED(by_channel, ROWS)
 #define sample NAMED(sample, ROWS)
 
 // 0 to `last`; 0 for what is no number.
 static inline float within(float value, float last) {
     value = value > 0 ? value : 0;
     return value < last ? value : last;
+}
+
+// The same for eight at once.
+static inline void all_within(float8 *values, float last) {
+    const float8 none = {0};
+    *values = __builtin_elementwise_min(__builtin_elementwise_max(*values, none), none + last);
+}
+
+// The largest of SEGMENT values.
+static inline float largest(const float *values) {
+    float8 most, next;
+    memcpy(&most, values, sizeof most);
+    for (int i = 8; i < SEGMENT; i += 8) {
+        memcpy(&next, values + i, sizeof next);
+        most = __builtin_elementwise_max(most, next);
+    }
+    return __builtin_reduce_max(most);
 }
 
 // A row of a smaller plane, between two of its rows, with its ends repeated: into [-1..width].
@@ -190,17 +235,47 @@ static inline void spread(const float *restrict line, int times, int from, float
     memcpy(values, wide + times / 2, SEGMENT * sizeof *values);
 }
 
-// Whether a reference holds any paint from (left, top) to (right, bottom), pixels.
-static inline int holds_paint(const uint32_t *sums, int size, float left, float top, float right, float bottom) {
-    const int cells = size / CELL;
-    const float last = (float)size - 1;
-    left = within(left - 1, last);  // a sample also takes its neighbours
-    top = within(top - 1, last);
-    right = within(right + 2, last);
-    bottom = within(bottom + 2, last);
-    const int x0 = (int)left / CELL, y0 = (int)top / CELL, x1 = (int)right / CELL + 1, y1 = (int)bottom / CELL + 1;
-    const uint32_t *first = sums + y0 * (cells + 1), *end = sums + y1 * (cells + 1);
-    return end[x1] - end[x0] != first[x1] - first[x0];
+// Which references hold paint that may come to rows of a picture: for every SEGMENT of pixels, a bit each.
+static inline void find_paint(const Picture *picture, int first, int end, uint8_t *restrict painted) {
+    const int size = picture->size, times = size / GRID, cells = size / CELL + 1;
+    const float half = 0.5f * (float)size, last = (float)size - 1;
+    // All places of the flow between which these rows and a segment's pixels lie.
+    const int above = 2 * first < times ? 0 : (2 * first - times) / (2 * times);
+    const int below = (2 * end + times) / (2 * times) < GRID ? (2 * end + times) / (2 * times) : GRID - 1;
+    memset(painted, 0, (size_t)(size / SEGMENT));
+    for (int r = 0; r < REFERENCES; r++) {
+        float low[2][GRID], high[2][GRID];
+        for (int axis = 0; axis < 2; axis++) {
+            const float *flow = picture->flow + ((size_t)2 * r + axis) * GRID * GRID;
+            memcpy(low[axis], flow + above * GRID, sizeof low[axis]);
+            memcpy(high[axis], flow + above * GRID, sizeof high[axis]);
+            for (int y = above + 1; y <= below; y++)
+                for (int x = 0; x < GRID; x++) {
+                    const float value = flow[y * GRID + x];
+                    low[axis][x] = value < low[axis][x] ? value : low[axis][x];
+                    high[axis][x] = value > high[axis][x] ? value : high[axis][x];
+                }
+        }
+        const uint32_t *sums = picture->occupied + (size_t)r * cells * cells;
+        for (int x = 0; x < size; x += SEGMENT) {
+            const int from = 2 * x < times ? 0 : (2 * x - times) / (2 * times);
+            const int to = (2 * (x + SEGMENT) + times) / (2 * times);
+            float box[4] = {low[0][from], low[1][from], high[0][from], high[1][from]};
+            for (int i = from + 1; i <= to && i < GRID; i++) {
+                box[0] = low[0][i] < box[0] ? low[0][i] : box[0];
+                box[1] = low[1][i] < box[1] ? low[1][i] : box[1];
+                box[2] = high[0][i] > box[2] ? high[0][i] : box[2];
+                box[3] = high[1][i] > box[3] ? high[1][i] : box[3];
+            }
+            // A sample also takes its neighbours.
+            const int x0 = (int)within((float)x + half * box[0] - 1, last) / CELL;
+            const int y0 = (int)within((float)first + half * box[1] - 1, last) / CELL;
+            const int x1 = (int)within((float)(x + SEGMENT) + half * box[2] + 1, last) / CELL + 1;
+            const int y1 = (int)within((float)end + half * box[3] + 1, last) / CELL + 1;
+            const uint32_t *top = sums + y0 * cells, *bottom = sums + y1 * cells;
+            painted[x / SEGMENT] |= (uint8_t)((bottom[x1] - bottom[x0] != top[x1] - top[x0]) << r);
+        }
+    }
 }
 
 // Shares of the four pixels around a place, `t` behind the second of them: cubic convolution with a = -0.75, as torch
@@ -216,13 +291,6 @@ static inline void cubic(const float *restrict t, float (*restrict shares)[SEGME
     }
 }
 
-// Two pixels beside each other, added to a sum.
-static inline void add_two(float8 *sum, const uint8_t *at, float share) {
-    byte8 bytes;
-    memcpy(&bytes, at, 8);
-    *sum += share * __builtin_convertvector(bytes, float8);
-}
-
 // The 4x4 pixels right and below of (column, row), where the edges of the reference go on.
 static inline void beyond_edges(const uint8_t *reference, int size, int column, int row, uint8_t *block) {
     for (int i = 0; i < 16; i++) {
@@ -233,24 +301,139 @@ static inline void beyond_edges(const uint8_t *reference, int size, int column, 
     }
 }
 
-// SEGMENT pixels of a reference, in 255ths. Cubic convolution overshoots beside edges; paint stays paint.
-static inline void sample(
-    const uint8_t *restrict reference, int size, int x, int y, const float *restrict dx, const float *restrict dy,
-    float4 *restrict paint) {
-    const float last = (float)size + 1;
-    int32_t columns[SEGMENT], rows[SEGMENT];
-    float right[SEGMENT], lower[SEGMENT], along[4][SEGMENT], down[4][SEGMENT];
-    for (int i = 0; i < SEGMENT; i++) {
-        // From 2 before the first pixel, where the edge is all that is seen, to 2 behind the last.
-        const float px = within((float)(x + i) + dx[i] + 2, last + 2), py = within((float)y + dy[i] + 2, last + 2);
-        const int column = (int)px, row = (int)py;
-        columns[i] = column - 3;
-        rows[i] = row - 3;
-        right[i] = px - (float)column;
-        lower[i] = py - (float)row;
+// SEGMENT pixels, times `scale`, channel by channel. Cubic convolution overshoots beside edges; paint stays paint.
+static inline void by_channel(const float4 *pixels, float scale, float (*restrict paint)[SEGMENT]) {
+    for (int i = 0; i < SEGMENT; i += 4) {
+        const float4 *at = pixels + i;
+        const float4 low = __builtin_shufflevector(at[0], at[1], 0, 4, 1, 5);  // red, red, green, green
+        const float4 high = __builtin_shufflevector(at[0], at[1], 2, 6, 3, 7);
+        const float4 low_on = __builtin_shufflevector(at[2], at[3], 0, 4, 1, 5);
+        const float4 high_on = __builtin_shufflevector(at[2], at[3], 2, 6, 3, 7);
+        const float4 channels[4] = {
+            __builtin_shufflevector(low, low_on, 0, 1, 4, 5), __builtin_shufflevector(low, low_on, 2, 3, 6, 7),
+            __builtin_shufflevector(high, high_on, 0, 1, 4, 5), __builtin_shufflevector(high, high_on, 2, 3, 6, 7)};
+        for (int c = 0; c < 4; c++) memcpy(paint[c] + i, &channels[c], sizeof channels[c]);
     }
+    for (int c = 0; c < 4; c++)
+        for (int i = 0; i < SEGMENT; i += 8) {
+            float8 values;
+            memcpy(&values, paint[c] + i, sizeof values);
+            values *= scale;
+            all_within(&values, 255);
+            memcpy(paint[c] + i, &values, sizeof values);
+        }
+}
+
+#if defined(WITH_AVX2)
+
+// Shares as whole numbers of 16 bits, 1 being ONE: half the width of floats, so twice as many at once. Products keep six
+// bits behind the point, a 64th of a 255th.
+#define ONE 16384
+
+typedef struct {
+    int32_t across[2][SEGMENT];  // for the first two pixels beside each other, and for the others
+    int32_t down[4][SEGMENT];    // without their signs, each twice
+} NAMED(Shares, ROWS);
+
+static inline void prepare(const float *right, const float *lower, NAMED(Shares, ROWS) *restrict shares) {
+    float along[4][SEGMENT], down[4][SEGMENT];
     cubic(right, along);
     cubic(lower, down);
+    for (int half = 0; half < 2; half++)
+        for (int i = 0; i < SEGMENT; i++) {
+            // The outer two of the four are never above 0, the inner two never below.
+            const int32_t outer = (int32_t)(along[3 * half][i] * ONE - 0.5f);
+            const int32_t inner = (int32_t)(along[1 + half][i] * ONE + 0.5f);
+            const int32_t first = half ? inner : outer, second = half ? outer : inner;
+            shares->across[half][i] = (int32_t)(((uint32_t)second << 16) | ((uint32_t)first & 0xffff));
+        }
+    for (int k = 0; k < 4; k++)
+        for (int i = 0; i < SEGMENT; i++)
+            shares->down[k][i] = (int32_t)(__builtin_fabsf(down[k][i]) * ONE + 0.5f) * 0x10001;
+}
+
+// One pixel of 4x4, in 64ths of 255ths times ONE.
+static inline float4 mixed(const uint8_t *block, size_t step, const NAMED(Shares, ROWS) *shares, int i) {
+    // Bytes to the upper halves of words: each channel of the first and second pixel side by side, then of the others.
+    const __m256i order = _mm256_setr_epi8(
+        -1, 0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7,
+        -1, 8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15);
+    __m256i rows[4];
+    for (int k = 0; k < 4; k++) {
+        const __m128i pixels = _mm_loadu_si128((const __m128i *)(block + k * step));
+        const __m256i words = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(pixels), order);
+        rows[k] = _mm256_mulhi_epu16(words, _mm256_set1_epi32(shares->down[k][i]));
+    }
+    const __m256i columns = _mm256_sub_epi16(_mm256_add_epi16(rows[1], rows[2]), _mm256_add_epi16(rows[0], rows[3]));
+    const __m256i across = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_set1_epi32(shares->across[0][i])), _mm_set1_epi32(shares->across[1][i]), 1);
+    const __m256i pairs = _mm256_madd_epi16(columns, across);
+    const __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    return (float4)_mm_cvtepi32_ps(sum);
+}
+
+#define SCALE (1.0f / 64 / ONE)
+
+#else
+
+typedef struct {
+    float along[4][SEGMENT], down[4][SEGMENT];
+} NAMED(Shares, ROWS);
+
+static inline void prepare(const float *right, const float *lower, NAMED(Shares, ROWS) *restrict shares) {
+    cubic(right, shares->along);
+    cubic(lower, shares->down);
+}
+
+// One pixel of 4x4, in 255ths.
+static inline float4 mixed(const uint8_t *block, size_t step, const NAMED(Shares, ROWS) *shares, int i) {
+    float8 left = {0}, right = {0};
+    for (int k = 0; k < 4; k++) {
+        byte8 bytes[2];
+        memcpy(bytes, block + k * step, sizeof bytes);
+        left += shares->down[k][i] * __builtin_convertvector(bytes[0], float8);
+        right += shares->down[k][i] * __builtin_convertvector(bytes[1], float8);
+    }
+    return shares->along[0][i] * __builtin_shufflevector(left, left, 0, 1, 2, 3)
+           + shares->along[1][i] * __builtin_shufflevector(left, left, 4, 5, 6, 7)
+           + shares->along[2][i] * __builtin_shufflevector(right, right, 0, 1, 2, 3)
+           + shares->along[3][i] * __builtin_shufflevector(right, right, 4, 5, 6, 7);
+}
+
+#define SCALE 1
+
+#endif
+
+// SEGMENT pixels of a reference by channel, in 255ths.
+static inline void sample(
+    const uint8_t *restrict reference, int size, int x, int y, const float *restrict dx, const float *restrict dy,
+    float (*restrict paint)[SEGMENT]) {
+    float px[SEGMENT], py[SEGMENT], right[SEGMENT], lower[SEGMENT];
+    int32_t columns[SEGMENT], rows[SEGMENT];
+    for (int i = 0; i < SEGMENT; i++) {
+        px[i] = (float)(x + i) + dx[i] + 2;
+        py[i] = (float)y + dy[i] + 2;
+    }
+    for (int i = 0; i < SEGMENT; i += 8) {
+        // From 2 before the first pixel, where the edge is all that is seen, to 2 behind the last.
+        float8 columns_on, rows_on;
+        memcpy(&columns_on, px + i, sizeof columns_on);
+        memcpy(&rows_on, py + i, sizeof rows_on);
+        all_within(&columns_on, (float)size + 3);
+        all_within(&rows_on, (float)size + 3);
+        memcpy(px + i, &columns_on, sizeof columns_on);
+        memcpy(py + i, &rows_on, sizeof rows_on);
+    }
+    for (int i = 0; i < SEGMENT; i++) {
+        const int column = (int)px[i], row = (int)py[i];
+        columns[i] = column - 3;
+        rows[i] = row - 3;
+        right[i] = px[i] - (float)column;
+        lower[i] = py[i] - (float)row;
+    }
+    NAMED(Shares, ROWS) shares;
+    prepare(right, lower, &shares);
+    float4 pixels[SEGMENT];
     for (int i = 0; i < SEGMENT; i++) {
         const int column = columns[i], row = rows[i];
         uint8_t edge[64];
@@ -259,30 +442,25 @@ static inline void sample(
         if (column >= 0 && row >= 0 && column <= size - 4 && row <= size - 4) {
             step = (size_t)4 * size;
             block = reference + (size_t)row * step + (size_t)4 * column;
+            if (i % 8 == 0) __builtin_prefetch(block + 5 * step);  // the row that is new when the next one is drawn
         } else {
             beyond_edges(reference, size, column, row, edge);
         }
-        float8 first = {0}, second = {0};
-        for (int k = 0; k < 4; k++) {
-            add_two(&first, block + k * step, down[k][i]);
-            add_two(&second, block + k * step + 8, down[k][i]);
-        }
-        const float4 sum = along[0][i] * __builtin_shufflevector(first, first, 0, 1, 2, 3)
-                           + along[1][i] * __builtin_shufflevector(first, first, 4, 5, 6, 7)
-                           + along[2][i] * __builtin_shufflevector(second, second, 0, 1, 2, 3)
-                           + along[3][i] * __builtin_shufflevector(second, second, 4, 5, 6, 7);
-        const float4 none = {0, 0, 0, 0}, all = {255, 255, 255, 255};
-        paint[i] = __builtin_elementwise_min(__builtin_elementwise_max(sum, none), all);
+        pixels[i] = mixed(block, step, &shares, i);
     }
+    by_channel(pixels, SCALE, paint);
 }
 
-static void ROWS(const Picture *picture, int32_t first, int32_t end) {
+#undef SCALE
+
+static void ROWS(const Picture *picture, int first, int end) {
     static const int from_the_front[4] = {3, HEAD, 1, 0};
     const int size = picture->size, wide = picture->planes_px;
     const int planes_times = size / wide, grid_times = size / GRID;
-    const int cells = size / CELL + 1;
     const size_t pixels = (size_t)size * size;
     float flows[2 * REFERENCES][GRID + 2], planes[PLANES][MOST_PLANES_PX + 2];
+    uint8_t all_painted[MOST_PX / SEGMENT];
+    find_paint(picture, first, end, all_painted);
     for (int y = first; y < end; y++) {
         const float grid_y = ((float)y + 0.5f) / (float)grid_times - 0.5f;
         for (int i = 0; i < 2 * REFERENCES; i++)
@@ -292,107 +470,103 @@ static void ROWS(const Picture *picture, int32_t first, int32_t end) {
             line_between(picture->planes + (size_t)i * wide * wide, wide, planes_y, 1, planes[i]);
 
         for (int x = 0; x < size; x += SEGMENT) {
-            float4 sum[SEGMENT];
+            float sum[4][SEGMENT];
             float through[SEGMENT];  // how much of what lies behind is seen
             memset(sum, 0, sizeof sum);
             for (int i = 0; i < SEGMENT; i++) through[i] = 1;
 
-            int painted[REFERENCES];
-            const int left = x / grid_times, steps = SEGMENT / grid_times + 2;  // of the lines' places
-            for (int r = 0; r < REFERENCES; r++) {
-                const float *dx = flows[2 * r] + left, *dy = flows[2 * r + 1] + left;
-                float low_x = dx[0], high_x = dx[0], low_y = dy[0], high_y = dy[0];
-                for (int i = 1; i < steps; i++) {
-                    low_x = dx[i] < low_x ? dx[i] : low_x;
-                    high_x = dx[i] > high_x ? dx[i] : high_x;
-                    low_y = dy[i] < low_y ? dy[i] : low_y;
-                    high_y = dy[i] > high_y ? dy[i] : high_y;
-                }
-                painted[r] = holds_paint(
-                    picture->occupied + (size_t)r * cells * cells, size, (float)x + low_x, (float)y + low_y,
-                    (float)(x + SEGMENT - 1) + high_x, (float)y + high_y);
-            }
-
+            const int painted = all_painted[x / SEGMENT];
+            const int has_head = painted >> HEAD & 1, has_open = painted >> OPEN & 1;
             for (int step = 0; step < 4; step++) {
                 const int layer = from_the_front[step];
-                float4 paint[SEGMENT];
-                float keep[SEGMENT], dx[SEGMENT], dy[SEGMENT], most;
+                float paint[4][SEGMENT];
+                float keep[SEGMENT], dx[SEGMENT], dy[SEGMENT];
                 if (layer == HEAD) {
-                    float opened[SEGMENT], drawn[SEGMENT], least = 1, most_drawn = 0;
+                    float opened[SEGMENT], closed[SEGMENT], drawn[SEGMENT];
                     spread(planes[DRAWN], planes_times, x, drawn);
-                    most = 0;
-                    for (int i = 0; i < SEGMENT; i++) most_drawn = drawn[i] > most_drawn ? drawn[i] : most_drawn;
-                    if (!painted[HEAD] && !painted[OPEN] && most_drawn < NOTHING) continue;
+                    const float most_drawn = largest(drawn);
+                    if (!has_head && !has_open && most_drawn < NOTHING) continue;
                     spread(planes[KEEP + layer], planes_times, x, keep);
                     spread(planes[OPENED], planes_times, x, opened);
-                    for (int i = 0; i < SEGMENT; i++) {
-                        most = opened[i] > most ? opened[i] : most;
-                        least = opened[i] < least ? opened[i] : least;
-                    }
-                    if (painted[HEAD] && least < 1 - NOTHING) {
+                    for (int i = 0; i < SEGMENT; i++) closed[i] = 1 - opened[i];
+                    const float most = largest(opened);
+                    if (has_head && largest(closed) >= NOTHING) {
                         spread(flows[2 * HEAD], grid_times, x, dx);
                         spread(flows[2 * HEAD + 1], grid_times, x, dy);
                         sample(picture->references + 4 * HEAD * pixels, size, x, y, dx, dy, paint);
                         if (most >= NOTHING)
-                            for (int i = 0; i < SEGMENT; i++) paint[i] *= 1 - opened[i];
+                            for (int c = 0; c < 4; c++)
+                                for (int i = 0; i < SEGMENT; i++) paint[c][i] *= closed[i];
                     } else {
                         memset(paint, 0, sizeof paint);
                     }
-                    if (painted[OPEN] && most >= NOTHING) {
-                        float4 open[SEGMENT];
+                    if (has_open && most >= NOTHING) {
+                        float open[4][SEGMENT];
                         spread(flows[2 * OPEN], grid_times, x, dx);
                         spread(flows[2 * OPEN + 1], grid_times, x, dy);
                         sample(picture->references + 4 * OPEN * pixels, size, x, y, dx, dy, open);
-                        for (int i = 0; i < SEGMENT; i++) paint[i] += opened[i] * open[i];
+                        for (int c = 0; c < 4; c++)
+                            for (int i = 0; i < SEGMENT; i++) paint[c][i] += opened[i] * open[c][i];
                     }
-                    for (int i = 0; i < SEGMENT; i++) paint[i] *= keep[i];
-                    if (most_drawn >= NOTHING) {
-                        float drawing[4][SEGMENT];
-                        for (int c = 0; c < 4; c++) spread(planes[DRAWING + c], planes_times, x, drawing[c]);
-                        for (int i = 0; i < SEGMENT; i++) {
-                            const float4 colour = {drawing[0][i], drawing[1][i], drawing[2][i], drawing[3][i]};
-                            paint[i] = paint[i] * (1 - drawn[i]) + colour * (255 * drawn[i]);
+                    for (int c = 0; c < 4; c++)
+                        for (int i = 0; i < SEGMENT; i++) paint[c][i] *= keep[i];
+                    if (most_drawn >= NOTHING)
+                        for (int c = 0; c < 4; c++) {
+                            float colour[SEGMENT];
+                            spread(planes[DRAWING + c], planes_times, x, colour);
+                            for (int i = 0; i < SEGMENT; i++)
+                                paint[c][i] += drawn[i] * (255 * colour[i] - paint[c][i]);
                         }
-                    }
                 } else {
-                    if (!painted[layer]) continue;
+                    if (!(painted >> layer & 1)) continue;
                     spread(planes[KEEP + layer], planes_times, x, keep);
-                    most = 0;
-                    for (int i = 0; i < SEGMENT; i++) {
-                        const float seen = keep[i] * through[i];  // below 0 behind what is more than solid
-                        most = seen > most ? seen : -seen > most ? -seen : most;
-                    }
-                    if (most < NOTHING) continue;
+                    float seen[SEGMENT];
+                    for (int i = 0; i < SEGMENT; i++)
+                        seen[i] = __builtin_fabsf(keep[i] * through[i]);  // below 0 behind what is more than solid
+                    if (largest(seen) < NOTHING) continue;
                     spread(flows[2 * layer], grid_times, x, dx);
                     spread(flows[2 * layer + 1], grid_times, x, dy);
                     sample(picture->references + 4 * layer * pixels, size, x, y, dx, dy, paint);
-                    for (int i = 0; i < SEGMENT; i++) paint[i] *= keep[i];
+                    for (int c = 0; c < 4; c++)
+                        for (int i = 0; i < SEGMENT; i++) paint[c][i] *= keep[i];
                 }
-                for (int i = 0; i < SEGMENT; i++) {
-                    sum[i] += through[i] * paint[i];
-                    through[i] *= 1 - paint[i][3] * (1.0f / 255);
-                }
+                for (int c = 0; c < 4; c++)
+                    for (int i = 0; i < SEGMENT; i++) sum[c][i] += through[i] * paint[c][i];
+                for (int i = 0; i < SEGMENT; i++) through[i] *= 1 - paint[3][i] * (1.0f / 255);
             }
 
-            uint8_t *out = picture->out + 4 * ((size_t)y * size + x);
-            for (int i = 0; i < SEGMENT; i++) {
-                const float alpha = sum[i][3];
-                const float stretched = (alpha * (1.0f / 255) - picture->clear) * picture->gain;
-                float4 straight = sum[i] * (alpha > 1 ? 255 / alpha : 0);
-                straight[3] = 255 * stretched;
-                for (int c = 0; c < 4; c++) out[4 * i + c] = (uint8_t)(within(straight[c], 255) + 0.5f);
+            uint32_t out[SEGMENT];
+            for (int i = 0; i < SEGMENT; i += 8) {
+                const float8 none = {0};
+                float8 channels[4];
+                for (int c = 0; c < 4; c++) memcpy(&channels[c], sum[c] + i, sizeof channels[c]);
+                const float8 alpha = channels[3];
+                const integer8 seen = (integer8)(255 / alpha) & (alpha > none + 1);
+                for (int c = 0; c < 3; c++) channels[c] *= (float8)seen;
+                channels[3] = 255 * picture->gain * (alpha * (1.0f / 255) - picture->clear);
+                word8 eight = {0};
+                for (int c = 0; c < 4; c++) {
+                    all_within(&channels[c], 255);
+                    eight |= (word8)__builtin_convertvector(channels[c] + 0.5f, integer8) << (8 * c);
+                }
+                memcpy(out + i, &eight, sizeof eight);
             }
+            memcpy(picture->out + 4 * ((size_t)y * size + x), out, sizeof out);
         }
     }
 }
 
 #undef sample
+#undef by_channel
 #undef beyond_edges
-#undef add_two
+#undef mixed
+#undef prepare
 #undef cubic
-#undef holds_paint
+#undef find_paint
 #undef spread
 #undef line_between
+#undef largest
+#undef all_within
 #undef within
 #undef NAMED
 #undef PASTE

@@ -9,7 +9,6 @@ import ctypes
 import functools
 import platform
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,8 @@ from typing import Final
 from .base import CLEAR, SOLID, Composite, Floats
 from .references import Pixels, References
 
-VERSION: Final = 2  # of the structure below
+VERSION: Final = 3  # of the functions and the structure below
+BAND: Final = 16  # rows that a thread draws at a time
 LIBRARIES: Final = Path(__file__).parent / "lib"
 # (sys.platform, machine in lower case) -> the file in `lib`, and what `build` calls the target.
 TARGETS: Final = {
@@ -54,7 +54,7 @@ def unavailable() -> str:
 
 
 class NativeComposite(Composite):
-    """The kernel, each thread on a share of the rows. Threads are the owner's until `close`."""
+    """The kernel, on one thread or several. Threads are the owner's until `close`."""
 
     name = "kernel"
 
@@ -67,12 +67,9 @@ class NativeComposite(Composite):
         Raises:
             OSError: there is no kernel for this machine; see `unavailable`.
         """
-        library = _library()
-        self._rows, self._bleed = library.bunraku_composite_rows, library.bunraku_composite_bleed
+        self._share = _library().bunraku_composite_draw
+        self._others = ThreadPoolExecutor(threads - 1, thread_name_prefix="bunraku-composite") if threads > 1 else None
         self._threads = max(1, threads)
-        self._others = (
-            ThreadPoolExecutor(self._threads - 1, thread_name_prefix="bunraku-composite") if threads > 1 else None
-        )
 
     def close(self) -> None:
         """Let go of threads. Safe to call twice."""
@@ -80,7 +77,6 @@ class NativeComposite(Composite):
             self._others.shutdown()
 
     def _draw(self, references: References, flow: Floats, planes: Floats, out: Pixels) -> None:
-        size = references.size
         picture = ctypes.byref(
             _Picture(
                 flow.ctypes.data,
@@ -88,24 +84,20 @@ class NativeComposite(Composite):
                 references.pixels.ctypes.data,
                 references.occupied.ctypes.data,
                 out.ctypes.data,
-                size,
+                references.size,
                 planes.shape[-1],
                 CLEAR,
                 1 / (SOLID - CLEAR),
             )
         )
-        self._shared(size, lambda first, end: self._rows(picture, first, end))
-        self._shared(size, lambda first, end: self._bleed(out.ctypes.data, size, first, end))
-
-    def _shared(self, rows: int, work: Callable[[int, int], None]) -> None:
-        """Have every thread do its share of the rows; returns when all are done."""
-        edges = [rows * index // self._threads for index in range(self._threads + 1)]
+        # Threads take band after band, so that none waits for one whose rows hold more of the figure.
+        bands = (ctypes.c_int32 * (1 + references.size // BAND))()
         others = (
             []
             if self._others is None
-            else [self._others.submit(work, edges[index], edges[index + 1]) for index in range(1, self._threads)]
+            else [self._others.submit(self._share, picture, bands) for _ in range(self._threads - 1)]
         )
-        work(edges[0], edges[1])
+        self._share(picture, bands)
         for other in others:
             other.result()
 
@@ -124,8 +116,6 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(file))
     if library.bunraku_composite_version() != VERSION:
         raise OSError(f"{file} is of another version; install Bunraku again")
-    for rows in (library.bunraku_composite_rows, library.bunraku_composite_rows_of_any):
-        rows.argtypes, rows.restype = (ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32), None
-    bleed = library.bunraku_composite_bleed
-    bleed.argtypes, bleed.restype = (ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_int32), None
+    for draw in (library.bunraku_composite_draw, library.bunraku_composite_draw_of_any):
+        draw.argtypes, draw.restype = (ctypes.c_void_p, ctypes.c_void_p), None
     return library

@@ -32,7 +32,7 @@ class OldProcessor(NativeComposite):
 
     def __init__(self) -> None:
         super().__init__(1)
-        self._rows = native._library().bunraku_composite_rows_of_any
+        self._share = native._library().bunraku_composite_draw_of_any
 
 
 WAYS = {
