@@ -498,6 +498,10 @@ def _print_report(report: dict[str, Any]) -> None:
     drift = report.get("identity_drift", {})
     if "ratio" in drift:
         console.print(f"identity drift under a control sweep: {drift['ratio']:.2f} of the distance between identities")
+    if "from_moving" in drift:
+        console.print(
+            f"farther from another picture of theirs than real pictures in the same poses: {drift['from_moving']:+.3f}"
+        )
 
 
 def _finish(as_json: bool, result: dict[str, Any]) -> None:

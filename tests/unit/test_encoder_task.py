@@ -123,9 +123,13 @@ def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
     report = json.loads((out / "report.json").read_text())
     assert 2 <= report["whole_chain"]["frames"] <= 8
     assert report["whole_chain"]["ours"]["psnr_median_db"] > 5
-    assert report["identity_drift"]["ratio"] > 0
+    drift = report["identity_drift"]
+    assert drift["ratio"] > 0
+    assert drift["pairs"] == report["whole_chain"]["frames"] or drift["pairs"] > 8
+    assert drift["moved"] > 0 < drift["real"]
+    assert abs(drift["from_moving"]) < max(drift["moved"], drift["real"])
     assert (out / "whole_chain.png").exists()
-    assert "identity drift" in done.output
+    assert f"real pictures in the same poses: {drift['from_moving']:+.3f}" in done.output
 
 
 def test_runs_that_do_not_belong_together_are_refused(
