@@ -150,7 +150,7 @@ class Show:
         return [place.pid for place in find_streams()] == [self._running["producer"][0].pid]
 
     def end(self) -> None:
-        """End both in good order."""
+        """End both cleanly."""
         for process, connection in self._running.values():
             connection.send("end")
             process.join(PATIENCE_S)

@@ -84,11 +84,11 @@ class ControlClient:
             keys: for a producer that has keys.
 
         Raises:
-            WireError: the endpoint is malformed, or `wanted_fps` is no rate.
+            WireError: the endpoint is malformed, or `wanted_fps` is not a rate.
         """
         self.endpoint = check_connect(endpoint)
         if not 0.0 <= wanted_fps <= MAX_FPS:
-            raise WireError(f"{wanted_fps} is no rate of frames. Give 1 to {MAX_FPS:g}, or 0 to leave it open")
+            raise WireError(f"{wanted_fps} is not a frame rate. Give 1 to {MAX_FPS:g}, or 0 to leave it open")
         self._hello = Hello(proto=[MAJOR], name=name, caps=["raw"], want=Want(fps=float(wanted_fps)))
         self._keys = keys
 

@@ -93,7 +93,9 @@ def is_ipv6(endpoint: str) -> bool:
 def _split_tcp(endpoint: str) -> tuple[str, str]:
     match = _TCP.fullmatch(endpoint)
     if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
-        raise WireError(f"{endpoint!r} is no endpoint. Write tcp://HOST:PORT, for example {DEFAULT_FRAMES_ENDPOINT}")
+        raise WireError(
+            f"{endpoint!r} is not a valid endpoint. Write tcp://HOST:PORT, for example {DEFAULT_FRAMES_ENDPOINT}"
+        )
     return match["host"], match["port"]
 
 

@@ -286,7 +286,7 @@ def _draw_pair() -> tuple[str, str]:
 
 def _entry(clients: Path, name: str) -> Path:
     if not _NAME.fullmatch(name):
-        raise PrivateFileError(f"{name[:60]!r} is no name of a client. Use 1 to 59 of A-Z a-z 0-9 . _ -")
+        raise PrivateFileError(f"{name[:60]!r} is not a valid client name. Use 1 to 59 of A-Z a-z 0-9 . _ -")
     return clients / f"{name}.toml"
 
 

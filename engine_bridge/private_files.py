@@ -41,16 +41,16 @@ def check_private_folder(folder: Path) -> None:
     """Check that a folder is ours alone: in /tmp anybody could have made one of that name before us.
 
     Raises:
-        PrivateFileError: it is no folder, somebody else owns it, or others may enter it.
+        PrivateFileError: it is not a folder, somebody else owns it, or others may enter it.
         OSError: it is not there.
     """
     about = folder.lstat()  # a link would be whoever made the link
     if not stat.S_ISDIR(about.st_mode):
-        raise PrivateFileError(f"{folder} is no folder; move it away")
+        raise PrivateFileError(f"{folder} is not a folder; move it away")
     if POSIX and about.st_uid != os.getuid():
         raise PrivateFileError(f"The folder {folder} belongs to user {about.st_uid}; move it away or choose another")
     if POSIX and about.st_mode & 0o077:
-        raise PrivateFileError(f"Others may look into the folder {folder}; mend it with: chmod 700 {folder}")
+        raise PrivateFileError(f"Others may look into the folder {folder}; fix it with: chmod 700 {folder}")
 
 
 def write_private(path: Path, text: str, *, overwrite: bool) -> None:
@@ -102,7 +102,7 @@ def read_toml(path: Path, *, secret: bool) -> dict[str, Any]:
         with path.open("rb") as file:
             about = os.fstat(file.fileno())
             if secret and POSIX and about.st_mode & 0o077:
-                raise PrivateFileError(f"Others may read {path}, which holds a secret; mend it with: chmod 600 {path}")
+                raise PrivateFileError(f"Others may read {path}, which holds a secret; fix it with: chmod 600 {path}")
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise

@@ -72,7 +72,7 @@ def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> S
         # libzmq 4.3.5 aborts, too, if a socket is closed just while a peer of ZMTP 1 or 2 shakes hands. A socket with a
         # ZAP domain turns these away. Where there are no keys nobody answers for the domain, and ZMTP 3 goes on alone.
         socket.zap_domain = ZAP_DOMAIN
-        # A subscriber that takes nothing is no watcher, even if its machine still answers.
+        # A subscriber that takes nothing does not count as a watcher, even if its machine still answers.
         socket.setsockopt(zmq.TCP_MAXRT, UNREAD_MS)
     else:
         # A client waits for a producer that is suspended. Trying again and again would only fill its backlog.

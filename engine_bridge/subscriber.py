@@ -122,7 +122,7 @@ class Subscriber:
         self._keys = keys
         self.endpoint = check_connect(endpoint)
         if variant is not None and variant not in VARIANTS:
-            raise WireError(f"{variant!r} is no variant of a stream. Use one of {', '.join(VARIANTS)}, or None")
+            raise WireError(f"{variant!r} is not a variant of a stream. Use one of {', '.join(VARIANTS)}, or None")
         self._wanted_stream = stream
         if stream is not None:
             topic_of(stream)
@@ -210,7 +210,7 @@ class Subscriber:
 
     @property
     def control_endpoint(self) -> str | None:
-        """Where the producer takes controls, as reached from here; None if it has not told."""
+        """Where the producer takes controls, as reached from here; None if it has not said."""
         with self._changed:
             told = self._heartbeat.control_endpoint if self._heartbeat else ""
         return as_reached(told, self.endpoint) or None

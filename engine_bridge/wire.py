@@ -198,7 +198,7 @@ def check_pixels(frame: Frame) -> None:
     """Check that the wire can carry a frame's pixels.
 
     Raises:
-        WireError: the pixels are no uint8 [H, W, 4] of a size that the wire carries.
+        WireError: the pixels are not uint8 [H, W, 4] of a size that the wire carries.
     """
     pixels = frame.pixels
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 4:
@@ -236,7 +236,7 @@ def encode_frame(
         topic, header, and the planes; a raw one without a copy if the pixels were contiguous.
 
     Raises:
-        WireError: the pixels are no uint8 [H, W, 4] of a size that the wire carries.
+        WireError: the pixels are not uint8 [H, W, 4] of a size that the wire carries.
     """
     check_pixels(frame)
     picture = picture or encode_raw(frame.pixels)

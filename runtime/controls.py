@@ -202,7 +202,7 @@ _RULE_OF: Final = {rule.target: rule for rule in RULES}
 
 
 def check_name(name: str, known: Iterable[str] = VOCABULARY) -> None:
-    """Refuse a name that is no control.
+    """Refuse a name that is not a control.
 
     Raises:
         ControlError: the name is unknown; the text offers the nearest known one.
@@ -216,7 +216,7 @@ def check_name(name: str, known: Iterable[str] = VOCABULARY) -> None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that are no controls.
+    """Refuse names that are not controls.
 
     Raises:
         ControlError: names the first one.

@@ -75,7 +75,7 @@ class Engine(abc.ABC):
         """What it is and takes; known before `activate`."""
 
     def activate(self) -> None:
-        """Load the network and run it once, so that the first frame is as fast as the others. Twice does nothing.
+        """Load the network and run it once, so that the first frame is as fast as the others. Safe to call twice.
 
         Raises:
             EngineError: the library refuses the network.
@@ -126,7 +126,7 @@ class Engine(abc.ABC):
         self._run(w, controls, out)
 
     def deactivate(self) -> None:
-        """Let go of the network and its memory. Twice does nothing; `activate` may follow."""
+        """Let go of the network and its memory. Safe to call twice; `activate` may follow."""
         if self._active:
             self._active = False
             self._unload()

@@ -89,7 +89,7 @@ class EngineCache:
         except OSError as error:
             raise EngineError(
                 f"Built engines cannot be kept in {self.folder}: {error.strerror or error}. "
-                "Mend its permissions, or set BUNRAKU_ENGINE_CACHE to another folder."
+                "Fix its permissions, or set BUNRAKU_ENGINE_CACHE to another folder."
             ) from error
 
     def get(self, key: CacheKey) -> bytes | None:

@@ -88,7 +88,7 @@ class LiveStream:
             insecure: without keys, let other machines steer as well.
 
         Raises:
-            WireError: an endpoint is taken or not allowed, or the name is no stream's.
+            WireError: an endpoint is taken or not allowed, or the name is not that of a stream.
         """
         self.performer = performer
         self.frames = 0

@@ -37,7 +37,7 @@ def native_library() -> Path:
     named = os.environ.get("BUNRAKU_NATIVE_LIBRARY")
     if named:
         library = Path(named).resolve()
-        assert library.is_file(), f"BUNRAKU_NATIVE_LIBRARY={named} is no file. Name the library itself, or unset it."
+        assert library.is_file(), f"BUNRAKU_NATIVE_LIBRARY={named} is not a file. Name the library itself, or unset it."
         return library
     folder = CACHE / f"native-{_hash_of_sources()}"
     CACHE.mkdir(parents=True, exist_ok=True)

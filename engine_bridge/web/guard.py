@@ -35,7 +35,7 @@ class Refusal:
     Attributes:
         status: of HTTP.
         code: for counting: `method`, `host`, `origin`, `token`, `full`, `path` or `query`.
-        text: for people: what is wrong and how to mend it.
+        text: for people: what is wrong and how to fix it.
     """
 
     status: int
@@ -51,7 +51,9 @@ def parse_address(address: str) -> tuple[str, int]:
     """
     match = _ADDRESS.fullmatch(address)
     if match is None or int(match["port"]) > 65535:
-        raise WireError(f"{address!r} is no address for the page. Write HOST:PORT, for example {DEFAULT_WEB_ADDRESS}")
+        raise WireError(
+            f"{address!r} is not an address for the page. Write HOST:PORT, for example {DEFAULT_WEB_ADDRESS}"
+        )
     host = "127.0.0.1" if match["host"] == "localhost" else match["host"].strip("[]")
     if _ip(host) is None:
         raise WireError(
@@ -109,7 +111,7 @@ class Guard:
             return Refusal(
                 403,
                 "host",
-                f"This is no address of the producer: {host[:80] or '(none)'}. Use its IP address or localhost, "
+                f"This is not an address of the producer: {host[:80] or '(none)'}. Use its IP address or localhost, "
                 "or start it with --web-origin and the address as you type it.",
             )
         if not origins:

@@ -107,7 +107,7 @@ class CudaRuntime:
         self._cudart.cudaStreamSynchronize(self._stream)
 
     def close(self) -> None:
-        """Wait for the stream, then give everything back. Twice does nothing."""
+        """Wait for the stream, then give everything back. Safe to call twice."""
         if self._stream is not None:
             self.settle()
             self._stream = None

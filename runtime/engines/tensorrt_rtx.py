@@ -137,7 +137,7 @@ class TensorRtRtxEngine(Engine):
         except OSError as error:
             raise EngineError(
                 f"Compiled kernels cannot be kept in {self._kept}: {error.strerror or error}. "
-                "Mend its permissions, or set BUNRAKU_ENGINE_CACHE to another folder."
+                "Fix its permissions, or set BUNRAKU_ENGINE_CACHE to another folder."
             ) from error
         try:
             options.add_provider_for_devices(

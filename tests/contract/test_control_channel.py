@@ -346,7 +346,7 @@ def test_what_clients_want_and_how_old_their_frames_are_is_known_by_client(serve
     eventually(lambda: not server.wanted_fps, server=server)
     assert not server.ages_ms
     for rate in (-1.0, float("nan"), 1e9):
-        with pytest.raises(WireError, match="is no rate"):
+        with pytest.raises(WireError, match="is not a frame rate"):
             ControlClient(server.endpoint, wanted_fps=rate)
 
 

@@ -1,4 +1,4 @@
-"""Finding a stream on this host: small files of real processes, which end in good order or are killed."""
+"""Finding a stream on this host: small files of real processes, which exit cleanly or are killed."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_folder_of_somebody_else_is_refused(runtime_folder: Path) -> None:
 def test_link_in_place_of_the_folder_is_refused(runtime_folder: Path) -> None:
     (runtime_folder / "elsewhere").mkdir(mode=0o700)
     (runtime_folder / "bunraku").symlink_to(runtime_folder / "elsewhere")
-    with pytest.raises(PrivateFileError, match="is no folder"):
+    with pytest.raises(PrivateFileError, match="is not a folder"):
         find_streams()
 
 

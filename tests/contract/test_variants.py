@@ -145,7 +145,7 @@ def test_variant_that_the_producer_lacks_is_told_from_silence() -> None:
 
 
 def test_unknown_variant_is_a_clear_error() -> None:
-    with pytest.raises(WireError, match="'webp' is no variant"):
+    with pytest.raises(WireError, match="'webp' is not a variant"):
         Subscriber(FREE_PORT.replace(":0", ":1"), variant="webp")
 
 

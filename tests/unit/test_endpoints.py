@@ -74,7 +74,7 @@ def test_host_of_all_addresses_is_the_one_that_was_reached(bound: str, via: str,
 )
 def test_malformed_endpoints_are_named(endpoint: str) -> None:
     for check in (check_bind, check_connect):
-        with pytest.raises(WireError, match="is no endpoint"):
+        with pytest.raises(WireError, match="is not a valid endpoint"):
             check(endpoint)
 
 

@@ -111,7 +111,7 @@ def test_known_key_can_be_listed(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "ä", "x" * 60, "nul\0"])
 def test_names_that_are_none_are_named(folder: Path, name: str) -> None:
     for change in (lambda: add(folder, name), lambda: keys.remove_client(folder, name)):
-        with pytest.raises(PrivateFileError, match="is no name of a client"):
+        with pytest.raises(PrivateFileError, match="is not a valid client name"):
             change()
 
 

@@ -134,7 +134,7 @@ def write_dataset(
                 f"{work}: the disk is full. Free some space and run the same command again; it continues."
             ) from error
         raise DatasetError(
-            f"{work}: cannot be written ({error}). Choose another folder or mend its permissions."
+            f"{work}: cannot be written ({error}). Choose another folder or fix its permissions."
         ) from error
     return True
 
@@ -145,7 +145,7 @@ def _already_there(out: Path, plan: Plan) -> bool:
     try:
         found = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{out} exists and is no data set. Choose another folder or remove it.") from error
+        raise DatasetError(f"{out} exists and is not a data set. Choose another folder or remove it.") from error
     if not isinstance(found, dict) or found.get("plan") != plan.told() or found.get("controls") != _control_table():
         raise DatasetError(f"{out} holds a data set with other settings. Choose another folder or remove it.")
     return True

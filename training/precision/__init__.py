@@ -1,1 +1,1 @@
-"""Generators of fewer bits, and the gate that judges them."""
+"""Reduced-precision generators, and the gate that judges them."""

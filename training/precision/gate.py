@@ -1,4 +1,4 @@
-"""The precision gate: may a generator of fewer bits play instead of the fp32 one? Knows pictures and engines, no files.
+"""The precision gate: may a reduced-precision generator play instead of the fp32 one? Knows pictures and engines.
 
 The fp32 generator on ONNX Runtime is the reference, pose by pose: single pictures, and every frame of slow motion, in
 which rounding shows as a shimmer long before any single picture looks wrong.

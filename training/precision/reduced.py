@@ -1,4 +1,4 @@
-"""Generators of fewer bits for a character file, if their pictures stand the comparison. Knows files and the gate.
+"""Reduced-precision generators for a character file, if their pictures stand the comparison. Knows files and the gate.
 
 For int8: quantise all convolutions, let the gate judge, put the most harmful ones back to fp32, and after a few tries
 give up: the report in the file then says why, and the file has no `generator.int8.onnx`.
@@ -244,7 +244,7 @@ def add_precisions(
     note: Note = lambda _: None,
     worst: Path | None = None,
 ) -> list[PrecisionReport]:
-    """Write a character file again, with generators of fewer bits where they pass, and with all reports in any case.
+    """Write a character file again, with reduced-precision generators where they pass, and with all reports anyway.
 
     int8 is looked for; an fp16 generator that the file brings stays if it passes; bf16 is judged where this processor
     has it, so that a runtime knows whether it may choose it. Where people are moved, only bf16 is.

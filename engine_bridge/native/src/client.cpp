@@ -234,8 +234,8 @@ const char *bunraku_result_text(int32_t result) {
     case BUNRAKU_BAD_ARGUMENT: return "A null pointer, a struct_size that this library does not know, or a bad index.";
     case BUNRAKU_BAD_ENDPOINT: return "The endpoint or the stream's name is malformed.";
     case BUNRAKU_BAD_KEY: return "A CURVE key is not 40 characters of Z85, or only some of the three were given.";
-    case BUNRAKU_NO_MEMORY: return "Memory, a thread or a socket could not be had.";
-    case BUNRAKU_NOT_FOUND: return "The producer has not told it yet, or there is no such item.";
+    case BUNRAKU_NO_MEMORY: return "Out of memory, or a thread or socket could not be created.";
+    case BUNRAKU_NOT_FOUND: return "Not received from the producer yet, or there is no such item.";
     case BUNRAKU_TOO_MANY: return "Three frames are leased already; release one first.";
     case BUNRAKU_NOT_FINITE: return "A control is NaN or infinite; nothing was sent.";
     case BUNRAKU_TOO_LARGE: return "The control state is beyond 64 KiB or 256 controls; nothing was sent.";

@@ -17,7 +17,7 @@ bool read_controls(const Value &array, const std::uint8_t *end, StreamInfo &info
     info.controls.reserve(array.size);
     for (Value element; elements.next(element);) {
         if (element.type != Type::map) {
-            return why.because("header", "a welcome with a control that is no map");
+            return why.because("header", "a welcome with a control that is not a map");
         }
         const Map map(element, end);
         Fields fields(map, "a control of a welcome");
@@ -43,7 +43,7 @@ bool read_names(const Value &array, const std::uint8_t *end, std::vector<std::st
     Array elements(array, end);
     for (Value element; elements.next(element);) {
         if (element.type != Type::string) {
-            return why.because("header", "a welcome with a name that is no string");
+            return why.because("header", "a welcome with a name that is not a string");
         }
         if (names != nullptr) {
             names->emplace_back(element.text());
@@ -56,7 +56,7 @@ bool read_expressions(const Value &array, const std::uint8_t *end, StreamInfo &i
     Array elements(array, end);
     for (Value element; elements.next(element);) {
         if (element.type != Type::map) {
-            return why.because("header", "a welcome with an expression that is no map");
+            return why.because("header", "a welcome with an expression that is not a map");
         }
         const Map map(element, end);
         Fields fields(map, "an expression of a welcome");

@@ -66,8 +66,8 @@ bool check_endpoint(std::string_view endpoint, Rejection &why) {
     }
     Tcp tcp;
     if (!split_tcp(endpoint, tcp) || port_number(tcp.port) > 65535) {
-        return why.because("", "'%.*s' is no endpoint. Write tcp://HOST:PORT, for example tcp://127.0.0.1:5760", length,
-                           endpoint.data());
+        return why.because("", "'%.*s' is not a valid endpoint. Write tcp://HOST:PORT, for example tcp://127.0.0.1:5760",
+                           length, endpoint.data());
     }
     if (is_every_address(tcp.host) || port_number(tcp.port) == 0) {
         return why.because("", "%.*s names no host and port to connect to. Give both, as in tcp://127.0.0.1:5760",

@@ -106,15 +106,17 @@ public:
         }
     }
     // Whether there is a map or array to look into.
-    bool map(const char *key, Value &value) { return map_.find(key, value) && is(key, value, Type::map, "is no map"); }
+    bool map(const char *key, Value &value) {
+        return map_.find(key, value) && is(key, value, Type::map, "is not a map");
+    }
     bool map_or_nil(const char *key, Value &value) {
-        return find_told(key, value) && is(key, value, Type::map, "is no map");
+        return find_told(key, value) && is(key, value, Type::map, "is not a map");
     }
     bool array(const char *key, Value &value) {
-        return map_.find(key, value) && is(key, value, Type::array, "is no array");
+        return map_.find(key, value) && is(key, value, Type::array, "is not an array");
     }
     bool array_or_nil(const char *key, Value &value) {
-        return find_told(key, value) && is(key, value, Type::array, "is no array");
+        return find_told(key, value) && is(key, value, Type::array, "is not an array");
     }
 
     void fail(const char *key, const char *what) {
@@ -140,7 +142,7 @@ private:
     void take_unsigned(const char *key, const Value &value, std::uint64_t &out, std::uint64_t least,
                        std::uint64_t most) {
         if (value.type != Type::integer || value.negative) {
-            fail(key, "is no unsigned integer");
+            fail(key, "is not an unsigned integer");
         } else if (value.bits < least || value.bits > most) {
             fail(key, "is out of range");
         }
@@ -154,7 +156,7 @@ private:
     }
     void take_text(const char *key, const Value &value, std::string_view &out) {
         if (value.type != Type::string) {
-            fail(key, "is no string");
+            fail(key, "is not a string");
             return;
         }
         out = value.text();

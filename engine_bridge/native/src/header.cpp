@@ -70,7 +70,7 @@ bool read_common(Fields &fields, const Map &map, Header &header, Rejection &why)
 
 bool read_plane(const Value &value, const std::uint8_t *end, AnnouncedPlane &plane, Rejection &why) {
     if (value.type != Type::map) {
-        return why.because("header", "key pl holds something that is no map");
+        return why.because("header", "key pl holds something that is not a map");
     }
     const Map map(value, end);
     Fields fields(map, "pl");
@@ -111,7 +111,7 @@ bool read_frame_keys(const Map &map, AnnouncedFrame &announced, Header &header, 
         Array numbers(roi, map.end());
         for (Value number; numbers.next(number);) {
             if (number.type != Type::integer || number.negative) {
-                fields.fail("roi", "holds something that is no unsigned integer");
+                fields.fail("roi", "holds something that is not an unsigned integer");
             }
         }
     }
@@ -309,7 +309,7 @@ bool read_heartbeat(const Map &map, Header &header, Rejection &why) {
         Array array(names, map.end());
         for (Value name; array.next(name);) {
             if (name.type != Type::string) {
-                fields.fail("enc", "holds something that is no string");
+                fields.fail("enc", "holds something that is not a string");
             } else {
                 header.encodings |= encoding_of(name.text());
             }

@@ -38,7 +38,7 @@ TEST("msgpack", "one well-formed map is good") {
     CHECK_EQUAL(verdict("\x81\xa1x\x94\xc0\xc2\xc3\xcb@\x09!\xfbTD-\x18"), "good");
 }
 
-TEST("msgpack", "what is no map, cut off or too long is msgpack") {
+TEST("msgpack", "what is not a map, cut off or too long is msgpack") {
     CHECK_EQUAL(verdict(""), "msgpack");
     CHECK_EQUAL(verdict("\x90"), "msgpack");
     CHECK_EQUAL(verdict("\xc0"), "msgpack");

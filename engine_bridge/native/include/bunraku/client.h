@@ -44,8 +44,8 @@ typedef enum bunraku_result {
     BUNRAKU_BAD_ARGUMENT = -1, /* a null pointer, a struct_size of zero or below this header's first version, a bad index */
     BUNRAKU_BAD_ENDPOINT = -2, /* the endpoint or the stream's name is malformed */
     BUNRAKU_BAD_KEY = -3,      /* a CURVE key is not 40 characters of Z85, or only some of the three were given */
-    BUNRAKU_NO_MEMORY = -4,    /* memory, a thread or a socket could not be had */
-    BUNRAKU_NOT_FOUND = -5,    /* the producer has not told it yet (no welcome), or there is no such item */
+    BUNRAKU_NO_MEMORY = -4,    /* out of memory, or a thread or socket could not be created */
+    BUNRAKU_NOT_FOUND = -5,    /* not received from the producer yet (no welcome), or there is no such item */
     BUNRAKU_TOO_MANY = -6,     /* BUNRAKU_MAX_LEASES frames are leased already; release one first */
     BUNRAKU_NOT_FINITE = -7,   /* a control is NaN or infinite; nothing was sent */
     BUNRAKU_TOO_LARGE = -8,    /* a control state beyond 64 KiB or 256 controls; nothing was sent */
@@ -216,7 +216,7 @@ BUNRAKU_CLIENT_API uint32_t bunraku_encodings(void);
 
 /*
  * Start receiving. Returns at once, whether or not there is a producer; it may come, go and come back at any time.
- * why: NULL, or room for a sentence that says what is wrong and how to mend it (512 bytes are always enough).
+ * why: NULL, or room for a sentence that says what is wrong and how to fix it (512 bytes are always enough).
  */
 BUNRAKU_CLIENT_API int32_t bunraku_open(const bunraku_options *options, bunraku_client **client, char *why, size_t why_bytes);
 

@@ -173,7 +173,7 @@ namespace Bunraku
             get { return (AvatarState)_status.ControlState; }
         }
 
-        /// <summary>Why nothing can be received and how to mend it, null if all is well. May allocate.</summary>
+        /// <summary>Why nothing can be received and how to fix it, null if all is well. May allocate.</summary>
         public string WhyNot
         {
             get

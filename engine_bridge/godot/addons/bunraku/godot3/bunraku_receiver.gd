@@ -101,7 +101,7 @@ func _open() -> void:
 	_complaint = ""
 	var place = Link.split_endpoint(endpoint)
 	if place == null:
-		_complaint = "%s is no tcp://host:port; this client speaks tcp only" % endpoint
+		_complaint = "%s is not a tcp://host:port endpoint; this client speaks tcp only" % endpoint
 	elif stream != "" and not FrameClient.is_stream_name(stream):
 		_complaint = "'%s' cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -" % stream
 	else:

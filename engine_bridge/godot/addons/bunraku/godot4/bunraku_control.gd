@@ -33,7 +33,7 @@ var state = Liveness.LOST
 var info = null  # what the stream takes, null until the producer has welcomed us
 var last_error = ""  # the last refusal or why there is no connection, for people
 var motion_to_photon_ms = 0.0  # from sending a state to showing it, 0 until it was measured
-var client = null  # core/control_client.gd; null while there is no endpoint
+var client = null  # core/control_client.gd; null while there is not a valid endpoint
 
 var _place = null
 var _is_looking = false
@@ -86,7 +86,7 @@ func _follow_endpoint() -> void:
 	var place = Link.split_endpoint(wanted_endpoint)
 	if place == null:
 		if wanted_endpoint != "":
-			last_error = "%s is no tcp://host:port; this client speaks tcp only" % wanted_endpoint
+			last_error = "%s is not a tcp://host:port endpoint; this client speaks tcp only" % wanted_endpoint
 		return
 	if _place == null or place[0] != _place[0] or place[1] != _place[1]:
 		if client != null:
