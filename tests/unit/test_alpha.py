@@ -174,8 +174,11 @@ def test_the_shipped_characters_engines_agree_on_it(shipped: dict[str, Pixels]) 
     reference = shipped["onnxruntime fp32"].astype(int)
     for engine, pictures in shipped.items():
         if engine.endswith("fp32"):  # whoever rounds is judged by the precision gate
-            assert np.abs(pictures - reference).mean() < 0.2
-            assert np.abs(pictures - reference).max() <= 8
+            # The colour of a clear pixel is a matter of a 255th of alpha, and nobody sees it.
+            seen = (pictures[..., 3:] > 0) | (reference[..., 3:] > 0)
+            difference = np.abs(pictures - reference) * seen
+            assert difference.mean() < 0.2
+            assert difference.max() <= 8
 
 
 def test_the_shipped_characters_outline_is_smooth_and_its_colour_goes_on_beyond_it(shipped: dict[str, Pixels]) -> None:

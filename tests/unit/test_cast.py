@@ -252,7 +252,7 @@ def test_interrupted_dataset_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
-    with pytest.raises(DatasetError, match="no data set"):
+    with pytest.raises(DatasetError, match="not a data set"):
         write_dataset(tmp_path, identities=1, frames_per_identity=1, named_frames=0)
     assert (tmp_path / "mine.txt").read_text() == "keep me"
 
