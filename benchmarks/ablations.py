@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,7 @@ class OneFlow(AnimatorTask):
 
     def _batch(self, frames: Any, size_px: int, each: int) -> Batch:
         batch = super()._batch(frames, size_px, each)
-        return Batch(
-            self._seen(batch.seen),
-            self._seen(batch.references),
-            batch.target,
-            batch.layers,
-            batch.controls,
-            batch.regions,
-            batch.landmarks,
-        )
+        return replace(batch, seen=self._seen(batch.seen), references=self._seen(batch.references))
 
     def _moved(self, seen: Tensor, references: Tensor, controls: Any) -> Tensor:
         return super()._moved(self._seen(seen), self._seen(references), controls)
@@ -73,6 +65,12 @@ class NeverOpen(OneFlow):
 
     def _seen(self, references: Tensor) -> Tensor:
         return references[:, [BACK, BODY, HEAD, FRONT, HEAD]]
+
+    def _batch(self, frames: Any, size_px: int, each: int) -> Batch:
+        batch = super()._batch(frames, size_px, each)
+        landmarks = batch.landmarks.clone()
+        landmarks[:, :, OPEN] = torch.nan  # they lie where the head that is left out shows them
+        return replace(batch, landmarks=landmarks)
 
 
 class NoPrior(AnimatorTask):

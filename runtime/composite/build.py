@@ -7,6 +7,7 @@ with the package, so that nobody else needs one. The same version makes the same
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -38,8 +39,12 @@ def build(target: str, out: Path) -> None:
     """
     processor = ("-mcpu=x86_64_v2", "-mtune=haswell") if target.startswith("x86_64") else ()
     position = () if "windows" in target else ("-fPIC",)
-    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *processor, *position, "-target", target]
-    subprocess.run([*command, "-o", str(out), SOURCE.name], check=True, cwd=SOURCE.parent)
+    # A library for macOS holds its own name, which is where it was built, unless it is told.
+    name = (f"-Wl,-install_name,@rpath/{out.name}",) if target.endswith("macos") else ()
+    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *processor, *position, *name, "-target", target]
+    # Libraries for Windows say when they were linked, unless it is told.
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
+    subprocess.run([*command, "-o", str(out), SOURCE.name], check=True, cwd=SOURCE.parent, env=environment)
     out.with_name(f"{SOURCE.stem}.lib").unlink(missing_ok=True)  # for those who link; nobody does
 
 

@@ -442,7 +442,8 @@ static inline void sample(
         if (column >= 0 && row >= 0 && column <= size - 4 && row <= size - 4) {
             step = (size_t)4 * size;
             block = reference + (size_t)row * step + (size_t)4 * column;
-            if (i % 8 == 0) __builtin_prefetch(block + 5 * step);  // the row that is new when the next one is drawn
+            // Two rows of the picture on, this row is read for the first time: no pattern tells the processor.
+            if (i % 8 == 0) __builtin_prefetch(block + 5 * step);
         } else {
             beyond_edges(reference, size, column, row, edge);
         }

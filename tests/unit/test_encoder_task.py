@@ -125,7 +125,8 @@ def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
     assert report["whole_chain"]["ours"]["psnr_median_db"] > 5
     drift = report["identity_drift"]
     assert drift["ratio"] > 0
-    assert drift["pairs"] == report["whole_chain"]["frames"] or drift["pairs"] > 8
+    assert drift["pairs"] >= report["whole_chain"]["frames"]
+    assert drift["standard_error"] >= 0
     assert drift["moved"] > 0 < drift["real"]
     assert abs(drift["from_moving"]) < max(drift["moved"], drift["real"])
     assert (out / "whole_chain.png").exists()

@@ -49,7 +49,7 @@ def evaluate_chain(
         encoder: another.
         portrait: the one that the encoder's latents are of; without it nobody is drawn from a latent.
         folder: gets a sheet of the whole chain: the one picture that was shown, what was wanted, what came out.
-        frames: pictures of people never trained on, at most.
+        frames: pictures that the whole chain draws, at most, of people never trained on.
         note: told what is being done.
 
     Returns:
@@ -69,7 +69,7 @@ def evaluate_chain(
                 "about now. Train it with the animator's data and data.holdout_identities, or on other people."
             )
     note("identity drift")
-    report: Report = {"identity_drift": _drift(animator, encoder, frames)}
+    report: Report = {"identity_drift": _drift(animator, encoder)}
     if portrait is not None:
         note("whole chain")
         report["whole_chain"] = _whole_chain(animator, encoder, portrait, folder, frames)
@@ -81,7 +81,7 @@ def _people(dataset: Dataset, rows: Indices) -> set[str]:
     return {str(dataset.identities[person].attributes) for person in np.unique(dataset.identity[rows])}
 
 
-def _drift(animator: AnimatorTask, encoder: EncoderTask, frames: int) -> Report:
+def _drift(animator: AnimatorTask, encoder: EncoderTask) -> Report:
     """Whether people stay themselves, as the encoder sees them.
 
     `ratio` is of people who were trained on, under sweeps of single controls. An encoder is not sure of what a pose
@@ -95,7 +95,7 @@ def _drift(animator: AnimatorTask, encoder: EncoderTask, frames: int) -> Report:
     rest = np.array([[r[2] for r in dataset.control_ranges]], np.float32)
     asked = np.concatenate([rest, sweep_controls(dataset.control_ranges, STEPS)])
     report: Report = drift([encoder.encode(animator.draw(np.full(len(asked), person), asked)) for person in people])
-    posed, other = _two_of_each(dataset.identity, animator.split.unseen_identities, max(PAIRS, frames))
+    posed, other = _two_of_each(dataset.identity, animator.split.unseen_identities, PAIRS)
     themselves, real = (encoder.encode(planar(dataset.pictures[rows], torch.device("cpu"))) for rows in (other, posed))
     moved = encoder.encode(animator.draw(dataset.identity[posed], dataset.controls[posed]))
     apart = max(report.get("between_identities", 1.0), 1e-9)

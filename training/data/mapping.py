@@ -65,7 +65,7 @@ def read_mapping(path: Path) -> FolderMapping:
     try:
         mapping = msgspec.convert(tomllib.loads(decode_text(path.read_bytes())), FolderMapping)
     except FileNotFoundError:
-        raise DatasetError(f"There is not a mapping file {path}. Copy one from training/recipes/mappings.") from None
+        raise DatasetError(f"There is no mapping file {path}. Copy one from training/recipes/mappings.") from None
     except (OSError, TableError, tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise DatasetError(f"{path}: {error}. docs/training.md lists the fields.") from error
     check_mapping(mapping, str(path))
