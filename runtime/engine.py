@@ -162,3 +162,6 @@ class LoadedGraph(Protocol):
         Raises:
             EngineError: the library failed.
         """
+
+    def close(self) -> None:
+        """Let go of the library's memory; nothing is called after it. Safe to call twice."""

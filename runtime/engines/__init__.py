@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Final, TypedDict
 
@@ -39,7 +40,7 @@ PRECISIONS_OF: Final = {
     "synthetic": ("fp32",),
 }
 # The same for characters whose people are moved. Their flows are places; what rounds these must stand the gate, too.
-_MOVED_BY: Final = {"openvino": ("bf16", "fp32"), "onnxruntime": ("fp32",)}
+_MOVED_BY: Final = {**dict.fromkeys(PRECISIONS_OF, ("fp32",)), "openvino": ("bf16", "fp32")}
 PRECISIONS: Final = ("auto", "fp32", "fp16", "bf16", "int8")
 MEMBERS: Final = {"fp16": "generator.fp16.onnx", "int8": "generator.int8.onnx"}
 
@@ -168,7 +169,7 @@ def candidates(
         if reason := unavailable(backend):
             passed += [] if found else [(backend, reason)]
             continue
-        for each in possible.get(backend, PRECISIONS_OF[backend]) if precision == "auto" else (precision,):
+        for each in possible[backend] if precision == "auto" else (precision,):
             lack = _lacking(backend, each, character, chosen=precision != "auto")
             if not lack:
                 found.append(Candidate(backend, each))
@@ -184,8 +185,6 @@ def candidates(
 def _lacking(backend: str, precision: str, character: Character, *, chosen: bool) -> str:
     """Why this precision cannot, or without being `chosen` should not, be used; empty if it can."""
     possible = _MOVED_BY if character.moves else PRECISIONS_OF
-    if backend not in possible:
-        return "it cannot move people's pictures yet"
     if precision not in possible[backend]:
         does = "moves people" if character.moves else "computes"
         return f"it {does} in {', '.join(possible[backend])} only"
@@ -261,6 +260,7 @@ def make_engine(
             profile=settings.profile,
             precision=precision,
             patient=settings.patient,
+            progress=progress,
         )
     model = character.read(MEMBERS.get(precision, "generator.onnx"))
     size: _Size = {
@@ -295,6 +295,7 @@ def moving_engine(
     profile: ThreadProfile = "shared",
     precision: str = "fp32",
     patient: bool = False,
+    progress: Progress | None = None,
 ) -> Engine:
     """Make an engine that moves people's pictures.
 
@@ -306,27 +307,35 @@ def moving_engine(
         portrait: `portrait.onnx`, empty if nobody is drawn from a latent.
         latent_dim: how many numbers it takes.
         controls: how many the animator takes.
-        threads: that compute.
+        threads: of the processor, that compute or put pictures together.
         profile: how inference shares the machine.
         precision: of the motion; whoever is read or drawn once is in fp32.
         patient: see `EngineSettings`.
+        progress: told how a build proceeds, by backends that build.
     """
-    library = openvino if backend == "openvino" else onnxruntime
-    provider, version = library.about()
+    about: Callable[[], tuple[str, str]]
+    open_motion: Callable[[], LoadedGraph]
+    if backend == "tensorrt":
+        about, open_motion = tensorrt.about, partial(tensorrt.open_graph, animator, progress=progress)
+    elif backend == "tensorrt-rtx":
+        about, open_motion = tensorrt_rtx.about, partial(tensorrt_rtx.open_graph, animator)
+    elif backend == "openvino":
+        about, open_motion = openvino.about, partial(openvino.open_graph, animator, threads, profile, precision)
+    else:
+        about = partial(onnxruntime.about, backend)
+        open_motion = partial(onnxruntime.open_graph, animator, threads, profile, backend)
+    # One thread: whoever is read is read beside the live loop, which needs the others.
+    once = openvino if backend == "openvino" else onnxruntime
     side, w_dim = people[0].side, len(people) + latent_dim
-
-    def open_graph(model: bytes, count: int, precision: str) -> LoadedGraph:
-        if backend == "openvino":
-            return openvino.open_graph(model, count, profile, precision)
-        return onnxruntime.open_graph(model, count, profile)
-
+    computing = 0 if backend in ON_GPU else threads
     return MovingEngine(
-        open_graph,
+        open_motion,
+        lambda model: once.open_graph(model, 1, profile),
         reader=reader,
-        animator=animator,
         people=people,
         portrait=portrait,
-        about=EngineDescription(backend, provider, version, precision, threads, w_dim, controls, side, side),
+        about=EngineDescription(backend, *about(), precision, computing, w_dim, controls, side, side),
+        threads=threads,
         patient=patient,
     )
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from runtime.engine import Floats, Pixels
+from runtime.engine import Array
 
 from .cuda_runtime import Bytes, CudaRuntime
+from .ends import Ends
 
 logger = logging.getLogger(__name__)
 
 # Two: while one is copied out to the caller, the GPU works for the other.
 SLOTS: Final = 2
-_FLOAT_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,79 +55,67 @@ def pieces(count: int, batches: Sequence[int]) -> Iterator[Piece]:
         start += batch
 
 
-@dataclass(frozen=True, slots=True)
-class Buffers:
-    """Where one batch size lies on the GPU: addresses of `w`, `controls` and `rgba`."""
-
-    w: int
-    controls: int
-    rgba: int
-
-
 @dataclass(slots=True)
 class Slot:
-    """Pinned memory of one frame under way: what goes in, what comes out, and the mark behind it in the stream."""
+    """One frame under way.
 
-    w: Bytes
-    controls: Bytes
-    rgba: Bytes
+    Attributes:
+        memory: pinned, what goes in and what comes out, by name.
+        done: the mark behind it in the stream.
+        graph: what draws it at one call, if CUDA has recorded it.
+    """
+
+    memory: dict[str, Bytes]
     done: Any
     graph: Any = None
 
 
 class GpuLane:
-    """Draws batches of one size, `SLOTS` of them under way at once.
+    """Computes batches of one size, `SLOTS` of them under way at once.
 
     Attributes:
         refusal: why CUDA would not record a graph, so that each frame is several calls; empty if it did.
     """
 
     def __init__(
-        self, cuda: CudaRuntime, buffers: Buffers, enqueue: Callable[[], None], *, batch: int, shape: Sequence[int]
+        self, cuda: CudaRuntime, addresses: Mapping[str, int], enqueue: Callable[[], None], *, batch: int, ends: Ends
     ) -> None:
-        """Reserve pinned memory, draw once, and record a graph.
+        """Reserve pinned memory, compute once, and record a graph.
 
         Args:
             cuda: owns the memory; the lane is dead when that is closed.
-            buffers: on the GPU, large enough for the batch.
-            enqueue: gives the computing from and to these buffers to the stream.
-            batch: pictures at once.
-            shape: (w_dim, number of controls, height, width).
+            addresses: on the GPU, of each end by name, large enough for the batch.
+            enqueue: gives the computing from and to these addresses to the stream.
+            batch: rows at once.
+            ends: of the network.
 
         Raises:
             EngineError: there is no memory left, or the computing fails.
         """
-        w_dim, num_controls, height, width = shape
-        self._cuda, self._buffers, self._enqueue = cuda, buffers, enqueue
-        self._picture = (height, width, 4)
+        self._cuda, self._addresses, self._enqueue, self._ends = cuda, addresses, enqueue, ends
         self._slots = [
-            Slot(
-                w=cuda.pinned_memory(batch * w_dim * _FLOAT_BYTES),
-                controls=cuda.pinned_memory(batch * num_controls * _FLOAT_BYTES),
-                rgba=cuda.pinned_memory(batch * height * width * 4),
-                done=cuda.event(),
-            )
+            Slot({end.name: cuda.pinned_memory(batch * end.row_bytes) for end in ends}, cuda.event())
             for _ in range(SLOTS)
         ]
         self._next = 0
         self.refusal = ""
         for slot in self._slots:
             # Pinned memory holds whatever was there before, and rows of a half empty batch are computed as well.
-            slot.w[:] = 0
-            slot.controls[:] = 0
-            self._draw(slot)
+            for end in ends.inputs:
+                slot.memory[end.name][:] = 0
+            self._compute(slot)
             cuda.wait()
             if not self.refusal:
-                slot.graph, self.refusal = cuda.capture(functools.partial(self._draw, slot))
+                slot.graph, self.refusal = cuda.capture(functools.partial(self._compute, slot))
         if self.refusal:
             logger.warning("no CUDA graph for batches of %d, frames take longer: %s", batch, self.refusal)
 
-    def submit(self, w: Floats, controls: Floats) -> Slot:
-        """Begin to draw.
+    def submit(self, inputs: Mapping[str, Array]) -> Slot:
+        """Begin to compute.
 
         Args:
-            w: float32 [count, w_dim], count no more than the batch; copied before this returns.
-            controls: float32 [count, c], likewise.
+            inputs: each as the ends say, contiguous, as many rows of all, no more than the batch; copied before this
+                returns.
 
         Returns:
             What `collect` takes. At most `SLOTS` may be waiting for it; the first submitted is collected first.
@@ -136,28 +124,36 @@ class GpuLane:
         self._next = (self._next + 1) % SLOTS
         # Not for a frame in order, which was collected; for one that an interrupt left under way.
         self._cuda.wait_for(slot.done)
-        slot.w[: w.nbytes] = w.reshape(-1).view(np.uint8)
-        slot.controls[: controls.nbytes] = controls.reshape(-1).view(np.uint8)
+        for end in self._ends.inputs:
+            given = inputs[end.name]
+            slot.memory[end.name][: given.nbytes] = given.reshape(-1).view(np.uint8)
         if slot.graph is None:
-            self._draw(slot)
+            self._compute(slot)
         else:
             self._cuda.launch(slot.graph)
         self._cuda.record(slot.done)
         return slot
 
-    def collect(self, slot: Slot, out: Pixels) -> None:
-        """Wait until it is drawn, and copy it.
+    def collect(self, slot: Slot, count: int) -> dict[str, Array]:
+        """Wait until it is computed.
 
         Args:
             slot: from `submit`.
-            out: uint8 [count, H, W, 4], of the caller; complete when this returns.
+            count: rows that were submitted.
+
+        Returns:
+            Each output's rows. They lie in the lane's memory: copy them before `submit` is called again.
         """
         self._cuda.wait_for(slot.done)
-        np.copyto(out, slot.rgba[: out.nbytes].reshape(-1, *self._picture))
+        return {
+            end.name: slot.memory[end.name][: count * end.row_bytes].view(end.dtype).reshape(count, *end.shape)
+            for end in self._ends.outputs
+        }
 
-    def _draw(self, slot: Slot) -> None:
+    def _compute(self, slot: Slot) -> None:
         """Give the stream one frame, call by call."""
-        self._cuda.to_device(self._buffers.w, slot.w)
-        self._cuda.to_device(self._buffers.controls, slot.controls)
+        for end in self._ends.inputs:
+            self._cuda.to_device(self._addresses[end.name], slot.memory[end.name])
         self._enqueue()
-        self._cuda.to_host(slot.rgba, self._buffers.rgba)
+        for end in self._ends.outputs:
+            self._cuda.to_host(slot.memory[end.name], self._addresses[end.name])

@@ -1,6 +1,7 @@
 """An engine of two steps: a person is read once, then moved for every frame, outside of the network.
 
-Knows people, motion and the composite; the graphs are run by one of the libraries beside it.
+Knows people, motion and the composite; the graphs are run by the libraries beside it. A GPU finds the motion, which is
+most of the work of a frame. The processor puts the pictures together, where whoever shows or sends the frame needs it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,33 +61,36 @@ class MovingEngine(Engine):
 
     def __init__(
         self,
-        open_graph: Callable[[bytes, int, str], LoadedGraph],
+        open_motion: Callable[[], LoadedGraph],
+        open_graph: Callable[[bytes], LoadedGraph],
         *,
         reader: bytes,
-        animator: bytes,
         people: Sequence[Person],
         portrait: bytes = b"",
         about: EngineDescription,
+        threads: int,
         patient: bool = False,
     ) -> None:
         """Prepare; `activate` loads.
 
         Args:
-            open_graph: loads a graph for so many threads, in some precision; raises EngineError.
+            open_motion: loads the animator, which computes for every frame; raises EngineError.
+            open_graph: loads a graph that computes once for each person, beside the live loop; raises EngineError.
             reader: `reader.onnx`.
-            animator: `animator.onnx`.
             people: in the order of identities.
             portrait: `portrait.onnx`, empty if nobody is drawn from a latent.
             about: what the engine says of itself; its precision is that of the motion, all else is in fp32.
+            threads: of the processor that move people's pictures.
             patient: wait for a person to be read, so that equal calls give equal pictures.
         """
         super().__init__()
-        self._open_graph = open_graph
-        self._graphs = reader, animator
+        self._open_motion, self._open_graph = open_motion, open_graph
+        self._reader_graph = reader
         self._people = tuple(people)
         self._portrait_graph = portrait
         self._portrait: LoadedGraph | None = None
         self._about = about
+        self._threads = max(1, threads)
         self._patient = patient
         self._read: OrderedDict[_Key, _Read] = OrderedDict()
         self._reading: dict[_Key, Future[_Read]] = {}
@@ -99,23 +104,26 @@ class MovingEngine(Engine):
         return self._about
 
     def _load(self) -> None:
-        threads = max(1, self._about.threads)
-        self._reader = self._open_graph(
-            self._graphs[0], 1, "fp32"
-        )  # beside the live loop, which needs the other threads
-        self._animator = self._open_graph(self._graphs[1], threads, self._about.precision)
-        self._composite = open_composite(threads)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="bunraku-reader", initializer=give_way)
+        with ExitStack() as stack:
+            self._animator = self._open_motion()
+            stack.callback(self._animator.close)
+            self._reader = self._open_graph(self._reader_graph)
+            stack.callback(self._reader.close)
+            self._composite = open_composite(self._threads)
+            stack.callback(self._composite.close)
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="bunraku-reader", initializer=give_way)
+            stack.callback(self._worker.shutdown, cancel_futures=True)
+            self._held = stack.pop_all()
 
     def _unload(self) -> None:
-        self._worker.shutdown(cancel_futures=True)
-        self._composite.close()
+        self._held.close()
         self._read.clear()
         self._reading.clear()
         self._unreadable.clear()
         self._shown = None
-        self._portrait = None
-        del self._reader, self._animator
+        if self._portrait is not None:
+            self._portrait.close()
+            self._portrait = None
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         self._take_what_is_read()
@@ -187,7 +195,7 @@ class MovingEngine(Engine):
     def _read_person(self, key: _Key) -> _Read:
         if isinstance(key, bytes):
             if self._portrait is None:  # most people never ask for anybody new
-                self._portrait = self._open_graph(self._portrait_graph, 1, "fp32")
+                self._portrait = self._open_graph(self._portrait_graph)
             references, where = imagine(self._portrait, key), "what portrait.onnx draws"
         else:
             references, where = self._people[key].read(), self._people[key].where

@@ -63,11 +63,11 @@ def unavailable(name: str) -> str:
     return "" if PROVIDERS[name] in there else f"{package} is installed, but offers only {', '.join(there)}"
 
 
-def about() -> tuple[str, str]:
-    """What it computes on where it is not told otherwise, and its version."""
+def about(name: str = "onnxruntime") -> tuple[str, str]:
+    """What it computes on by that name, one of `PROVIDERS`, and its version."""
     import onnxruntime
 
-    return CPU, onnxruntime.__version__
+    return PROVIDERS[name], onnxruntime.__version__
 
 
 def _open_session(model: bytes, threads: int, profile: ThreadProfile, provider: str) -> Any:
@@ -102,23 +102,56 @@ def _open_session(model: bytes, threads: int, profile: ThreadProfile, provider: 
         ) from error
 
 
-def open_graph(model: bytes, threads: int, profile: ThreadProfile) -> LoadedGraph:
-    """Load any graph on the processor, for `MovingEngine`.
+def _check_where_it_runs(session: Any, provider: str) -> None:
+    """Refuse a session that has quietly gone to the processor, whole or in part.
+
+    Raises:
+        EngineError: it has.
+    """
+    import onnxruntime
+
+    active = session.get_providers()
+    if provider not in active:
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__} did not take {provider} and would run on {active[0]} instead: a "
+            "library or driver that it needs is missing. `bunraku doctor` says which."
+        )
+    elsewhere = sorted(
+        {
+            node.op_type
+            for part in session.get_provider_graph_assignment_info()
+            if part.ep_name != provider
+            for node in part.get_nodes()
+        }
+        & _WORK
+    )
+    if elsewhere:
+        raise EngineError(
+            f"{provider} leaves {', '.join(elsewhere)} of this network to the processor. "
+            "Choose another engine, or update the provider."
+        )
+
+
+def open_graph(model: bytes, threads: int, profile: ThreadProfile, name: str = "onnxruntime") -> LoadedGraph:
+    """Load any graph, for `MovingEngine`.
 
     Args:
         model: ONNX.
-        threads: that compute.
+        threads: that compute, on the processor.
         profile: how they share the machine.
+        name: one of `PROVIDERS`.
 
     Raises:
-        EngineError: the library refuses it.
+        EngineError: the library refuses it, or leaves work to the processor that it was not chosen for.
     """
-    return _Graph(model, threads, profile)
+    return _Graph(model, threads, profile, PROVIDERS[name])
 
 
 class _Graph:
-    def __init__(self, model: bytes, threads: int, profile: ThreadProfile) -> None:
-        self._session = _open_session(model, threads, profile, CPU)
+    def __init__(self, model: bytes, threads: int, profile: ThreadProfile, provider: str) -> None:
+        self._session: Any = _open_session(model, threads, profile, provider)
+        if provider != CPU:
+            _check_where_it_runs(self._session, provider)
         self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -127,6 +160,10 @@ class _Graph:
             return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
         except Exception as error:  # ONNX Runtime's own errors share no base class
             raise EngineError(f"ONNX Runtime failed: {plain(str(error), LINE_CHARS)}") from error
+
+    def close(self) -> None:
+        """See `LoadedGraph`."""
+        self._session = None
 
 
 class OnnxRuntimeEngine(Engine):
@@ -187,32 +224,8 @@ class OnnxRuntimeEngine(Engine):
         about = self._description
         session = _open_session(self._model, about.threads, self._profile, about.provider)
         if not about.on_cpu:
-            self._check_where_it_runs(session)
+            _check_where_it_runs(session, about.provider)
         self._bound = BoundSession(session)
-
-    def _check_where_it_runs(self, session: Any) -> None:
-        """Refuse a session that has quietly gone to the processor, whole or in part."""
-        about = self._description
-        active = session.get_providers()
-        if about.provider not in active:
-            raise EngineError(
-                f"ONNX Runtime {about.version} did not take {about.provider} and would run on {active[0]} instead: a "
-                "library or driver that it needs is missing. `bunraku doctor` says which."
-            )
-        elsewhere = sorted(
-            {
-                node.op_type
-                for part in session.get_provider_graph_assignment_info()
-                if part.ep_name != about.provider
-                for node in part.get_nodes()
-            }
-            & _WORK
-        )
-        if elsewhere:
-            raise EngineError(
-                f"{about.provider} leaves {', '.join(elsewhere)} of this generator to the processor. "
-                "Choose another engine, or update the provider."
-            )
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         try:

@@ -118,7 +118,7 @@ class _Graph:
         import openvino
 
         self._tensor = openvino.Tensor
-        self._request = _compile(model, threads, profile, precision)
+        self._request: Any = _compile(model, threads, profile, precision)
         self._names = [output.get_any_name() for output in self._request.model_outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -130,6 +130,10 @@ class _Graph:
             return {name: self._request.get_tensor(name).data for name in self._names}
         except Exception as error:  # OpenVINO raises plain RuntimeError and more
             raise EngineError(f"OpenVINO failed: {plain(str(error), LINE_CHARS)}") from error
+
+    def close(self) -> None:
+        """See `LoadedGraph`."""
+        self._request = None
 
 
 class OpenVinoEngine(Engine):

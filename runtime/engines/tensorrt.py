@@ -10,18 +10,21 @@ import functools
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import numpy as np
+
 from engine_bridge.errors import EngineError, EngineMismatch, EngineUnavailable, SinkError
 from runtime.advice import install_extra
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from runtime.engine_cache import CacheKey, EngineCache
 
 from .cuda_driver import cuda_driver
-from .gpu_lane import SLOTS, Buffers, GpuLane, Piece, Slot, pieces
+from .ends import Ends, ends_of_generator, ends_of_graph
+from .gpu_lane import SLOTS, GpuLane, Piece, Slot, pieces
 
 if TYPE_CHECKING:
     from runtime.build import Progress
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAJORS: Final = ("10", "11")
-_FLOAT_BYTES: Final = 4
+_ANY_LAYOUT: Final = "graph"  # of plans whose ends say all
 
 Opened = TypeVar("Opened")
 
@@ -59,8 +62,128 @@ def _install(*options: str) -> str:
     return install_extra("tensorrt", *options, "--extra-index-url", "https://pypi.nvidia.com")
 
 
+def about() -> tuple[str, str]:
+    """The GPU that it computes on, and its version."""
+    import tensorrt
+
+    return cuda_driver().gpus[0].name, str(tensorrt.__version__)
+
+
+class TensorRtNetwork:
+    """A network compiled for this GPU, kept on disk for the next start, with memory for its batches.
+
+    Attributes:
+        lanes: what computes, by batch size; empty before `load`.
+    """
+
+    def __init__(
+        self,
+        model: bytes,
+        ends: Ends,
+        *,
+        precision: str,
+        layout: str,
+        batches: Sequence[int] = (1,),
+        cache: EngineCache | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Say what to run; nothing is built or loaded before `load`.
+
+        Args:
+            model: ONNX bytes, its tensors typed as `precision` says.
+            ends: what it takes and gives.
+            precision: `fp32`, `fp16` or `int8`, for the cache.
+            layout: hash of what the inputs mean; a plan for another layout is refused.
+            batches: batch sizes to tune for. Each takes building time and GPU memory.
+            cache: where built plans are kept; None for this user's cache folder.
+            progress: told (phase, steps done, steps in all) while a plan is built; False stops it.
+
+        Raises:
+            EngineUnavailable: no driver, no GPU, or TensorRT is not installed.
+            EngineError: the batch sizes make no sense, or the cache folder is not private.
+        """
+        reason = unavailable()
+        if reason:
+            raise EngineUnavailable(f"TensorRT cannot be used: {reason}. `--engine auto` finds an engine that can.")
+        if not batches or min(batches) < 1:
+            raise EngineError(f"Batch sizes must be 1 or more, but are {list(batches)}.")
+        driver = cuda_driver()
+        gpu = driver.gpus[0]
+        self._model, self._ends, self._layout, self._progress = model, ends, layout, progress
+        self._batches = tuple(sorted(set(batches)))
+        self._cache = cache or EngineCache()
+        self._key = CacheKey(
+            onnx_sha256=hashlib.sha256(model).hexdigest(),
+            backend="tensorrt",
+            backend_version=about()[1],
+            device=gpu.name,
+            compute_capability=gpu.compute_capability,
+            driver=driver.version,
+            precision=precision,
+            batches=self._batches,
+        )
+        self.lanes: dict[int, GpuLane] = {}
+        self._held = ExitStack()
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Batch sizes that it is tuned for, in order."""
+        return self._batches
+
+    def load(self) -> None:
+        """Build the plan or find it on disk, and reserve memory.
+
+        Raises:
+            EngineError: it cannot be built or opened, or there is no memory.
+        """
+        from cuda.bindings import runtime as cudart
+
+        from .cuda_runtime import CudaRuntime
+
+        with ExitStack() as stack:
+            cuda = CudaRuntime(cudart)
+            stack.callback(cuda.close)
+            plan = self._plan()
+            most = max(self._batches)
+            # Shared by all batch sizes: they take turns on one stream.
+            addresses = {end.name: cuda.device_memory(most * end.row_bytes) for end in self._ends}
+            # The lanes hold TensorRT's contexts: they go when nothing runs any more, and before the memory goes.
+            stack.callback(self.lanes.clear)
+            stack.callback(cuda.settle)
+            for batch in self._batches:
+                compute = plan.computing(batch, addresses, cuda.stream)
+                self.lanes[batch] = GpuLane(cuda, addresses, compute, batch=batch, ends=self._ends)
+            self._held = stack.pop_all()
+
+    def unload(self) -> None:
+        """Give everything on the GPU back. Safe to call twice."""
+        self._held.close()
+
+    def _plan(self) -> OpenPlan:
+        from .tensorrt_plan import OpenPlan
+
+        open_plan = functools.partial(
+            OpenPlan, ends=self._ends, device=self._key.device, layout=self._layout, batches=self._batches
+        )
+        return opened(self._cache, self._key, build=self._build, open_plan=open_plan)
+
+    def _build(self) -> bytes:
+        from runtime.build import plan_from_onnx
+
+        logger.info("building %s for %s", self._key.name, self._key.device)
+        # Timings hold for every network on this GPU with this library.
+        owner = hashlib.sha256(f"{self._key.backend_version} {self._key.device}".encode()).hexdigest()[:16]
+        return plan_from_onnx(
+            self._model,
+            layout=self._layout,
+            batches=self._batches,
+            timing_cache=self._cache.folder / f"tensorrt-{owner}.timings",
+            progress=self._progress,
+        )
+
+
 class TensorRtEngine(Engine):
-    """A generator compiled by TensorRT for this GPU, kept on disk for the next start.
+    """A generator compiled by TensorRT.
 
     A batch whose size was not tuned for is drawn in pieces of sizes that were. While one piece is copied to the caller
     the GPU draws the next; across calls nothing overlaps, because `infer` promises a complete picture, and a live loop
@@ -93,44 +216,31 @@ class TensorRtEngine(Engine):
             num_controls: numbers per pose.
             width: of the pictures in pixels.
             height: of the pictures in pixels.
-            precision: `fp32`, `fp16` or `int8`, for the description and the cache.
-            layout: hash of what `w` and `controls` mean; a plan for another layout is refused.
-            batches: batch sizes to tune for. Each takes building time and GPU memory.
-            cache: where built plans are kept; None for this user's cache folder.
-            progress: told (phase, steps done, steps in all) while a plan is built; False stops it.
+            precision: see `TensorRtNetwork`, as are the others.
+            layout: hash of what `w` and `controls` mean.
+            batches: batch sizes to tune for.
+            cache: where built plans are kept.
+            progress: told while a plan is built.
 
         Raises:
             EngineUnavailable: no driver, no GPU, or TensorRT is not installed.
             EngineError: the batch sizes make no sense, or the cache folder is not private.
         """
         super().__init__()
-        reason = unavailable()
-        if reason:
-            raise EngineUnavailable(f"TensorRT cannot be used: {reason}. `--engine auto` finds an engine that can.")
-        if not batches or min(batches) < 1:
-            raise EngineError(f"Batch sizes must be 1 or more, but are {list(batches)}.")
-        import tensorrt
-
-        driver = cuda_driver()
-        gpu = driver.gpus[0]
-        self._model, self._layout, self._progress = model, layout, progress
-        self._batches = tuple(sorted(set(batches)))
-        self._cache = cache or EngineCache()
-        self._key = CacheKey(
-            onnx_sha256=hashlib.sha256(model).hexdigest(),
-            backend="tensorrt",
-            backend_version=str(tensorrt.__version__),
-            device=gpu.name,
-            compute_capability=gpu.compute_capability,
-            driver=driver.version,
-            precision=precision,
-            batches=self._batches,
-        )
+        # Who cannot use TensorRT is told before its version is asked for.
+        gpu, release = about() if not unavailable() else ("", "")
         self._description = EngineDescription(
-            "tensorrt", gpu.name, str(tensorrt.__version__), precision, 0, w_dim, num_controls, width, height
+            "tensorrt", gpu, release, precision, 0, w_dim, num_controls, width, height
         )
-        self._lanes: dict[int, GpuLane] = {}
-        self._held = ExitStack()
+        self._network = TensorRtNetwork(
+            model,
+            ends_of_generator(self._description),
+            precision=precision,
+            layout=layout,
+            batches=batches,
+            cache=cache,
+            progress=progress,
+        )
 
     @property
     def description(self) -> EngineDescription:
@@ -140,74 +250,63 @@ class TensorRtEngine(Engine):
     @property
     def cuda_graph(self) -> bool:
         """Whether each frame is one recorded CUDA graph."""
-        return bool(self._lanes) and not self.cuda_graph_refusal
+        return bool(self._network.lanes) and not self.cuda_graph_refusal
 
     @property
     def cuda_graph_refusal(self) -> str:
         """Why frames are not recorded; empty if they are."""
-        return next((lane.refusal for lane in self._lanes.values() if lane.refusal), "")
+        return next((lane.refusal for lane in self._network.lanes.values() if lane.refusal), "")
 
     def _load(self) -> None:
-        from cuda.bindings import runtime as cudart
-
-        from .cuda_runtime import CudaRuntime
-
-        about = self._description
-        with ExitStack() as stack:
-            cuda = CudaRuntime(cudart)
-            stack.callback(cuda.close)
-            plan = self._plan()
-            most = max(self._batches)
-            # Shared by all batch sizes: they take turns on one stream.
-            buffers = Buffers(
-                w=cuda.device_memory(most * about.w_dim * _FLOAT_BYTES),
-                controls=cuda.device_memory(most * about.num_controls * _FLOAT_BYTES),
-                rgba=cuda.device_memory(most * about.height * about.width * 4),
-            )
-            # The lanes hold TensorRT's contexts: they go when nothing runs any more, and before the memory goes.
-            stack.callback(self._lanes.clear)
-            stack.callback(cuda.settle)
-            shape = (about.w_dim, about.num_controls, about.height, about.width)
-            for batch in self._batches:
-                compute = plan.computing(batch, buffers, cuda.stream)
-                self._lanes[batch] = GpuLane(cuda, buffers, compute, batch=batch, shape=shape)
-            self._held = stack.pop_all()
+        self._network.load()
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         under_way: deque[tuple[Piece, Slot]] = deque()
-        for piece in pieces(out.shape[0], self._batches):
+        for piece in pieces(out.shape[0], self._network.batches):
             if len(under_way) == SLOTS:
                 self._collect(*under_way.popleft(), out)
-            slot = self._lanes[piece.batch].submit(w[piece.rows], controls[piece.rows])
-            under_way.append((piece, slot))
+            inputs = {"w": w[piece.rows], "controls": controls[piece.rows]}
+            under_way.append((piece, self._network.lanes[piece.batch].submit(inputs)))
         while under_way:
             self._collect(*under_way.popleft(), out)
 
     def _collect(self, piece: Piece, slot: Slot, out: Pixels) -> None:
-        self._lanes[piece.batch].collect(slot, out[piece.rows])
+        drawn = self._network.lanes[piece.batch].collect(slot, piece.count)
+        np.copyto(out[piece.rows], drawn["rgba"])
 
     def _unload(self) -> None:
-        self._held.close()
+        self._network.unload()
 
-    def _plan(self) -> OpenPlan:
-        from .tensorrt_plan import OpenPlan
 
-        open_plan = functools.partial(OpenPlan, about=self._description, layout=self._layout, batches=self._batches)
-        return opened(self._cache, self._key, build=self._build, open_plan=open_plan)
+def open_graph(model: bytes, *, cache: EngineCache | None = None, progress: Progress | None = None) -> LoadedGraph:
+    """Load any graph on the GPU, for `MovingEngine`; it computes in fp32, one row at a time.
 
-    def _build(self) -> bytes:
-        from runtime.build import plan_from_onnx
+    Args:
+        model: ONNX; all but the batch has fixed sizes.
+        cache: where built plans are kept; None for this user's cache folder.
+        progress: told while a plan is built.
 
-        logger.info("building %s for %s", self._key.name, self._key.device)
-        # Timings hold for every network on this GPU with this library.
-        owner = hashlib.sha256(f"{self._key.backend_version} {self._key.device}".encode()).hexdigest()[:16]
-        return plan_from_onnx(
-            self._model,
-            layout=self._layout,
-            batches=self._batches,
-            timing_cache=self._cache.folder / f"tensorrt-{owner}.timings",
-            progress=self._progress,
+    Raises:
+        EngineError: it cannot be used, built or loaded.
+    """
+    return _Graph(model, cache, progress)
+
+
+class _Graph:
+    def __init__(self, model: bytes, cache: EngineCache | None, progress: Progress | None) -> None:
+        self._network = TensorRtNetwork(
+            model, ends_of_graph(model), precision="fp32", layout=_ANY_LAYOUT, cache=cache, progress=progress
         )
+        self._network.load()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """See `LoadedGraph`."""
+        lane = self._network.lanes[1]
+        return lane.collect(lane.submit(inputs), 1)
+
+    def close(self) -> None:
+        """See `LoadedGraph`."""
+        self._network.unload()
 
 
 def opened(

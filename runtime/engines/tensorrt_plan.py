@@ -5,26 +5,27 @@ Knows what the network must look like, not where the plan was kept or how frames
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorrt as trt
 
 from engine_bridge.errors import EngineError, EngineMismatch
-from runtime.engine import EngineDescription
 
-from .gpu_lane import Buffers
+from .ends import Ends
 from .tensorrt_log import tensorrt_log
 
 
 class OpenPlan:
     """An engine of TensorRT that fits the character. It dies with its last reference."""
 
-    def __init__(self, plan: bytes, *, about: EngineDescription, layout: str, batches: Sequence[int]) -> None:
+    def __init__(self, plan: bytes, *, ends: Ends, device: str, layout: str, batches: Sequence[int]) -> None:
         """Open a plan that this machine has built; a plan is native code, so none of other origin may come here.
 
         Args:
             plan: from `runtime.build`.
-            about: what the network must take and give.
+            ends: what the network must take and give.
+            device: name of the GPU, for messages.
             layout: what the plan must have been built for.
             batches: what it was tuned for, in the order of its profiles.
 
@@ -39,17 +40,17 @@ class OpenPlan:
         self._batches = tuple(batches)
         if self._engine is None:
             raise EngineMismatch(
-                f"TensorRT {trt.__version__} on {about.provider} refuses the built engine: {self._log.last_errors()}. "
+                f"TensorRT {trt.__version__} on {device} refuses the built engine: {self._log.last_errors()}. "
                 "It must be built again: bunraku build CHARACTER --engine tensorrt"
             )
-        self._check(about, layout)
+        self._check(ends, layout)
 
-    def computing(self, batch: int, buffers: Buffers, stream: int) -> Callable[[], None]:
+    def computing(self, batch: int, addresses: Mapping[str, int], stream: int) -> Callable[[], None]:
         """What draws one batch size from and to these addresses, on this stream.
 
         Args:
             batch: one of those that the plan is tuned for.
-            buffers: stay valid as long as the result is used.
+            addresses: on the GPU, of each end by name; they stay valid as long as the result is used.
             stream: handle of the stream; idle now.
 
         Raises:
@@ -61,7 +62,7 @@ class OpenPlan:
                 f"TensorRT cannot prepare batches of {batch}: {self._log.last_errors()}. "
                 "Free some GPU memory, or choose another engine with --engine."
             )
-        for name, address in (("w", buffers.w), ("controls", buffers.controls), ("rgba", buffers.rgba)):
+        for name, address in addresses.items():
             if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
                 shape = (batch, *tuple(self._engine.get_tensor_shape(name))[1:])
                 context.set_input_shape(name, shape)
@@ -76,15 +77,12 @@ class OpenPlan:
 
         return compute
 
-    def _check(self, about: EngineDescription, layout: str) -> None:
+    def _check(self, ends: Ends, layout: str) -> None:
         engine = self._engine
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         found = {name: (tuple(engine.get_tensor_shape(name))[1:], engine.get_tensor_dtype(name)) for name in names}
-        expected = {
-            "w": ((about.w_dim,), trt.DataType.FLOAT),
-            "controls": ((about.num_controls,), trt.DataType.FLOAT),
-            "rgba": ((about.height, about.width, 4), trt.DataType.UINT8),
-        }
+        types = {np.dtype(np.float32): trt.DataType.FLOAT, np.dtype(np.uint8): trt.DataType.UINT8}
+        expected = {end.name: (end.shape, types[end.dtype]) for end in ends}
         if engine.name != layout or found != expected or engine.num_optimization_profiles != len(self._batches):
             raise EngineMismatch(
                 f"The built engine is of another network: it has layout {engine.name} and {found}, but layout {layout} "

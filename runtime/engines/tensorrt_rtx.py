@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +16,12 @@ from typing import Any, Final
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install_extra
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from runtime.engine_cache import CacheKey, EngineCache
 
 from .bound_session import BoundSession
 from .cuda_driver import cuda_driver
+from .ends import Ends, ends_of_generator, ends_of_graph
 from .gpu_lane import pieces
 
 _PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"
@@ -58,6 +60,74 @@ def _devices() -> tuple[Any, ...]:
     return tuple(device for device in onnxruntime.get_ep_devices() if device.ep_name == plugin.get_ep_name())
 
 
+def about() -> tuple[str, str]:
+    """The GPU that it computes on, and its version."""
+    import onnxruntime_ep_nv_tensorrt_rtx as plugin
+
+    return cuda_driver().gpus[0].name, str(plugin.__version__)
+
+
+class _Network:
+    """A graph for the plugin, and the folder of what is compiled of it."""
+
+    def __init__(self, model: bytes, *, precision: str, most: int, cache: EngineCache | None) -> None:
+        """Say what to run.
+
+        Raises:
+            EngineUnavailable: no driver, no GPU that it supports, or it is not installed.
+            EngineError: the cache folder is not private.
+        """
+        reason = unavailable()
+        if reason:
+            raise EngineUnavailable(f"TensorRT-RTX cannot be used: {reason}. `--engine auto` finds an engine that can.")
+        import onnxruntime
+
+        self.device, self.version = about()
+        self._library = onnxruntime
+        self._model, self._most = model, most
+        driver = cuda_driver()
+        key = CacheKey(
+            onnx_sha256=hashlib.sha256(model).hexdigest(),
+            backend="tensorrt-rtx",
+            backend_version=f"{self.version}, ONNX Runtime {onnxruntime.__version__}",
+            device=self.device,
+            compute_capability=driver.gpus[0].compute_capability,
+            driver=driver.version,
+            precision=precision,
+            batches=(most,),
+        )
+        # A folder for each network: the plugin names its files after nodes, which two characters may share.
+        self._kept = (cache or EngineCache()).folder / key.name
+
+    def session(self, ends: Ends) -> Any:
+        """Compile the graph, or load what was compiled before.
+
+        Raises:
+            EngineError: the folder cannot be written to, or the plugin refuses the graph.
+        """
+        options = self._library.SessionOptions()
+        options.log_severity_level = 3
+        # A node that quietly ran on the processor would cost two copies of a picture per frame.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        try:
+            self._kept.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise EngineError(
+                f"Compiled kernels cannot be kept in {self._kept}: {error.strerror or error}. "
+                "Fix its permissions, or set BUNRAKU_ENGINE_CACHE to another folder."
+            ) from error
+        try:
+            told = provider_options(ends, most=self._most, kept=self._kept)
+            options.add_provider_for_devices(list(_devices()[:1]), told)
+            return self._library.InferenceSession(self._model, options)
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            raise EngineError(
+                f"TensorRT-RTX {self.version} on {self.device} refuses the generator: "
+                f"{plain(str(error), LINE_CHARS)}. "
+                "Look at it with `bunraku inspect`, or choose --engine onnxruntime."
+            ) from error
+
+
 class TensorRtRtxEngine(Engine):
     """A generator on TensorRT-RTX; no part of it runs on the processor.
 
@@ -93,32 +163,12 @@ class TensorRtRtxEngine(Engine):
             EngineError: the cache folder is not private.
         """
         super().__init__()
-        reason = unavailable()
-        if reason:
-            raise EngineUnavailable(f"TensorRT-RTX cannot be used: {reason}. `--engine auto` finds an engine that can.")
-        import onnxruntime
-        import onnxruntime_ep_nv_tensorrt_rtx as plugin
-
-        driver = cuda_driver()
-        gpu = driver.gpus[0]
-        self._library = onnxruntime
-        self._model = model
-        self._bound: Any = None
         self._batches = range(1, max(1, max_batch) + 1)
-        key = CacheKey(
-            onnx_sha256=hashlib.sha256(model).hexdigest(),
-            backend="tensorrt-rtx",
-            backend_version=f"{plugin.__version__}, ONNX Runtime {onnxruntime.__version__}",
-            device=gpu.name,
-            compute_capability=gpu.compute_capability,
-            driver=driver.version,
-            precision=precision,
-            batches=(self._batches[-1],),
-        )
-        # A folder for each network: the plugin names its files after nodes, which two characters may share.
-        self._kept = (cache or EngineCache()).folder / key.name
+        self._network = _Network(model, precision=precision, most=self._batches[-1], cache=cache)
+        self._bound: Any = None
+        gpu, release = self._network.device, self._network.version
         self._description = EngineDescription(
-            "tensorrt-rtx", gpu.name, str(plugin.__version__), precision, 0, w_dim, num_controls, width, height
+            "tensorrt-rtx", gpu, release, precision, 0, w_dim, num_controls, width, height
         )
 
     @property
@@ -127,54 +177,65 @@ class TensorRtRtxEngine(Engine):
         return self._description
 
     def _load(self) -> None:
-        about = self._description
-        options = self._library.SessionOptions()
-        options.log_severity_level = 3
-        # A node that quietly ran on the processor would cost two copies of a picture per frame.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        try:
-            self._kept.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise EngineError(
-                f"Compiled kernels cannot be kept in {self._kept}: {error.strerror or error}. "
-                "Fix its permissions, or set BUNRAKU_ENGINE_CACHE to another folder."
-            ) from error
-        try:
-            options.add_provider_for_devices(
-                list(_devices()[:1]), provider_options(about, most=self._batches[-1], kept=self._kept)
-            )
-            self._bound = BoundSession(self._library.InferenceSession(self._model, options))
-        except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise EngineError(
-                f"TensorRT-RTX {about.version} on {about.provider} refuses the generator: "
-                f"{plain(str(error), LINE_CHARS)}. "
-                "Look at it with `bunraku inspect`, or choose --engine onnxruntime."
-            ) from error
+        self._bound = BoundSession(self._network.session(ends_of_generator(self._description)))
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         try:
             for piece in pieces(out.shape[0], self._batches):
                 self._bound.run(w[piece.rows], controls[piece.rows], out[piece.rows])
         except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise EngineError(
-                f"TensorRT-RTX failed while drawing: {plain(str(error), LINE_CHARS)}. Start the program again."
-            ) from error
+            raise _failed(error) from error
 
     def _unload(self) -> None:
         self._bound = None
 
 
-def provider_options(about: EngineDescription, *, most: int, kept: Path) -> dict[str, str]:
+def open_graph(model: bytes, *, cache: EngineCache | None = None) -> LoadedGraph:
+    """Load any graph on the GPU, for `MovingEngine`; it computes in fp32, one row at a time.
+
+    Args:
+        model: ONNX; all but the batch has fixed sizes.
+        cache: beside whose engines the compiled kernels are kept; None for this user's cache folder.
+
+    Raises:
+        EngineError: it cannot be used, or the plugin refuses the graph.
+    """
+    return _Graph(model, cache)
+
+
+class _Graph:
+    def __init__(self, model: bytes, cache: EngineCache | None) -> None:
+        ends = ends_of_graph(model)
+        self._names = [end.name for end in ends.outputs]
+        self._session: Any = _Network(model, precision="fp32", most=1, cache=cache).session(ends)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """See `LoadedGraph`."""
+        try:
+            return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            raise _failed(error) from error
+
+    def close(self) -> None:
+        """See `LoadedGraph`."""
+        self._session = None
+
+
+def _failed(error: Exception) -> EngineError:
+    return EngineError(f"TensorRT-RTX failed while drawing: {plain(str(error), LINE_CHARS)}. Start the program again.")
+
+
+def provider_options(ends: Ends, *, most: int, kept: Path) -> dict[str, str]:
     """The plugin's settings, as its header `tensorrt_rtx_provider_options.h` names them.
 
     Args:
-        about: sizes of the inputs.
+        ends: of the network.
         most: the largest batch.
         kept: folder of what is compiled.
     """
 
     def shapes(batch: int) -> str:
-        return f"w:{batch}x{about.w_dim},controls:{batch}x{about.num_controls}"
+        return ",".join(f"{end.name}:{'x'.join(str(size) for size in (batch, *end.shape))}" for end in ends.inputs)
 
     return {
         "nv_runtime_cache_path": str(kept),

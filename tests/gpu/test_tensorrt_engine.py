@@ -20,6 +20,7 @@ from engine_bridge.errors import EngineBuildError, EngineError, EngineMismatch
 from runtime.engine import Engine
 from runtime.engine_cache import EngineCache
 from runtime.engines import tensorrt
+from runtime.engines.ends import ends_of_generator
 from tests.tiny_character import write_tiny
 from tests.tiny_engines import LAYOUT, SIZES, generator_of, inputs, make_engine, skip_for
 
@@ -155,14 +156,16 @@ def test_a_plan_that_is_opened_for_another_character_says_so(tiny: Path, cache: 
     from runtime.engines.tensorrt_plan import OpenPlan
 
     with tensorrt_engine(tiny) as engine:
-        about = engine.description
+        ends = ends_of_generator(engine.description)
+        other = ends_of_generator(dataclasses.replace(engine.description, w_dim=9))
     ((key, _),) = cache.entries()
     plan = cache.get(key)
     assert plan is not None
-    OpenPlan(plan, about=about, layout=LAYOUT, batches=(1,))
-    for changed in ({"layout": "0" * 64}, {"batches": (1, 2)}, {"about": dataclasses.replace(about, w_dim=9)}):
+    fits: dict[str, Any] = {"ends": ends, "device": "the GPU", "layout": LAYOUT, "batches": (1,)}
+    OpenPlan(plan, **fits)
+    for changed in ({"layout": "0" * 64}, {"batches": (1, 2)}, {"ends": other}):
         with pytest.raises(EngineMismatch, match="another network"):
-            OpenPlan(plan, **{"about": about, "layout": LAYOUT, "batches": (1,), **changed})
+            OpenPlan(plan, **{**fits, **changed})
 
 
 def test_it_draws_the_same_where_a_graph_is_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,16 @@ import pytest
 
 from engine_bridge.errors import EngineError
 from runtime.engines.cuda_runtime import CudaRuntime
-from runtime.engines.gpu_lane import SLOTS, Buffers, GpuLane, Piece, pieces
+from runtime.engines.ends import End, Ends
+from runtime.engines.gpu_lane import SLOTS, GpuLane, Piece, pieces
 from tests.fake_cudart import FakeCudart
 
 W_DIM, CONTROLS, HEIGHT, WIDTH = 3, 2, 4, 5
 PICTURE = HEIGHT * WIDTH * 4
+ENDS = Ends(
+    (End("w", (W_DIM,), np.dtype(np.float32)), End("controls", (CONTROLS,), np.dtype(np.float32))),
+    (End("rgba", (HEIGHT, WIDTH, 4), np.dtype(np.uint8)),),
+)
 
 
 class Rig:
@@ -32,8 +37,8 @@ class Rig:
             (ctypes.c_float * (batch * CONTROLS)).from_address(controls), np.float32
         ).reshape(batch, -1)
         self._rgba = np.frombuffer((ctypes.c_uint8 * (batch * PICTURE)).from_address(rgba), np.uint8).reshape(batch, -1)
-        shape = (W_DIM, CONTROLS, HEIGHT, WIDTH)
-        self.lane = GpuLane(self.cuda, Buffers(w, controls, rgba), self._enqueue, batch=batch, shape=shape)
+        addresses = {"w": w, "controls": controls, "rgba": rgba}
+        self.lane = GpuLane(self.cuda, addresses, self._enqueue, batch=batch, ends=ENDS)
 
     def _enqueue(self) -> None:
         if self.refuse_computing and self.cudart.calls[-3] == "cudaStreamBeginCapture":
@@ -46,18 +51,17 @@ class Rig:
         self.cudart.enqueue(compute)
 
     def draw(self, *values: int) -> list[int]:
-        slot = self.lane.submit(*inputs(*values))
-        out = np.zeros((len(values), HEIGHT, WIDTH, 4), np.uint8)
-        self.lane.collect(slot, out)
+        out = self.lane.collect(self.lane.submit(inputs(*values)), len(values))["rgba"]
+        assert out.shape == (len(values), HEIGHT, WIDTH, 4)
         assert all(len(np.unique(picture)) == 1 for picture in out)
         return [int(picture[0, 0, 0]) for picture in out]
 
 
-def inputs(*values: int) -> tuple[np.ndarray, np.ndarray]:
+def inputs(*values: int) -> dict[str, np.ndarray]:
     w, controls = np.zeros((len(values), W_DIM), np.float32), np.zeros((len(values), CONTROLS), np.float32)
     w[:, 0] = [value % 10 for value in values]
     controls[:, 1] = [value // 10 for value in values]
-    return w, controls
+    return {"w": w, "controls": controls}
 
 
 @pytest.mark.parametrize(
@@ -101,17 +105,15 @@ def test_as_many_as_there_are_slots_may_be_under_way() -> None:
     rig = Rig(batch=1)
     values = (31, 58)
     assert len(values) == SLOTS
-    slots = [rig.lane.submit(*inputs(value)) for value in values]
-    out = np.zeros((1, HEIGHT, WIDTH, 4), np.uint8)
+    slots = [rig.lane.submit(inputs(value)) for value in values]
     for slot, value in zip(slots, values, strict=True):
-        rig.lane.collect(slot, out)
-        assert (out == value).all()
+        assert (rig.lane.collect(slot, 1)["rgba"] == value).all()
 
 
 def test_a_frame_that_an_interrupt_left_under_way_does_not_disturb_the_next() -> None:
     rig = Rig(batch=1)
     for value in (1, 2, 3):
-        rig.lane.submit(*inputs(value))
+        rig.lane.submit(inputs(value))
     assert rig.draw(44) == [44]
 
 

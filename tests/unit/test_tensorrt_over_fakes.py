@@ -17,22 +17,28 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import EngineError
+from runtime.character import Character
 from runtime.engine_cache import EngineCache
-from runtime.engines import tensorrt
+from runtime.engines import Candidate, EngineSettings, make_engine, onnxruntime, tensorrt
 from runtime.engines.cuda_driver import CudaDriver, Gpu
-from runtime.engines.gpu_lane import Buffers
+from runtime.engines.ends import ends_of_graph
 from tests.fake_cudart import FakeCudart
+from tests.tiny_people import NAMES, write_people
 
 W_DIM, CONTROLS, SIDE = 3, 2, 4
 SIZES = {"w_dim": W_DIM, "num_controls": CONTROLS, "width": SIDE, "height": SIDE}
 
 
 class Fakes:
-    """What stands in for the libraries; its "network" fills each picture with w[0] + 10 * controls[1]."""
+    """What stands in for the libraries.
+
+    Its "network" fills each picture with w[0] + 10 * controls[1]; of a real graph, it is ONNX Runtime.
+    """
 
     def __init__(self) -> None:
         self.cudart = FakeCudart()
         self.refuse_batch = 0
+        self.graph = b""
         self.built_for: list[tuple[int, ...]] = []
 
     def plan_from_onnx(self, onnx: bytes, *, batches: tuple[int, ...], timing_cache: Path, **_: Any) -> bytes:
@@ -41,21 +47,38 @@ class Fakes:
         return b"plan of " + onnx
 
     def open_plan(self, plan: bytes, **_: Any) -> Fakes:
-        assert plan == b"plan of the graph"
+        assert plan.startswith(b"plan of ")
+        self.graph = plan.removeprefix(b"plan of ")
         return self
 
-    def computing(self, batch: int, buffers: Buffers, stream: int) -> Callable[[], None]:
+    def computing(self, batch: int, addresses: dict[str, int], stream: int) -> Callable[[], None]:
         if batch == self.refuse_batch:
             raise EngineError("no memory for that")
+        if self.graph != b"the graph":
+            return self._moving(batch, addresses)
         w, controls = (
             np.frombuffer((ctypes.c_float * (batch * size)).from_address(address), np.float32).reshape(batch, size)
-            for address, size in ((buffers.w, W_DIM), (buffers.controls, CONTROLS))
+            for address, size in ((addresses["w"], W_DIM), (addresses["controls"], CONTROLS))
         )
         size = batch * SIDE * SIDE * 4
-        rgba = np.frombuffer((ctypes.c_uint8 * size).from_address(buffers.rgba), np.uint8).reshape(batch, -1)
+        rgba = np.frombuffer((ctypes.c_uint8 * size).from_address(addresses["rgba"]), np.uint8).reshape(batch, -1)
 
         def compute() -> None:
             rgba[:] = (w[:, 0] + 10 * controls[:, 1]).astype(np.uint8)[:, None]
+
+        return lambda: self.cudart.enqueue(compute)
+
+    def _moving(self, batch: int, addresses: dict[str, int]) -> Callable[[], None]:
+        graph, ends = onnxruntime.open_graph(self.graph, 1, "shared"), ends_of_graph(self.graph)
+        memory = {
+            end.name: np.frombuffer((ctypes.c_uint8 * (batch * end.row_bytes)).from_address(addresses[end.name]), "u1")
+            for end in ends
+        }
+
+        def compute() -> None:
+            given = {end.name: memory[end.name].view(end.dtype).reshape(batch, *end.shape) for end in ends.inputs}
+            for name, found in graph.run(given).items():
+                memory[name][:] = np.ascontiguousarray(found).reshape(-1).view(np.uint8)
 
         return lambda: self.cudart.enqueue(compute)
 
@@ -153,3 +176,44 @@ def test_a_start_that_fails_half_way_leaves_nothing_behind(
 def test_batch_sizes_that_make_no_sense_are_refused(engine: Callable[..., tensorrt.TensorRtEngine]) -> None:
     with pytest.raises(EngineError, match="Batch sizes must be 1 or more"):
         engine(0, 1)
+
+
+def test_the_gpu_finds_the_motion_and_the_processor_moves_the_person(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUNRAKU_ENGINE_CACHE", str(tmp_path / "built"))
+    with Character.open(write_people(tmp_path / "people.bunraku")) as character:
+        reference, moved = (
+            make_engine(Candidate(name, "fp32"), character, EngineSettings(threads=1, patient=True))
+            for name in ("onnxruntime", "tensorrt")
+        )
+        controls = np.zeros((3, len(character.controls)), np.float32)
+    about = moved.description
+    assert (about.label, about.version, about.on_cpu) == ("tensorrt/Large GPU fp32", "11.4.0.106", False)
+    controls[:2, NAMES.index("headYaw")] = 30, -15
+    controls[2, NAMES.index("eyeBlinkLeft")] = 1
+    shares = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    wanted, out = np.zeros((2, 3, 256, 256, 4), np.uint8)
+    with reference:
+        reference.infer(shares, controls, wanted)
+    for _ in range(2):
+        out[:] = 0
+        with moved:
+            moved.infer(shares, controls, out)
+            assert fakes.cudart.live > 0
+        np.testing.assert_array_equal(out, wanted)
+        assert fakes.cudart.live == 0
+    assert len(np.unique(wanted.reshape(3, -1), axis=0)) == 3
+    assert fakes.built_for == [(1,)]
+
+
+def test_a_person_for_whom_there_is_no_memory_leaves_nothing_behind(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUNRAKU_ENGINE_CACHE", str(tmp_path / "built"))
+    with Character.open(write_people(tmp_path / "people.bunraku")) as character:
+        engine = make_engine(Candidate("tensorrt", "fp32"), character)
+    fakes.cudart.refuse = "cudaMallocHost"
+    with pytest.raises(EngineError, match="CUDA failed while pinning"):
+        engine.activate()
+    assert fakes.cudart.live == 0

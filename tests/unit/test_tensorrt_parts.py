@@ -7,14 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
-from engine_bridge.errors import EngineBuildError, EngineMismatch, EngineUnavailable, SinkError
+from engine_bridge.errors import EngineBuildError, EngineError, EngineMismatch, EngineUnavailable, SinkError
+from runtime.composite.base import PLANES
+from runtime.composite.references import GRID, REFERENCES
 from runtime.engine import EngineDescription
 from runtime.engine_cache import CacheKey, EngineCache
 from runtime.engines import tensorrt, tensorrt_rtx
 from runtime.engines.cuda_driver import cuda_driver
+from runtime.engines.ends import End, ends_of_generator, ends_of_graph
 from tests.conftest import REPOSITORY
+from tests.tiny_people import FOUND, NAMES, animator, reader
 
 NO_DRIVER_HERE = """
 import sys
@@ -166,8 +172,30 @@ def test_where_it_cannot_run_it_says_why(make: Callable[[dict[str, int]], object
 
 
 def test_the_plugin_is_told_shapes_and_a_folder_of_its_own() -> None:
-    about = EngineDescription("tensorrt-rtx", "GPU", "0.5.0", "fp16", 1, 128, 38, 256, 256)
-    options = tensorrt_rtx.provider_options(about, most=4, kept=Path("kept"))
+    ends = ends_of_generator(EngineDescription("tensorrt-rtx", "GPU", "0.5.0", "fp16", 1, 128, 38, 256, 256))
+    options = tensorrt_rtx.provider_options(ends, most=4, kept=Path("kept"))
     assert options["nv_profile_min_shapes"] == "w:1x128,controls:1x38"
     assert options["nv_profile_max_shapes"] == "w:4x128,controls:4x38"
     assert options["nv_runtime_cache_path"] == "kept"
+    options = tensorrt_rtx.provider_options(ends_of_graph(animator()), most=1, kept=Path("kept"))
+    assert f"fine:1x{FOUND}x64x64,controls:1x{len(NAMES)}" in options["nv_profile_opt_shapes"]
+
+
+def test_a_graph_says_what_it_takes_and_gives() -> None:
+    float32, grid = np.dtype(np.float32), (GRID, GRID)
+    ends = ends_of_graph(animator(planes_px=128))
+    found = [End(name, (FOUND, n, n), float32) for name, n in (("coarse", 16), ("middle", 32), ("fine", 64))]
+    assert ends.inputs == (End("code", (FOUND,), float32), *found, End("controls", (len(NAMES),), float32))
+    planes = End("planes", (len(PLANES), 128, 128), float32)
+    assert ends.outputs == (End("flow", (len(REFERENCES), 2, *grid), float32), planes)
+    assert planes.row_bytes == 4 * len(PLANES) * 128 * 128
+    assert next(iter(ends_of_graph(reader()).inputs)).dtype == np.uint8
+
+
+def test_a_graph_with_open_sizes_is_refused_by_name() -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", "any"])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", "any"])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "open", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    with pytest.raises(EngineError, match="x of the graph has no fixed shape"):
+        ends_of_graph(model.SerializeToString())
