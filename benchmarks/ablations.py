@@ -35,7 +35,7 @@ STAGES = (
     "{kimg=24, size_px=128, batch=18, restyled=RESTYLED, lr=5e-4, lr_end=3e-4, warmup_kimg=0.5}",
     '{kimg=12, size_px=256, batch=12, restyled=RESTYLED, lr=4e-4, lr_end=1e-5, warmup_kimg=0.3, objectives=["motion"]}',
 )
-BACK, BODY, HEAD, FRONT, OPEN = range(len(REFERENCES))
+BACK, BODY, INNER, HEAD, FRONT, OPEN = range(len(REFERENCES))
 
 
 class OneFlow(AnimatorTask):
@@ -43,7 +43,7 @@ class OneFlow(AnimatorTask):
 
     def _seen(self, references: Tensor) -> Tensor:
         """What is given of each person, [N, R, 4, S, S], premultiplied."""
-        return _gathered(references, {HEAD: (BACK, BODY, HEAD, FRONT), OPEN: (BACK, BODY, OPEN, FRONT)})
+        return _gathered(references, {HEAD: (BACK, BODY, INNER, HEAD, FRONT), OPEN: (BACK, BODY, INNER, OPEN, FRONT)})
 
     def _batch(self, frames: Any, size_px: int, each: int) -> Batch:
         batch = super()._batch(frames, size_px, each)
@@ -57,14 +57,22 @@ class TwoFlows(OneFlow):
     """What moves with the head, and what moves with the body."""
 
     def _seen(self, references: Tensor) -> Tensor:
-        return _gathered(references, {BODY: (BACK, BODY), HEAD: (HEAD, FRONT), OPEN: (OPEN, FRONT)})
+        return _gathered(references, {BODY: (BACK, BODY), HEAD: (INNER, HEAD, FRONT), OPEN: (INNER, OPEN, FRONT)})
+
+
+class NoInner(OneFlow):
+    """Eyes and the inside of mouths are parts of the head, as in a drawing."""
+
+    def _seen(self, references: Tensor) -> Tensor:
+        own = {layer: (layer,) for layer in (BACK, BODY, FRONT)}
+        return _gathered(references, {**own, HEAD: (INNER, HEAD), OPEN: (INNER, OPEN)})
 
 
 class NeverOpen(OneFlow):
     """Layers of somebody at rest; nobody shows what is behind lids and lips."""
 
     def _seen(self, references: Tensor) -> Tensor:
-        return references[:, [BACK, BODY, HEAD, FRONT, HEAD]]
+        return references[:, [BACK, BODY, INNER, HEAD, FRONT, HEAD]]
 
     def _batch(self, frames: Any, size_px: int, each: int) -> Batch:
         batch = super()._batch(frames, size_px, each)
@@ -121,6 +129,7 @@ VARIANTS = {
     "all": Variant("everything"),
     "two": Variant("two flows: body, head", ("loss.layers=0",), TwoFlows),
     "one": Variant("one flow, no layers", ("loss.layers=0",), OneFlow),
+    "no-inner": Variant("no openings in the head", ("loss.layers=0",), NoInner),
     "never-open": Variant("one reference: nothing open", (), NeverOpen),
     "no-prior": Variant("no rigid motion", (), NoPrior),
     "no-landmarks": Variant("no landmarks", ("loss.landmarks=0", "loss.hidden=0")),

@@ -71,7 +71,7 @@ def animator(*, controls: int = len(NAMES), planes_px: int = GRID) -> bytes:
     flow[NAMES.index("headYaw"), ::2] = -SHIFT / 30
     planes = np.zeros((controls, len(PLANES)), np.float32)
     planes[NAMES.index("eyeBlinkLeft"), PLANES.index("open")] = 1
-    kept = np.array([[1] * 4 + [0] * 6], np.float32)
+    kept = np.array([[name.startswith("keep") for name in PLANES]], np.float32)
     pooled = [helper.make_node("GlobalAveragePool", [n], [f"{n} mean"]) for n in ("coarse", "middle", "fine")]
     nodes = [
         *pooled,

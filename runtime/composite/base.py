@@ -17,7 +17,8 @@ from .references import GRID, REFERENCES, Pixels, References
 
 Floats = npt.NDArray[np.float32]
 
-PLANES: Final = ("keepBack", "keepBody", "keepHead", "keepFront", "open", "drawn", "red", "green", "blue", "alpha")
+KEEP: Final = ("keepBack", "keepBody", "keepInner", "keepHead", "keepFront")  # in the order of `LAYERS`
+PLANES: Final = (*KEEP, "open", "drawn", "red", "green", "blue", "alpha")
 PLANES_PX: Final = (64, 128, 256, 512)
 CLEAR: Final = 10 / 255  # alpha up to here is 0, and from SOLID on 1, so that nothing veils what is behind the figure
 SOLID: Final = 240 / 255

@@ -16,14 +16,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define REFERENCES 5  // back, body, head, front, open
-#define HEAD 2
-#define OPEN 4
-#define PLANES 10  // keep back, body, head, front; open; drawn; red, green, blue, alpha
+#define LAYERS 5      // back, body, inner, head, front
+#define REFERENCES 6  // and open
+#define HEAD 3
+#define OPEN 5
+#define PLANES 11  // keep of each layer; open; drawn; red, green, blue, alpha
 #define KEEP 0
-#define OPENED 4
-#define DRAWN 5
-#define DRAWING 6
+#define OPENED 5
+#define DRAWN 6
+#define DRAWING 7
 #define GRID 64
 #define MOST_PX 2048
 #define MOST_PLANES_PX 512
@@ -136,7 +137,7 @@ static void draw(const Picture *picture, int32_t *bands, Rows *rows) {
 #endif
 
 // Changes whenever a function, `Picture` or the meaning of anything in it does.
-EXPORT int32_t bunraku_composite_version(void) { return 3; }
+EXPORT int32_t bunraku_composite_version(void) { return 4; }
 
 // Draw a picture. Several threads may call this for the same one: each does a share, and when all have returned it is
 // whole. `bands` has one number more than the picture has bands of BAND rows, all 0 before the first call.
@@ -455,7 +456,6 @@ static inline void sample(
 #undef SCALE
 
 static void ROWS(const Picture *picture, int first, int end) {
-    static const int from_the_front[4] = {3, HEAD, 1, 0};
     const int size = picture->size, wide = picture->planes_px;
     const int planes_times = size / wide, grid_times = size / GRID;
     const size_t pixels = (size_t)size * size;
@@ -478,8 +478,7 @@ static void ROWS(const Picture *picture, int first, int end) {
 
             const int painted = all_painted[x / SEGMENT];
             const int has_head = painted >> HEAD & 1, has_open = painted >> OPEN & 1;
-            for (int step = 0; step < 4; step++) {
-                const int layer = from_the_front[step];
+            for (int layer = LAYERS - 1; layer >= 0; layer--) {
                 float paint[4][SEGMENT];
                 float keep[SEGMENT], dx[SEGMENT], dy[SEGMENT];
                 if (layer == HEAD) {

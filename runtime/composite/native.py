@@ -16,7 +16,7 @@ from typing import Final
 from .base import CLEAR, SOLID, Composite, Floats
 from .references import Pixels, References
 
-VERSION: Final = 3  # of the functions and the structure below
+VERSION: Final = 4  # of the functions and the structure below
 BAND: Final = 16  # rows that a thread draws at a time
 LIBRARIES: Final = Path(__file__).parent / "lib"
 # (sys.platform, machine in lower case) -> the file in `lib`, and what `build` calls the target.

@@ -20,14 +20,17 @@ class PlainComposite(Composite):
     def _draw(self, references: References, flow: Floats, planes: Floats, out: Pixels) -> None:
         size = references.size
         paint = [_moved(references.pixels[index], flow[index]) for index in range(len(REFERENCES))]
-        keep, opened, drawn = planes[:4], _grown(planes[4], size), _grown(planes[5], size)
-        drawing = np.stack([_grown(plane, size) for plane in planes[6:]], -1)
+        keep, (opened, drawn, *drawing) = (
+            planes[: len(LAYERS)],
+            [_grown(plane, size) for plane in planes[len(LAYERS) :]],
+        )
+        picture_drawn = np.stack(drawing, -1)
         paint[HEAD] += (paint[OPEN] - paint[HEAD]) * opened[..., None]
         picture = np.zeros((size, size, 4), np.float32)
         for index in range(len(LAYERS)):
             layer = paint[index] * _grown(keep[index], size)[..., None]
             if index == HEAD:
-                layer += (drawing - layer) * drawn[..., None]
+                layer += (picture_drawn - layer) * drawn[..., None]
             picture = layer + picture * (1 - layer[..., 3:])
         out[...] = _as_bytes(picture)
         _bleed(out)

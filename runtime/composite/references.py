@@ -12,7 +12,9 @@ from engine_bridge.errors import CharacterError
 
 Pixels = npt.NDArray[np.uint8]
 
-LAYERS: Final = ("back", "body", "head", "front")  # hair behind, body and clothes, head and face, hair in front
+# Hair behind, body and clothes, what is seen through openings of the head (eyeballs, the inside of the mouth), head and
+# face with these openings, hair in front.
+LAYERS: Final = ("back", "body", "inner", "head", "front")
 REFERENCES: Final = (*LAYERS, "open")  # the last: the head with closed eyes and an open mouth
 GRID: Final = 64  # cells per side of the grid that motion is found on
 CELL: Final = 8  # pixels per side of the cells of `occupied`

@@ -15,13 +15,14 @@ import pytest
 
 from engine_bridge.errors import CharacterError, EngineError
 from runtime.composite import build, native, open_composite
-from runtime.composite.base import CLEAR, PLANES, SOLID, Composite
+from runtime.composite.base import CLEAR, KEEP, PLANES, SOLID, Composite
 from runtime.composite.native import NativeComposite
 from runtime.composite.plain import PlainComposite
 from runtime.composite.references import GRID, REFERENCES, References, prepare
 
 torch = pytest.importorskip("torch", reason="the definition is the trainer's: pip install bunraku[train]")
 
+HEAD = REFERENCES.index("head")
 TOLERANCE = 2  # of 255, premultiplied
 Floats = npt.NDArray[np.float32]
 needs_kernel = pytest.mark.skipif(bool(native.unavailable()), reason=f"no kernel: {native.unavailable()}")
@@ -65,7 +66,7 @@ def motion(planes_px: int, seed: int = 1) -> tuple[Floats, Floats]:
     planes = torch.from_numpy(generator.normal(size=(1, len(PLANES), 9, 9)).astype(np.float32)) * 5
     flow = torch.nn.functional.interpolate(flow, size=(GRID, GRID), mode="bicubic")
     planes = torch.sigmoid(torch.nn.functional.interpolate(planes, size=(planes_px, planes_px), mode="bicubic"))
-    planes[:, 6:] = planes[:, 6:] * 1.4 - 0.2
+    planes[:, -4:] = planes[:, -4:] * 1.4 - 0.2
     return flow.view(len(REFERENCES), 2, GRID, GRID).numpy(), planes[0].numpy()
 
 
@@ -113,13 +114,13 @@ def test_it_meets_the_definition(way: Composite, size: int, planes_px: int, seed
 
 def test_at_rest_a_drawing_comes_through_unchanged(way: Composite) -> None:
     straight = np.zeros((len(REFERENCES), 256, 256, 4), np.uint8)
-    straight[2, 40:200, 60:190] = np.random.default_rng(3).integers(0, 256, (160, 130, 4))
-    straight[2, ..., 3] = np.where(straight[2, ..., 3] > 0, 255, 0)
+    straight[HEAD, 40:200, 60:190] = np.random.default_rng(3).integers(0, 256, (160, 130, 4))
+    straight[HEAD, ..., 3] = np.where(straight[HEAD, ..., 3] > 0, 255, 0)
     planes = np.zeros((len(PLANES), 64, 64), np.float32)
-    planes[:4] = 1
+    planes[: len(KEEP)] = 1
     picture = drawn(way, prepare(straight), np.zeros((len(REFERENCES), 2, GRID, GRID), np.float32), planes)
-    figure = straight[2, ..., 3] > 0
-    np.testing.assert_array_equal(picture[figure], straight[2][figure])
+    figure = straight[HEAD, ..., 3] > 0
+    np.testing.assert_array_equal(picture[figure], straight[HEAD][figure])
     assert not picture[~figure, 3].any()
 
 
@@ -127,7 +128,7 @@ def test_clear_pixels_beside_the_figure_have_its_colour(way: Composite) -> None:
     straight = np.zeros((len(REFERENCES), 256, 256, 4), np.uint8)
     straight[1, 96:160, 96:160] = (200, 100, 50, 255)
     planes = np.ones((len(PLANES), 64, 64), np.float32)
-    planes[4:6] = 0
+    planes[[PLANES.index("open"), PLANES.index("drawn")]] = 0
     picture = drawn(way, prepare(straight), np.zeros((len(REFERENCES), 2, GRID, GRID), np.float32), planes)
     for y, x in ((95, 128), (160, 100), (130, 95), (130, 160)):
         assert picture[y, x].tolist() == [200, 100, 50, 0]
@@ -159,15 +160,17 @@ def test_wrong_arrays_are_told(way: Composite) -> None:
         (flow, planes, out[::-1]),
     ]
     for arguments in wrong:
-        with pytest.raises(EngineError, match=r"composite takes contiguous flow float32 \[5, 2, 64, 64\]"):
+        with pytest.raises(EngineError, match=r"composite takes contiguous flow float32 \[6, 2, 64, 64\]"):
             way.draw(references, *arguments)  # type: ignore[arg-type]
 
 
 def test_pictures_that_cannot_be_moved_are_told() -> None:
-    for shape in ((4, 256, 256, 4), (5, 256, 256, 3), (5, 256, 4)):
-        with pytest.raises(CharacterError, match=r"5 RGBA pictures of one size \(back, body, head, front, open\)"):
+    for shape in ((5, 256, 256, 4), (6, 256, 256, 3), (6, 256, 4)):
+        with pytest.raises(
+            CharacterError, match=r"6 RGBA pictures of one size \(back, body, inner, head, front, open\)"
+        ):
             prepare(np.zeros(shape, np.uint8))
-    for shape in ((5, 300, 300, 4), (5, 256, 512, 4), (5, 128, 128, 4)):
+    for shape in ((6, 300, 300, 4), (6, 256, 512, 4), (6, 128, 128, 4)):
         with pytest.raises(CharacterError, match=f"{shape[2]}x{shape[1]} pixels. They must be squares of 256, 512"):
             prepare(np.zeros(shape, np.uint8))
 

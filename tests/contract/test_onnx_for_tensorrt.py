@@ -91,7 +91,7 @@ def test_what_the_trainer_exports_of_people_who_are_moved_is_taken(compiler: Pat
     reader, animator = build(sizes, ["headYaw", "aa", "breath"], CONTROLS)
     check(compiler, tmp_path, "reader.onnx", reader_graph(reader.eval()))
     said = check(compiler, tmp_path, "animator.onnx", animator_graph(reader.eval(), animator.eval(), len(CONTROLS)))
-    assert "flow FLOAT [-1, 5, 2, 64, 64]" in said
+    assert "flow FLOAT [-1, 6, 2, 64, 64]" in said
     drawn = PortraitModel(w_dim=8, memories=8, memory=8, warps=2, channels=8, blocks=1, paints=3, code_dim=8)
     said = check(compiler, tmp_path, "portrait.onnx", portrait_graph(Portrait(drawn).eval(), 8, 512))
     assert "references UINT8 [-1, 5, 512, 512, 4]" in said

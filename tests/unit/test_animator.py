@@ -11,8 +11,8 @@ from runtime.composite.base import PLANES
 from runtime.composite.references import LAYERS, REFERENCES
 from runtime.controls import PORTRAIT_CONTROLS
 from training import metrics
-from training.animator.composite import FARTHEST, Motion, composite, over, warp
-from training.animator.networks import Animator, Reader
+from training.animator.composite import FARTHEST, OPEN, Motion, composite, over, warp
+from training.animator.networks import MOVES_WITH, Animator, Reader
 from training.animator.rigid import GRID, PARTS, RigidMotion
 from training.cast import NAMED_CAST, render_layers
 from training.data.dataset import shrink_premultiplied
@@ -21,11 +21,12 @@ from training.data.references import OPEN_POSE
 NAMES = [control.name for control in PORTRAIT_CONTROLS]
 RANGES = [(control.minimum, control.maximum, control.rest) for control in PORTRAIT_CONTROLS]
 SIDE = 128
+HEAD = LAYERS.index("head")
 
 
 def layers_of(name: str, controls: dict[str, float]) -> Tensor:
-    """[4, 4, SIDE, SIDE], premultiplied."""
-    drawn = render_layers(NAMED_CAST[name], controls, SIDE)
+    """[len(LAYERS), 4, SIDE, SIDE], premultiplied; at rest, as references are."""
+    drawn = render_layers(NAMED_CAST[name], controls, SIDE, whole=not controls)
     return torch.stack([picture_of(drawn[layer]) for layer in LAYERS])
 
 
@@ -35,7 +36,7 @@ def picture_of(straight: np.ndarray) -> Tensor:
 
 @pytest.fixture(scope="module")
 def aki() -> Tensor:
-    """Aki's references, [1, 5, 4, SIDE, SIDE]."""
+    """Aki's references, [1, len(REFERENCES), 4, SIDE, SIDE]."""
     rest, opened = layers_of("Aki", {}), layers_of("Aki", OPEN_POSE)
     return torch.cat([rest, opened[LAYERS.index("head")][None]])[None]
 
@@ -53,8 +54,7 @@ def kept(flow: Tensor) -> Motion:
 
 def rigid_flow(**values: float) -> Tensor:
     parts = RigidMotion(NAMES)(controls_of(**values))
-    hang, head, hair, body = (parts[:, PARTS.index(part)] for part in ("hang", "head", "hair", "body"))
-    return torch.stack([hang, body, head, hair, head], 1)
+    return torch.stack([parts[:, PARTS.index(MOVES_WITH[name])] for name in REFERENCES], 1)
 
 
 def test_at_rest_nothing_moves_and_the_layers_are_the_picture(aki: Tensor) -> None:
@@ -65,7 +65,16 @@ def test_at_rest_nothing_moves_and_the_layers_are_the_picture(aki: Tensor) -> No
 
 
 @pytest.mark.parametrize(
-    "pose", [{"headYaw": 15.0}, {"headYaw": -15.0}, {"headPitch": 12.0}, {"headRoll": -15.0}, {"bodyRoll": 10.0}]
+    "pose",
+    [
+        {"headYaw": 15.0},
+        {"headYaw": -15.0},
+        {"headPitch": 12.0},
+        {"headRoll": -15.0},
+        {"bodyRoll": 10.0},
+        {"gazeYaw": 25.0},
+        {"gazePitch": -15.0},
+    ],
 )
 def test_rigid_motion_turns_a_drawing_as_the_cast_does(aki: Tensor, pose: dict[str, float]) -> None:
     wanted = over(layers_of("Aki", pose)[None])
@@ -93,19 +102,20 @@ def test_moved_paint_stays_paint() -> None:
 def test_the_open_head_and_the_drawing_are_mixed_into_the_head_alone(aki: Tensor) -> None:
     motion = kept(torch.zeros(1, len(REFERENCES), 2, GRID, GRID))
     motion.planes[:, PLANES.index("open")] = 1
-    opened = torch.cat([aki[:, :2], aki[:, 4:5], aki[:, 3:4]], 1)
+    opened = aki[:, : len(LAYERS)].clone()
+    opened[:, HEAD] = aki[:, OPEN]
     assert torch.allclose(composite(aki, motion), over(opened), atol=1e-4)
     motion.planes[:, PLANES.index("drawn")] = 1
     motion.planes[:, PLANES.index("red")] = motion.planes[:, PLANES.index("alpha")] = 1
-    red = torch.zeros_like(aki[:, 2:3])
-    red[:, :, 0] = red[:, :, 3] = 1
-    assert torch.allclose(composite(aki, motion), over(torch.cat([aki[:, :2], red, aki[:, 3:4]], 1)), atol=1e-4)
+    red = aki[:, : len(LAYERS)].clone()
+    red[:, HEAD] = torch.tensor([1.0, 0.0, 0.0, 1.0]).view(1, 4, 1, 1)
+    assert torch.allclose(composite(aki, motion), over(red), atol=1e-4)
 
 
 def test_the_networks_begin_with_rigid_motion_and_can_learn_everywhere(aki: Tensor) -> None:
     torch.manual_seed(0)
     reader, animator = Reader(), Animator(NAMES, RANGES)
-    large = torch.nn.functional.interpolate(aki.flatten(0, 1), scale_factor=2).view(1, 5, 4, 256, 256)
+    large = torch.nn.functional.interpolate(aki.flatten(0, 1), scale_factor=2).view(1, len(REFERENCES), 4, 256, 256)
     motion = animator(reader(large).repeated(2), torch.cat([controls_of(), controls_of(headYaw=20.0)]))
     assert motion.flow.abs().max() <= FARTHEST
     assert torch.allclose(motion.flow[1:], rigid_flow(headYaw=20.0), atol=0.02)

@@ -16,10 +16,11 @@ from engine_bridge.errors import DatasetError
 from runtime.composite.references import LAYERS
 from runtime.controls import PORTRAIT_CONTROLS
 from training.cast.controls_sampling import sample_controls
-from training.cast.dataset import read_rows, write_dataset
+from training.cast.dataset import draw_references, read_rows, write_dataset
 from training.cast.identity import HAIR_STYLES, OUTFITS, Identity, from_dict, sample_identity
 from training.cast.named import NAMED_CAST
 from training.cast.render import regions, render, render_layers
+from training.data.references import OPEN_POSE
 
 AKI = NAMED_CAST["Aki"]
 GOLDEN = Path(__file__).parents[1] / "golden" / "cast_aki.png"
@@ -97,6 +98,24 @@ def test_layers_over_each_other_are_the_picture(name: str, controls: dict[str, f
     error = np.abs(together - wanted)
     assert np.quantile(error, 0.99) <= 3 / 255
     assert error.max() < 0.25
+
+
+@pytest.mark.parametrize("who", [AKI, *_crowd(3)])
+def test_openings_of_the_head_show_what_goes_on_behind_them(who: Identity) -> None:
+    alpha = {name: picture[..., 3] for name, picture in draw_references(who, 256).items()}
+    assert not ((alpha["inner"] > 0) & (alpha["head"] == 0) & (alpha["open"] == 0)).any()
+    boxes, opened = regions(who, {}, 256), regions(who, OPEN_POSE, 256)
+    for reference, (x0, y0, x1, y1) in (
+        ("head", boxes["eyeLeft"]),
+        ("head", boxes["eyeRight"]),
+        ("open", opened["mouth"]),
+    ):
+        box = slice(y0, y1), slice(x0, x1)
+        shut = "open" if reference == "head" else "head"
+        opening = (alpha[reference][box] == 0) & (alpha[shut][box] == 255)
+        assert opening.sum() > 20
+        assert alpha["inner"][box][opening].min() == 255
+        assert (alpha["inner"][box] > 0).sum() > 1.3 * opening.sum()
 
 
 def test_closed_eyes_show_no_iris() -> None:

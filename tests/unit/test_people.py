@@ -382,7 +382,7 @@ WRONG: dict[str, tuple[Callable[[Files], Files], dict[str, object], str]] = {
     "portraits of another size": (
         lambda files: {**files, "portrait.onnx": portrait(side=512), "mapping.onnx": mapping()},
         {},
-        r"portrait.onnx in .* must .* give references uint8 \[N, 5, 256, 256, 4\]",
+        r"portrait.onnx in .* must .* give references uint8 \[N, 6, 256, 256, 4\]",
     ),
     "a mapping to other latents": (
         lambda files: {**files, "portrait.onnx": portrait(), "mapping.onnx": mapping(latent=5)},

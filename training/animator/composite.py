@@ -56,7 +56,7 @@ def moved_layers(references: Tensor, flow: Tensor, planes: Tensor) -> Tensor:
         planes: of `Motion`, at the size of the references.
     """
     paint = warp(references, flow)
-    keep, opened, drawn, drawing = planes[:, :4], planes[:, 4:5], planes[:, 5:6], planes[:, 6:10]
+    keep, opened, drawn, drawing = torch.split(planes, [len(LAYERS), 1, 1, 4], 1)
     head = LAYERS.index("head")
     face = torch.lerp(paint[:, head], paint[:, OPEN], opened) * keep[:, head : head + 1]
     face = face * (1 - drawn) + drawing * drawn
@@ -67,11 +67,13 @@ def moved_layers(references: Tensor, flow: Tensor, planes: Tensor) -> Tensor:
 def shares(planes: Tensor) -> Tensor:
     """How much of every place comes from each reference, not counting layers over it: [N, len(REFERENCES), P, P].
 
-    What is drawn over the open head is not counted either: the inside of a mouth is.
+    What is drawn over the open head is not counted either. Of the inner layer only eyes count, which are seen where the
+    head at rest has openings.
     """
-    keep, opened, drawn = planes[:, :4], planes[:, 4], planes[:, 5]
-    head = keep[:, LAYERS.index("head")]
-    of = {"head": head * (1 - opened) * (1 - drawn), "open": head * opened}
+    keep, opened, drawn = planes[:, : len(LAYERS)], planes[:, len(LAYERS)], planes[:, len(LAYERS) + 1]
+    head, inner = keep[:, LAYERS.index("head")], keep[:, LAYERS.index("inner")]
+    at_rest = (1 - opened) * (1 - drawn)
+    of = {"inner": inner * at_rest, "head": head * at_rest, "open": head * opened}
     return torch.stack([of[name] if name in of else keep[:, LAYERS.index(name)] for name in REFERENCES], 1)
 
 

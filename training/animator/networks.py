@@ -26,7 +26,8 @@ READER_PX = 256
 COARSE, MIDDLE = FINE // 4, FINE // 2  # sides of the grids that motion is found on, beside FINE
 FLOW_SCALES = (0.02, 0.02, 0.01)  # half pictures per unit of a flow head, so that flows begin small
 # Which rigid part each reference moves with; what is left is learnt.
-MOVES_WITH = {"back": "hang", "body": "body", "head": "head", "front": "hair", "open": "head"}
+MOVES_WITH = {"back": "hang", "body": "body", "inner": "gaze", "head": "head", "front": "hair", "open": "head"}
+SEEN = tuple(LAYERS.index(name) for name in ("back", "body", "head", "front"))  # layers along which features are warped
 KEPT_AT_FIRST = 4.0  # logit
 DRAWN_AT_FIRST = -3.0
 
@@ -147,7 +148,7 @@ class Animator(nn.Module):
         """
         code = unit_size(lrelu(self.code(torch.cat([person.code, self.steered(controls)], 1))).float())
         with torch.autocast(controls.device.type, enabled=False):
-            rigid = self.rigid(controls.float())[:, self._parts]  # [N, R, 2, FINE, FINE]
+            rigid = self.rigid_flow(controls)
             levels = {side: _averaged(rigid, side) for side in (COARSE, MIDDLE, FINE)}
         x = person.features[0] + self.first
         for block in self.at16:
@@ -157,15 +158,20 @@ class Animator(nn.Module):
             ((self.to32, self.at32, MIDDLE), (self.to64, self.at64, FINE)), start=1
         ):
             flow = _grown(flow, side)
-            seen = warped(person.features[index], _bounded(levels[side] + flow)[:, : len(LAYERS)])
+            seen = warped(person.features[index], _bounded(levels[side] + flow)[:, SEEN])
             x = _twice(lrelu(enter(x))) + seen
             for block in blocks:
                 x = block(x, code) if index == 1 else block(x)
             flow = flow + self._flow(index, x)
-        planes, gates = self.planes(x).float(), 6 * self.unfold**2
+        planes, gates = self.planes(x).float(), (len(PLANES) - 4) * self.unfold**2
         # Bounded before they are unfolded: the large planes are written once.
         bounded = torch.cat([torch.sigmoid(planes[:, :gates]), planes[:, gates:].clamp(-0.5, 1.5)], 1)
         return Motion(_bounded(levels[FINE] + flow), F.pixel_shuffle(bounded, self.unfold))
+
+    def rigid_flow(self, controls: Tensor) -> Tensor:
+        """What each reference moves by before anything is learnt, float [N, R, 2, FINE, FINE], half pictures."""
+        parts: Tensor = self.rigid(controls.float())
+        return parts[:, self._parts]
 
     def steered(self, controls: Tensor) -> Tensor:
         """Controls [N, c], natural units, as the network takes them: -1 to 1."""
@@ -183,9 +189,9 @@ class Animator(nn.Module):
         bias = self.planes.bias
         assert bias is not None
         by_plane = bias.view(len(PLANES), -1)
-        by_plane[:4] = KEPT_AT_FIRST
-        by_plane[4:6] = DRAWN_AT_FIRST
-        by_plane[6:] = 0.5
+        by_plane[: len(LAYERS)] = KEPT_AT_FIRST
+        by_plane[len(LAYERS) : -4] = DRAWN_AT_FIRST
+        by_plane[-4:] = 0.5
 
 
 def build(

@@ -1,4 +1,4 @@
-"""Where a head, what hangs from it, and a body come from when they turn. From the controls alone; nothing is learnt.
+"""Where a head, its eyes, what hangs from it, and a body come from when they turn: from the controls, not learnt.
 
 A generic head and the hair in front are balls, long hair and the body are planes. That is wrong for everybody by a few
 pixels, and a network that only has to find those few pixels learns in minutes what it does not find in hours from
@@ -25,7 +25,9 @@ BODY_DEPTH = 0.1
 RADIUS = 1.06  # of the ball; with these it matches the cast best (a search over heads and poses)
 HEAD_DEPTH = 0.8  # of the ball, towards the viewer, in radii: a face is flatter than the hair in front of it
 HAIR_DEPTH = 0.9
-PARTS = ("head", "hair", "hang", "body")
+LOOKS = (0.088 / 30, -0.085 / 20)  # model units that an iris goes to the side and down, per degree of gaze
+MOUTH_Y, BETWEEN_Y = 0.68, 0.12  # model units: eyes are above the one, by more than the other
+PARTS = ("head", "hair", "hang", "body", "gaze")
 
 Vector = list[Tensor]
 Matrix = list[list[Tensor]]
@@ -74,11 +76,18 @@ class RigidMotion(nn.Module):
         head_shift, hang_shift = (
             [a - b for a, b in zip(neck, _times(turn, NECK), strict=True)] for turn in (head, hang)
         )
+        face = self._ball(head, head_shift, HEAD_DEPTH)
+        upper = ((MOUTH_Y - self.y - face[1]) / BETWEEN_Y).clamp(0, 1)  # a mouth does not look about
+        looks = [
+            _column(self._control(controls, f"gaze{axis}") * factor) * upper
+            for axis, factor in zip(("Yaw", "Pitch"), LOOKS, strict=True)
+        ]
         flows = [
-            self._ball(head, head_shift, HEAD_DEPTH),
+            face,
             self._ball(head, head_shift, HAIR_DEPTH),
             self._plane(hang, hang_shift, HANG_DEPTH),
             self._plane(body, body_shift, BODY_DEPTH),
+            [along - look for along, look in zip(face, looks, strict=True)],
         ]
         return torch.stack([torch.stack(flow, 1) for flow in flows], 1) * (2 * SCALE)
 

@@ -10,6 +10,7 @@ One step, for P people and F pictures of each:
     loss    = moved(picture, wanted) + layers * |layers - wanted layers|
             + landmarks * |flow(where a point is) - (where it was - where it is)|
             + hidden * -log share(where a point is)
+            + bending * |second differences of the flows of hair and body, less the rigid ones|
     in adversarial stages, about faces, given the controls:
     discriminator learns that the wanted ones are real and the moved ones are not
     loss   += adversarial * it is mistaken + feature * |its features of both|
@@ -36,6 +37,7 @@ from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from runtime.character import Manifest
+from runtime.composite.references import REFERENCES
 from training.adversary import Adversary
 from training.animator.composite import moved_layers, over, resized, shares
 from training.animator.evaluate import compare_animators, evaluate_animator
@@ -50,6 +52,7 @@ from training.data.landmarks import open_landmarks
 from training.data.references import open_layers, open_references
 from training.discriminator import PatchDiscriminator
 from training.losses.adversarial import Shown
+from training.losses.bending import bending
 from training.losses.landmarks import landmark_terms
 from training.losses.moved import MovedLoss
 from training.losses.terms import region_weights
@@ -64,6 +67,7 @@ from training.task import Ancestor, Note, Position, Progress, Task, ancestors_of
 
 USUAL_OVER = 200  # steps
 FAR_TOO_LARGE = 8.0  # times the median gradient
+SMOOTH = [REFERENCES.index(name) for name in ("back", "body", "front")]  # lids and lips have kinks
 NOT_MATRICES = ("flows.", "planes.", "enter.", "first")  # heads and what reads pixels
 
 
@@ -308,6 +312,10 @@ class AnimatorTask:
             told = landmark_terms(motion.flow, shares(motion.planes), *batch.landmarks)
             loss = loss + weights.landmarks * told["landmarks"] + weights.hidden * told["hidden"]
             values |= told
+        if weights.bending:
+            free = motion.flow - self.animator.rigid_flow(batch.controls)
+            values["bending"] = bending(free[:, SMOOTH])
+            loss = loss + weights.bending * values["bending"]
         if self._adversary is not None:
             real, fake = faces(batch.regions, batch.target, picture.clamp(0, 1))
             asked = self.animator.steered(batch.controls)
@@ -434,12 +442,23 @@ class AnimatorTask:
             out.append(self._moved(_to_size(given, READER_PX), given, controls[rows]))
         return torch.cat(out)
 
+    def moved(self, references: Tensor, controls: Tensor) -> Tensor:
+        """The same, as the averaged networks give it: not rounded, and with a slope.
+
+        Args:
+            references: as for `draw_others`, on the device.
+            controls: float32 [N, c], on the device.
+        """
+        return self._over(_to_size(references, READER_PX), references, controls)
+
     def _moved(self, seen: Tensor, references: Tensor, controls: np.ndarray[Any, Any]) -> Tensor:
-        steered = torch.from_numpy(np.asarray(controls, np.float32)).to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision != "32-true"):
-            motion = self.animator_ema(self.reader_ema(seen), steered)
-        picture = over(moved_layers(references, motion.flow, resized(motion.planes, references.shape[-1])))
+        picture = self._over(seen, references, torch.from_numpy(np.asarray(controls, np.float32)).to(self._device))
         return (picture.clamp(0, 1) * 255).round().div(255).cpu()
+
+    def _over(self, seen: Tensor, references: Tensor, controls: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision != "32-true"):
+            motion = self.animator_ema(self.reader_ema(seen), controls)
+        return over(moved_layers(references, motion.flow, resized(motion.planes, references.shape[-1])))
 
     def at_rest(self, people: np.ndarray[Any, Any]) -> Tensor:
         """The same people as their references show them: premultiplied RGBA, float32 [N, 4, S, S]."""

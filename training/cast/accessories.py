@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import skia
 
 from .ball import on_ball
-from .canvas import clamp, curve, fill, stroke
+from .canvas import FloatArray, clamp, curve, fill, stroke
 from .face import LINE
 from .faces import eye_spot
-from .hair import HairLayer
+from .hair import HairLayer, strand
 from .identity import Identity
 from .palette import cloth_shades, hair_shades, mix, skin_shades
 from .pose import Pose
+
+BowPoint = tuple[float, float, float]  # across, down, how far the sway moves it
 
 
 class AccessoryLayer:
@@ -137,17 +141,10 @@ class AccessoryLayer:
         self.canvas.restore()
 
     def _ribbon(self) -> None:
-        s = -self.who.hair_side
         ink, canvas = self.ink, self.canvas
-        centre = np.array([s * 0.66, -0.88, 0.42, 0.0, 0.0])
 
-        def part(points: list[tuple[float, float, float]]) -> list[list[float]]:
-            # Bows are drawn leaning outward with the roundness of the head; the third number is the sway.
-            rows = [
-                (centre[0] + s * x * 0.82 - s * y * 0.36, centre[1] + y * 0.86 + x * 0.42, centre[2] - 0.25 * x, w, 0.0)
-                for x, y, w in points
-            ]
-            return self.hair.strand(np.array(rows))
+        def part(points: list[BowPoint]) -> list[list[float]]:
+            return self.hair.strand(_bow(self.who, points))
 
         for tail in (
             [(0.0, 0.0, 0), (0.26, 0.3, 0.3), (0.34, 0.56, 0.7), (0.2, 0.5, 0.6), (0.12, 0.58, 0.7), (0.06, 0.3, 0.3)],
@@ -189,3 +186,46 @@ class AccessoryLayer:
         knot = curve(part([(-0.09, -0.08, 0), (0.09, -0.08, 0), (0.1, 0.09, 0), (-0.1, 0.09, 0)]), closed=True)
         canvas.drawPath(knot, fill(ink.light))
         canvas.drawPath(knot, stroke(ink.line, LINE * self.u))
+
+
+def ribbon_points(who: Identity, pose: Pose) -> tuple[FloatArray, bool]:
+    """Points of a ribbon that can be followed.
+
+    Args:
+        who: the character.
+        pose: the moment.
+
+    Returns:
+        Pixels [n, 2], as many for everybody, and whether there is a ribbon.
+    """
+    return strand(pose, _bow(who, _FOLLOWED)), "ribbon" in who.accessories
+
+
+def under_ribbon(who: Identity, spots: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which points of the head, [n, 3], a ribbon hides."""
+    away = np.linalg.norm(spots - _knot_of(who), axis=1)
+    return np.asarray((away < _HIDES) & ("ribbon" in who.accessories))
+
+
+def _knot_of(who: Identity) -> FloatArray:
+    return np.array([-who.hair_side * 0.66, -0.88, 0.42])
+
+
+def _bow(who: Identity, points: Sequence[BowPoint]) -> FloatArray:
+    """Points of a bow to free hair, [n, 5]: it is drawn leaning outward with the roundness of the head."""
+    s, (cx, cy, cz) = -who.hair_side, _knot_of(who).tolist()
+    rows = [(cx + s * x * 0.82 - s * y * 0.36, cy + y * 0.86 + x * 0.42, cz - 0.25 * x, w, 0.0) for x, y, w in points]
+    return np.array(rows)
+
+
+_HIDES: Final = 0.55
+_FOLLOWED: Final[tuple[BowPoint, ...]] = (
+    (0.0, 0.0, 0.0),
+    *(
+        (m * x, y, sway)
+        for m in (-1, 1)
+        for x, y, sway in ((0.26, -0.27, 0.06), (0.46, -0.22, 0.1), (0.47, 0.08, 0.14))
+    ),
+    *((m * 0.28, 0.16, 0.08) for m in (-1, 1)),
+    *((0.34, 0.56, 0.7), (0.2, 0.5, 0.6), (-0.14, 0.52, 0.7), (-0.34, 0.46, 0.7)),
+)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -84,6 +85,23 @@ def argb(colour: str, alpha: float = 1.0) -> int:
 @lru_cache(maxsize=8192)
 def _fill(colour: int) -> Any:
     return skia.Paint(Color=colour, AntiAlias=True)
+
+
+@contextmanager
+def seen_through(canvas: Any, opening: Any, *, beyond: float) -> Iterator[None]:
+    """Keep of what is painted meanwhile only what lies inside a path, and beyond its edge by that much."""
+    canvas.saveLayer()
+    yield
+    canvas.saveLayer(None, skia.Paint(BlendMode=skia.BlendMode.kDstIn))
+    canvas.drawPath(opening, fill("#ffffff"))
+    canvas.drawPath(opening, stroke("#ffffff", 2 * beyond))
+    canvas.restore()
+    canvas.restore()
+
+
+def open_up(canvas: Any, opening: Any) -> None:
+    """Take away what was painted inside a path."""
+    canvas.drawPath(opening, skia.Paint(AntiAlias=True, BlendMode=skia.BlendMode.kDstOut))
 
 
 def fill(colour: str, alpha: float = 1.0) -> Any:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from engine_bridge.errors import DatasetError
@@ -263,7 +264,17 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
 
 def draw_references(who: Identity, size_px: int) -> dict[str, Picture]:
     """The reference pictures of a character, by the names of `REFERENCES`."""
-    return {**render_layers(who, {}, size_px, whole=True), "open": render_layers(who, OPEN_POSE, size_px)["head"]}
+    rest, opened = (render_layers(who, controls, size_px, whole=True) for controls in ({}, OPEN_POSE))
+    # The mouth of one pose and the eyes of the other, inside of the head at rest, which is open only for eyes.
+    solid = rest["head"][..., 3]
+    seen = np.maximum(solid, render_layers(who, {}, size_px)["inner"][..., 3])
+    inner = Image.fromarray(_inside(opened["inner"], solid))
+    inner.alpha_composite(Image.fromarray(_inside(rest["inner"], seen)))
+    return {**rest, "inner": np.array(inner), "open": opened["head"]}
+
+
+def _inside(picture: Picture, alpha: npt.NDArray[np.uint8]) -> Picture:
+    return np.dstack([picture[..., :3], np.minimum(picture[..., 3], alpha)])
 
 
 def _reference_name(identity: int, reference: str) -> str:

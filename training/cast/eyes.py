@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import skia
 
-from .canvas import FloatArray, argb, blend, clamp, curve, fill, glow, stroke
+from .canvas import FloatArray, argb, blend, clamp, curve, fill, glow, open_up, seen_through, stroke
 from .faces import eye_scale, eye_spot, face_of
 from .identity import EyeShape, Identity
 from .palette import mix, skin_shades, tinted
@@ -52,6 +53,11 @@ _LIDS: Final[dict[EyeShape, tuple[_Lid, _Lid]]] = {
     ),
 }
 _ROUND: Final = 1.25  # height of the iris of a classic eye, in widths
+SHUT: Final = 0.03  # up to here a lid shows nothing of the ball
+MARGIN: Final = (
+    0.15  # of the white beyond the opening at rest: as far as an eye looks to the side, and a wide one opens
+)
+TUCKED: Final = 0.03  # how far the ball goes on under lids that hide it
 
 
 def lids(who: Identity, side: Side) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -82,44 +88,65 @@ class EyeLayer:
         self.face = face_of(who)
         wide, tall = eye_scale(who)
         self.scale = (wide, tall)
+        self.white = "#fffdfc" if who.skin > "#b" else "#faf3ec"
         self.even = wide / tall  # what is this high and 1 wide on the sheet is round in the picture
 
-    def draw(self) -> None:
-        """Both eyes."""
-        for m, side, iris in ((-1, self.pose.right, self.who.iris_right), (1, self.pose.left, self.who.iris_left)):
-            self._eye(m, side, iris)
+    def balls(self, *, whole: bool) -> None:
+        """What lies in the openings: white, iris and highlights.
 
-    def _eye(self, m: int, side: Side, iris: str) -> None:
-        canvas, who = self.canvas, self.who
-        canvas.save()
-        canvas.concat(self.pose.head.sheet(*eye_spot(who, m)))
-        canvas.scale(m * self.scale[0], self.scale[1])  # from here on +x is outward
-        opened, up, low = lids(who, side)
-        upper, lower = up.tolist(), low.tolist()
-        self._crease(opened, up)
-        if side.lid > 0.03:
-            self._eyeball(m, upper, lower, iris, side)
-        self._lashes(upper, lower, side)
-        canvas.restore()
+        Args:
+            whole: also where lids hide it; otherwise it goes on under the lids by a line's width.
+        """
+        for m, side, iris in self._both():
+            if side.lid <= SHUT:
+                continue
+            canvas = self.canvas
+            self._lay(m)
+            upper, lower = (points.tolist() for points in lids(self.who, side)[1:])
+            opening = _opening(upper, lower)
+            with nullcontext() if whole else seen_through(canvas, opening, beyond=TUCKED):
+                self._ball(m, opening, iris, side)
+            canvas.restore()
 
-    def _eyeball(self, m: int, upper: list[list[float]], lower: list[list[float]], iris: str, side: Side) -> None:
-        canvas = self.canvas
-        ball = curve(upper + lower[::-1], closed=True, sharp=(0, 4, 5, 9))
-        canvas.save()
-        canvas.clipPath(ball, True)
-        canvas.drawPaint(fill("#fffdfc" if self.who.skin > "#b" else "#faf3ec"))
+    def _ball(self, m: int, opening: Any, iris: str, side: Side) -> None:
+        self.canvas.drawPath(opening, stroke(self.white, 2 * MARGIN))
+        self.canvas.drawPath(opening, fill(self.white))
         (x, y), (rx, ry) = iris_place(self.who, self.pose, m, side)
-        canvas.save()
-        canvas.translate(x, y)
+        self.canvas.save()
+        self.canvas.translate(x, y)
         self._iris(rx, ry, iris)
-        canvas.restore()
-        # The shade of the upper lid lies on the ball, under the highlights.
-        shade = [[px, py + 0.07] for px, py in upper] + [[px, py - 0.05] for px, py in reversed(upper)]
-        # It goes with the lid: a slit of an eye would be nothing but shade.
-        canvas.drawPath(curve(shade, closed=True), fill("#4a3a68", 0.4 * clamp(1.6 * side.lid - 0.1)))
-        canvas.translate(x, y)
         self._glints(m, rx, ry, side)
-        canvas.restore()
+        self.canvas.restore()
+
+    def lids(self) -> None:
+        """Lids and lashes, and an opening in what was painted before, through which the balls are seen."""
+        for m, side, _ in self._both():
+            canvas = self.canvas
+            self._lay(m)
+            opened, up, low = lids(self.who, side)
+            upper, lower = up.tolist(), low.tolist()
+            self._crease(opened, up)
+            if side.lid > SHUT:
+                canvas.save()
+                opening = _opening(upper, lower)
+                open_up(canvas, opening)
+                canvas.clipPath(opening, True)
+                # The shade of the upper lid lies on the ball. It goes with the lid: a slit of an eye would be nothing
+                # but shade.
+                shade = [[px, py + 0.07] for px, py in upper] + [[px, py - 0.05] for px, py in reversed(upper)]
+                canvas.drawPath(curve(shade, closed=True), fill("#4a3a68", 0.4 * clamp(1.6 * side.lid - 0.1)))
+                canvas.restore()
+            self._lashes(upper, lower, side)
+            canvas.restore()
+
+    def _both(self) -> tuple[tuple[int, Side, str], ...]:
+        return (-1, self.pose.right, self.who.iris_right), (1, self.pose.left, self.who.iris_left)
+
+    def _lay(self, m: int) -> None:
+        """Draw on the sheet of one eye, until the canvas is restored."""
+        self.canvas.save()
+        self.canvas.concat(self.pose.head.sheet(*eye_spot(self.who, m)))
+        self.canvas.scale(m * self.scale[0], self.scale[1])  # from here on +x is outward
 
     def _glints(self, m: int, rx: float, ry: float, side: Side) -> None:
         """Highlights, on the side that the light comes from."""
@@ -242,6 +269,10 @@ class EyeLayer:
         if seen > 0.01:
             canvas.drawPath(curve(lower[2:]), stroke(ink, 0.026, 0.9 * seen))
             canvas.drawPath(curve(lower[:3]), stroke(mix(self.ink.line, self.ink.deep, 0.4), 0.02, 0.5 * seen))
+
+
+def _opening(upper: list[list[float]], lower: list[list[float]]) -> Any:
+    return curve(upper + lower[::-1], closed=True, sharp=(0, 4, 5, 9))
 
 
 @lru_cache(maxsize=16)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy as np
 import skia
 
-from .canvas import FloatArray, argb, clamp, curve, fill, glow, lerp, stroke
-from .eyes import EyeLayer
+from .canvas import FloatArray, argb, clamp, curve, fill, glow, lerp, open_up, seen_through, stroke
+from .eyes import TUCKED, EyeLayer
 from .faces import face_of, mouth_spot
 from .features import brow_spine, brow_spot, lips, mouth_gape, mouth_roundness
 from .identity import Identity
@@ -162,11 +163,20 @@ class FaceLayer:
             (x, y) = self.head.at([(who.mole * 0.5, 0.66, 0.62)])[0]
             canvas.drawCircle(x, y, 0.024 * self.u, fill(self.ink.line, 0.9))
 
+    def inner(self, *, whole: bool) -> None:
+        """What is seen through openings of the head: eyeballs, the inside of the mouth.
+
+        Args:
+            whole: also where lids and lips hide it; otherwise it goes on behind them by a line's width.
+        """
+        self.eyes.balls(whole=whole)
+        self._inside_of_mouth(whole=whole)
+
     def features(self) -> None:
-        """Nose, mouth and eyes."""
+        """Nose, mouth and lids, with openings in what was painted before."""
         getattr(self, f"_nose_{self.face.nose}")(0.75 + 0.5 * self.who.nose, 0.5 + 0.5 * self.face.jaw)
         self._mouth()
-        self.eyes.draw()
+        self.eyes.lids()
 
     def _nose_dot(self, size: float, low: float) -> None:  # noqa: ARG002
         x, y = self.head.at([(0.0, 0.6, 0.82)])[0]
@@ -224,18 +234,13 @@ class FaceLayer:
         canvas.save()
         canvas.concat(self.head.sheet(*mouth_spot(who)))
         upper, lower = lips(who, pose)
-        w, gape, roundness = upper[-1][0], mouth_gape(pose), mouth_roundness(pose)
+        w = upper[-1][0]
         line = mix(self.ink.line, "#7a1a2c", 0.3)
-        corners = NO_CORNERS if shape.round > 0.6 else (0, 6)
         if self.face.lips > 0:
             self._lips(upper, lower)
-        if gape > 0.004:
-            path = curve(upper + lower[-2:0:-1], closed=True, sharp=corners, round_=0.34)
-            canvas.drawPath(path, fill(INSIDE))
-            canvas.save()
-            canvas.clipPath(path, True)
-            self._inside(upper, lower, w, gape, roundness)
-            canvas.restore()
+        if mouth_gape(pose) > SHUT:
+            path = self._opening(upper, lower)
+            open_up(canvas, path)
             canvas.drawPath(path, stroke(line, 0.027))
         else:
             canvas.drawPath(curve(upper, round_=0.34), stroke(line, 0.031))
@@ -249,29 +254,53 @@ class FaceLayer:
         )
         canvas.restore()
 
-    def _inside(
-        self,
-        upper: list[tuple[float, float]],
-        lower: list[tuple[float, float]],
-        w: float,
-        gape: float,
-        roundness: float,
+    def _opening(self, upper: list[tuple[float, float]], lower: list[tuple[float, float]]) -> Any:
+        corners = NO_CORNERS if self.pose.mouth.round > 0.6 else (0, 6)
+        return curve(upper + lower[-2:0:-1], closed=True, sharp=corners, round_=0.34)
+
+    def _inside_of_mouth(self, *, whole: bool) -> None:
+        """What is seen between the lips; see `inner`."""
+        if mouth_gape(self.pose) <= SHUT:
+            return
+        canvas = self.canvas
+        canvas.save()
+        canvas.concat(self.head.sheet(*mouth_spot(self.who)))
+        upper, lower = lips(self.who, self.pose)
+        path = self._opening(upper, lower)
+        with nullcontext() if whole else seen_through(canvas, path, beyond=TUCKED):
+            canvas.drawPath(path, stroke(INSIDE, 2 * MARGIN))
+            canvas.drawPath(path, fill(INSIDE))
+            self._tongue_and_teeth(upper, lower, bared=whole)
+        canvas.restore()
+
+    def _tongue_and_teeth(
+        self, upper: list[tuple[float, float]], lower: list[tuple[float, float]], *, bared: bool
     ) -> None:
-        """Tongue, and the teeth: a row above, and where a mouth shows many of them, one below that meets it."""
+        """Tongue, and the teeth: a row above, and where a mouth shows many of them, one below that meets it.
+
+        They go on behind the lips by `MARGIN`.
+
+        Args:
+            upper: points of the upper lip.
+            lower: points of the lower lip.
+            bared: teeth as white as they ever are, not in the shade of the lips.
+        """
         canvas, shape = self.canvas, self.pose.mouth
+        w, gape, roundness = upper[-1][0], mouth_gape(self.pose), mouth_roundness(self.pose)
         deep = max(y for _, y in lower)
         canvas.drawOval(skia.Rect(-w * 0.72, deep - gape * 0.48, w * 0.72, deep + gape * 0.5), fill(TONGUE))
-        strength = clamp(shape.teeth * 1.6) * (1 - 0.8 * roundness)
+        strength = BARED if bared else clamp(shape.teeth * 1.6) * (1 - 0.8 * roundness)
         if strength <= 0.01:
             return
-        bared = clamp(shape.teeth - shape.open * 1.1 + 0.2)
-        bite = lerp(0.24, 0.6, bared) * gape + 0.012
-        row = upper + [(x, y + bite * (0.75 + 0.25 * (1 - (x / w) ** 2))) for x, y in reversed(upper)]
+        shown = clamp(shape.teeth - shape.open * 1.1 + 0.2)
+        bite = lerp(0.24, 0.6, shown) * gape + 0.012
+        row = [(x, y - MARGIN) for x, y in upper]
+        row += [(x, y + bite * (0.75 + 0.25 * (1 - (x / w) ** 2))) for x, y in reversed(upper)]
         canvas.drawPath(curve(row, closed=True, sharp=(0, 6, 7, 13)), fill(TEETH, strength))
-        below = clamp((bared - 0.5) * 2.5)
+        below = clamp((shown - 0.5) * 2.5)
         if below > 0.01:
             reach = lerp(0.0, 0.36, below) * gape
-            row = [(x, y - reach) for x, y in lower] + [(x, y + 0.02) for x, y in reversed(lower)]
+            row = [(x, y - reach) for x, y in lower] + [(x, y + MARGIN) for x, y in reversed(lower)]
             canvas.drawPath(curve(row, closed=True, sharp=(0, 6, 7, 13)), fill(TEETH, strength))
 
     def _lips(self, upper: list[tuple[float, float]], lower: list[tuple[float, float]]) -> None:
@@ -313,7 +342,10 @@ class FaceLayer:
             canvas.restore()
 
 
+SHUT: Final = 0.004  # up to here lips show nothing of the inside
+MARGIN: Final = 0.18  # of the inside of a mouth beyond lips that are open
 NO_CORNERS: Final[tuple[int, ...]] = ()
 INSIDE: Final = "#7d2036"
 TONGUE: Final = "#ee7c86"
 TEETH: Final = "#fffaf6"
+BARED: Final = 0.92  # how much teeth cover of the inside where they are seen best

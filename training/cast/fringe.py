@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from .ball import Ball, on_ball
+from .ball import CENTRE, RADII, Ball, on_ball
 from .canvas import FloatArray, argb, blend, clamp, curve, fill, lerp, stroke, tapered
 from .face import LINE
 from .identity import Fringe, HairStyle, Identity
@@ -54,6 +55,13 @@ _ACROSS: Final = (0.42, 0.58, 0.36, 0.5, 0.62, 0.4, 0.55, 0.46)
 _RISES: Final = (0.03, -0.05, 0.0, 0.05, -0.03, 0.04, -0.02, 0.01)
 _DRIPS: Final = (0.02, 0.035, 0.115, 0.03, 0.085, 0.025, 0.01)  # how far the shine runs down, across a lock
 _INSIDE: Final = 0.984  # the hair behind shows its outline around the one in front
+
+# Points that can be followed: azimuths, and how far down from the top to the edge.
+_FOLLOWED: Final = tuple(range(-84, 85, 14))
+_ALONG: Final = (0.1, 0.35, 0.6, 0.8, 1.0)
+_TOP: Final = -0.98
+_FROM_THE_EDGE: Final = 0.06
+_FACING: Final = 0.06  # nearer to the viewer than the middle of the ball by more than this
 
 Row = tuple[float, float]  # azimuth, height
 
@@ -251,6 +259,28 @@ class FringeLayer:
             band = self._on(upper + lower[::-1])
             path = curve(band, closed=True, sharp=range(len(upper) - 1, len(band)))
             self.canvas.drawPath(path, fill(self.ink.glow, 0.82 * strength * clamp(1.25 - abs(a) / 60)))
+
+
+def cap_points(who: Identity, pose: Pose) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Points that can be followed all over the hair in front.
+
+    Args:
+        who: the character.
+        pose: the moment.
+
+    Returns:
+        Pixels [n, 2], as many for everybody, where they are on the head, [n, 3], and which face the viewer.
+    """
+    edge = _edge_of(who)[1]
+    azimuth = np.degrees(np.arctan2(edge[:, 0] / RADII[0], (edge[:, 2] - CENTRE[2]) / RADII[2]))
+    order = np.argsort(azimuth)
+    ends = np.interp(_FOLLOWED, azimuth[order], edge[order, 1]) - _FROM_THE_EDGE
+    spots = np.array(
+        [on_ball(a, lerp(_TOP, end, part)) for a, end in zip(_FOLLOWED, ends, strict=True) for part in _ALONG]
+    )
+    placed = pose.head.place(spots)
+    depth = placed[:, 2] - pose.head.place(CENTRE[None])[0, 2]
+    return pose.head.flat(placed), spots, depth > _FACING
 
 
 @lru_cache(maxsize=256)

@@ -37,6 +37,7 @@ _SPIKES: Final = (
     (-198, -211, 1.22, -220),
     (-220, -228, 1.1, -234),
 )
+SIDE_LOCKS_FROM: Final = 0.12  # less of them is none
 _MANES: Final[frozenset[HairStyle]] = frozenset({"spiky", "curly"})
 # Tufts that break the outline of the head: where one leaves it, where its tip is (degrees), how far out.
 _TUFTS: Final = (
@@ -413,32 +414,12 @@ class HairLayer:
             self._ahoge()
 
     def _side_locks(self) -> None:
-        amount = self.who.side_locks
-        if amount < 0.12:
+        if self.who.side_locks < SIDE_LOCKS_FROM:
             return
-        end = 0.45 + 1.2 * amount
-        mid = 0.5 * (0.3 + end)
         for m in (-1, 1):
-            shape = np.array(
-                [
-                    (m * 0.78, -0.5, 0.5, 0, 0),
-                    (m * 0.99, -0.12, 0.34, 0, 0),
-                    (m * 1.02, 0.28, 0.34, 0.05, 0),
-                    (m * 1.01, mid, 0.34, 0.35, 0.25 * amount),
-                    (m * 0.87, end, 0.36, 0.9, 0.55 * amount),
-                    (m * 0.82, mid + 0.08, 0.42, 0.4, 0.25 * amount),
-                    (m * 0.775, 0.28, 0.45, 0.05, 0),
-                    (m * 0.76, -0.05, 0.5, 0, 0),
-                ]
-            )
+            shape, line = _side_lock(self.who, m)
             self._mass(shape, (4,), front=True, root=(m * 0.9, -0.3), spread=0.3)
-            self._strokes(
-                [
-                    (m * 0.9, 0.0, 0.42, 0, 0),
-                    (m * 0.92, 0.3, 0.4, 0.05, 0),
-                    (m * 0.91, mid + 0.05, 0.4, 0.4, 0.25 * amount),
-                ]
-            )
+            self.canvas.drawPath(curve(self.strand(line)), stroke(self.ink.line, 0.024 * self.u, 0.6))
 
     def _ahoge(self) -> None:
         s, h = self.who.hair_side, self.who.ahoge
@@ -459,13 +440,58 @@ class HairLayer:
 
     def strand(self, points: FloatArray) -> list[list[float]]:
         """Free hair, [n, 5], to pixels."""
-        spots, sway, hang = points[:, :3], points[:, 3:4], points[:, 4:5]
-        placed = self.pose.head.place(spots)
-        if hang.any():
-            placed = placed + (self.pose.hang.place(spots) - placed) * hang
-        push = np.array([0.2 * self.pose.sway, -0.035 * abs(self.pose.sway), 0.0])
-        out: list[list[float]] = self.pose.head.flat(placed + sway * push).tolist()
+        out: list[list[float]] = strand(self.pose, points).tolist()
         return out
+
+
+def lock_points(who: Identity, pose: Pose) -> tuple[FloatArray, bool]:
+    """Points that can be followed along the locks beside the face, below the fringe.
+
+    Args:
+        who: the character.
+        pose: the moment.
+
+    Returns:
+        Pixels [n, 2], as many for everybody, and whether there are such locks.
+    """
+    followed = []
+    for m in (-1, 1):
+        shape, line = _side_lock(who, m)
+        followed += [shape[3:6], line[2:]]
+    return strand(pose, np.concatenate(followed)), who.side_locks >= SIDE_LOCKS_FROM
+
+
+def _side_lock(who: Identity, m: int) -> tuple[FloatArray, FloatArray]:
+    """Outline and inner line of the lock on side `m`: free hair, [8, 5] and [3, 5]."""
+    amount = who.side_locks
+    end = 0.45 + 1.2 * amount
+    mid = 0.5 * (0.3 + end)
+    shape = [
+        (m * 0.78, -0.5, 0.5, 0, 0),
+        (m * 0.99, -0.12, 0.34, 0, 0),
+        (m * 1.02, 0.28, 0.34, 0.05, 0),
+        (m * 1.01, mid, 0.34, 0.35, 0.25 * amount),
+        (m * 0.87, end, 0.36, 0.9, 0.55 * amount),
+        (m * 0.82, mid + 0.08, 0.42, 0.4, 0.25 * amount),
+        (m * 0.775, 0.28, 0.45, 0.05, 0),
+        (m * 0.76, -0.05, 0.5, 0, 0),
+    ]
+    line = [
+        (m * 0.9, 0.0, 0.42, 0, 0),
+        (m * 0.92, 0.3, 0.4, 0.05, 0),
+        (m * 0.91, mid + 0.05, 0.4, 0.4, 0.25 * amount),
+    ]
+    return np.array(shape), np.array(line)
+
+
+def strand(pose: Pose, points: FloatArray) -> FloatArray:
+    """Free hair, [n, 5] as above, to pixels [n, 2]."""
+    spots, sway, hang = points[:, :3], points[:, 3:4], points[:, 4:5]
+    placed = pose.head.place(spots)
+    if hang.any():
+        placed = placed + (pose.hang.place(spots) - placed) * hang
+    push = np.array([0.2 * pose.sway, -0.035 * abs(pose.sway), 0.0])
+    return pose.head.flat(placed + sway * push)
 
 
 def _mirrored(half: Sequence[Sequence[float]]) -> FloatArray:

@@ -1,14 +1,17 @@
-"""Points of brows, eyes and lips, in references and in pictures: what a network is told about where paint went."""
+"""Points of brows, eyes, lips and hair, in references and pictures: what a network is told about where paint went."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from .accessories import ribbon_points, under_ribbon
 from .canvas import FloatArray
 from .eyes import iris_place, lids
 from .faces import eye_scale, eye_spot, mouth_spot
 from .features import brow_spine, brow_spot, lips
+from .fringe import cap_points
+from .hair import lock_points
 from .identity import Identity
 from .pose import Controls, solve
 
@@ -32,7 +35,7 @@ def landmarks_of_references(identity: Identity, opened: Controls, size_px: int) 
         size_px: of the references.
     """
     rest, wide = (landmarks_of_picture(identity, controls, size_px) for controls in ({}, opened))
-    return {"head": rest["head"], "open": wide["open"]}
+    return {**rest, "open": wide["open"]}
 
 
 def landmarks_of_picture(identity: Identity, controls: Controls, size_px: int) -> Listed:
@@ -44,12 +47,13 @@ def landmarks_of_picture(identity: Identity, controls: Controls, size_px: int) -
         size_px: of the picture.
 
     Returns:
-        Points in pixels, as many for every reference: both brows, both eyes and the lips. None where a reference does
-        not show them. That brows shine through the hair in front is not told: hair would be taken along.
+        Points in pixels, as many for every reference: both brows, both eyes, the lips, hair in front, a ribbon. None
+        where a reference does not show them. That brows shine through the hair in front is not told: hair would be
+        taken along.
     """
     pose = solve(controls, size_px)
     points: list[FloatArray] = []
-    shown: dict[str, list[Mask]] = {"head": [], "open": []}
+    shown: dict[str, list[Mask]] = {"inner": [], "head": [], "front": [], "open": []}
 
     def add(more: FloatArray, **of: bool | Mask) -> None:
         points.append(more)
@@ -67,18 +71,19 @@ def landmarks_of_picture(identity: Identity, controls: Controls, size_px: int) -
         middle, radii = iris_place(identity, pose, m, side)
         iris = np.array(middle) + RIM * radii
         up = side.lid > LID_UP
-        for part, seen, shut in (
-            (upper, up, side.lid < LID_DOWN),
-            (lower[1:], up, False),
-            (iris, up & _between(iris, upper, lower), False),
-        ):
-            add(pose.head.on_sheet(eye_spot(identity, m), part * scale), head=seen, open=shut)
+        for part, shut in ((upper, side.lid < LID_DOWN), (lower[1:], False)):
+            add(pose.head.on_sheet(eye_spot(identity, m), part * scale), head=up, open=shut)
+        add(pose.head.on_sheet(eye_spot(identity, m), iris * scale), inner=up & _between(iris, upper, lower))
     for lip in lips(identity, pose):
         add(
             pose.head.on_sheet(mouth_spot(identity), lip),
             head=pose.mouth.open < NEARLY_SHUT,
             open=pose.mouth.open > HARDLY_OPEN,
         )
+    cap, spots, facing = cap_points(identity, pose)
+    add(cap, front=facing & ~under_ribbon(identity, spots))
+    for more, there in (lock_points(identity, pose), ribbon_points(identity, pose)):
+        add(more, front=there)
     listed = [[round(float(x), 2), round(float(y), 2)] for x, y in np.concatenate(points)]
     return {
         name: [point if seen else None for point, seen in zip(listed, np.concatenate(masks), strict=True)]

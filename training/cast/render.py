@@ -52,12 +52,13 @@ def render_layers(
         identity: who.
         controls: as for `render`.
         size_px: side of the square pictures.
-        whole: hair in front is solid. Brows that shine through it are holes in it otherwise.
+        whole: for references: hair in front is solid, where brows that shine through it are holes in it otherwise, and
+            eyes go on behind the lids.
         supersampling: as for `render`.
 
     Returns:
-        a picture as `render` gives for each of `LAYERS`: hair behind the head, body and clothes, head and face, hair
-        in front. One over the other, in that order, they are the whole picture, give or take a rounding.
+        a picture as `render` gives for each of `LAYERS`. One over the other, in that order, they are the whole picture,
+        give or take a rounding.
     """
     pose = solve(controls, size_px * supersampling)
     return {layer: _draw(identity, pose, (layer,), size_px, supersampling, solid=whole) for layer in LAYERS}
@@ -110,12 +111,16 @@ def _paint(canvas: Any, who: Identity, pose: Pose, layers: Sequence[str], *, sol
         extras.behind()
     if "body" in layers:
         BodyLayer(canvas, who, pose).draw()
+    if "inner" in layers:
+        face.inner(whole=solid)
     if "head" in layers:
+        canvas.saveLayer()
         face.ears()
         face.skin()
         hair.shadow(face.contour)
         face.features()
         face.brows()
+        canvas.restore()
         extras.on_face()
     if "front" in layers:
         canvas.saveLayer()

@@ -32,15 +32,16 @@ class Reference(nn.Module):
 
     Args:
         model: sizes.
+        memories: what it can look like.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, memories: int) -> None:
         super().__init__()
         self.sizes = model
         self.code = Mlp(model.w_dim, model.code_dim, model.code_dim)
-        self.memories = nn.Parameter(torch.randn(model.memories, model.memory, GRID, GRID) * 0.5)
+        self.memories = nn.Parameter(torch.randn(memories, model.memory, GRID, GRID) * 0.5)
         self.warps = nn.Parameter(torch.zeros(model.warps, 2, BEND_PX, BEND_PX))
-        self.mix = nn.Linear(model.code_dim, model.memories)
+        self.mix = nn.Linear(model.code_dim, memories)
         self.bend = nn.Linear(model.code_dim, model.warps)
         self.enter = nn.Conv2d(model.memory, model.channels, 3, padding=1)
         kaiming(self.enter)
@@ -118,7 +119,9 @@ class Portrait(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.references = nn.ModuleList(Reference(model) for _ in REFERENCES)
+        self.references = nn.ModuleList(
+            Reference(model, model.inner if name == "inner" else model.memories) for name in REFERENCES
+        )
 
     def forward(self, w: Tensor, size_px: int = NATIVE) -> Tensor:
         """[N, w_dim], mean square 1 -> premultiplied, [N, len(REFERENCES), 4, size_px, size_px], not clamped."""

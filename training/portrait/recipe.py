@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from runtime.composite.references import REFERENCES
 from training.settings import AdversarialStage, Recipe
 
 GRID = 64  # side of the memories, and of the grid that paint is told on
@@ -17,6 +18,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     w_dim: int = 128  # identity latent
     memories: int = 24  # what a reference can look like, remembered at 64 px
+    inner: int = 4  # the same of eyes and the inside of mouths, which are small
     memory: int = 16  # channels of each
     warps: int = 16  # ways to bend what is remembered
     channels: int = 32  # of the trunk at 64 px
@@ -48,6 +50,7 @@ class PortraitStage(AdversarialStage, frozen=True, kw_only=True):
     objectives: tuple[Objective, ...] = ("attributes",)
     muon: float = 6.0  # learning rate of matrices, times `lr`
     memories: float = 4.0  # learning rate of memories and warps, times `lr`
+    references: tuple[str, ...] = REFERENCES  # that learn; the others stay as they are
 
 
 class PortraitRecipe(Recipe, frozen=True, kw_only=True):
@@ -66,6 +69,8 @@ class PortraitRecipe(Recipe, frozen=True, kw_only=True):
                 return f"stage {index} wants {stage.size_px} px; give {GRID} times a power of two."
             if "attributes" not in stage.objectives:
                 return f'stage {index} needs the objective "attributes", alone or beside "adversarial".'
-        if min(self.model.memories, self.model.warps, self.model.paints) < 1:
-            return "model.memories, model.warps and model.paints must be at least 1."
+            if not stage.references or not set(stage.references) <= set(REFERENCES):
+                return f"stage {index} has references {list(stage.references)}; give some of {', '.join(REFERENCES)}."
+        if min(self.model.memories, self.model.inner, self.model.warps, self.model.paints) < 1:
+            return "model.memories, model.inner, model.warps and model.paints must be at least 1."
         return super().fault()

@@ -185,6 +185,8 @@ class PortraitTask:
         self._stage: PortraitStage = self.recipe.stage[stage]
         fabric, settings = self._fabric, self._stage
         self.known.requires_grad_(False)
+        for name, reference in zip(REFERENCES, self.portrait.references, strict=True):
+            reference.requires_grad_(name in settings.references)
         matrices, memories, others = _parts(self.portrait)
         self._trained = [*matrices, *memories, *others]
         self._muon = Muon(matrices, lr=settings.lr * settings.muon)
@@ -330,6 +332,10 @@ class PortraitTask:
         parts = [self.portrait_ema(part.to(self._device), size).cpu() for part in torch.split(w, at_once)]
         return settled(torch.cat(parts))
 
+    def drawn(self, w: Tensor, size_px: int) -> Tensor:
+        """The same on the device, all at once, and with a slope."""
+        return settled(self.portrait_ema(w.to(self._device), size_px))
+
     def graphs(self, size_px: int) -> dict[str, bytes]:
         """Members of a character file that draw people from seeds.
 
@@ -368,12 +374,12 @@ def focus_of(wanted: Tensor, extra: float) -> Tensor:
         extra: weight added there.
 
     Returns:
-        [N, R, 1, S, S], 1 and, in the two heads, more.
+        [N, R, 1, S, S], 1 and, in the two heads and in what they hold, more.
     """
     rest, opened = (wanted[:, REFERENCES.index(name)] for name in ("head", "open"))
     side = wanted.shape[-1] // 64 * 2 + 1
     near = F.max_pool2d(((rest - opened).abs().amax(1, keepdim=True) > 0.1).float(), side, stride=1, padding=side // 2)
-    faces = torch.tensor([name in ("head", "open") for name in REFERENCES], device=wanted.device)
+    faces = torch.tensor([name in ("inner", "head", "open") for name in REFERENCES], device=wanted.device)
     return 1 + extra * near[:, None] * faces.view(1, -1, 1, 1, 1)
 
 
@@ -398,11 +404,13 @@ def pieces(wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _parts(portrait: Portrait) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """What Muon moves, what is remembered, and the rest."""
+    """What Muon moves, what is remembered, and the rest, of what learns."""
     matrices: list[nn.Parameter] = []
     memories: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in portrait.named_parameters():
+        if not parameter.requires_grad:
+            continue
         if name.endswith((".memories", ".warps")):
             memories.append(parameter)
         elif parameter.dim() in (2, 4) and ".shares." not in name and ".shading." not in name:
