@@ -192,6 +192,14 @@ def evaluate(
             help="With --encoder, a run of the task `portrait`: from one picture of somebody to that person moved.",
         ),
     ] = None,
+    fit: Annotated[
+        int,
+        typer.Option(
+            "--fit",
+            min=0,
+            help="With --portrait, also with latents that are fitted to that picture in so many steps, given its pose.",
+        ),
+    ] = 0,
     at: Annotated[
         int | None, typer.Option("--at", min=16, help="Pixels per side to compare pictures at.", show_default=False)
     ] = None,
@@ -210,7 +218,7 @@ def evaluate(
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
     report = task.evaluate(folder, frames=frames, at_px=at, note=_note)
     if encoder is not None or portrait is not None:
-        report |= _evaluate_chain(task, encoder, portrait, folder, frames)
+        report |= _evaluate_chain(task, encoder, portrait, folder, frames, fit)
     if against is not None:
         other = open_run(against, data=against_data, note=_note)
         report["against"] = exporting(task).compare(other, folder / "against.png")
@@ -287,12 +295,13 @@ def export(
     """
     from training.runs import exporting, open_run
 
-    task = exporting(open_run(checkpoint, data=data, note=_note))
-    name = name or task.recipe.name.capitalize()
+    # Before the run is opened, which may take minutes.
     path = report or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation" / "report.json"
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
     figures = _read_report(path)
+    task = exporting(open_run(checkpoint, data=data, note=_note))
+    name = name or task.recipe.name.capitalize()
     manifest = task.export(
         out,
         name=name,
@@ -435,7 +444,7 @@ def _counter(what: str) -> Callable[[int, int], None]:
 
 
 def _evaluate_chain(
-    task: Task, encoder: Path | None, portrait: Path | None, folder: Path, frames: int
+    task: Task, encoder: Path | None, portrait: Path | None, folder: Path, frames: int, fit: int
 ) -> dict[str, Any]:
     """Open the other runs, and look at all of them together."""
     from training.animator.chain import evaluate_chain
@@ -456,7 +465,7 @@ def _evaluate_chain(
             "--encoder and --portrait go with a run of the task animator, and name runs of the tasks encoder and "
             "portrait."
         )
-    return evaluate_chain(task, seeing, drawing, folder, frames=frames, note=_note)
+    return evaluate_chain(task, seeing, drawing, folder, frames=frames, fit=fit, note=_note)
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -15,11 +17,14 @@ from typer.testing import CliRunner
 from engine_bridge.errors import CheckpointError, RecipeError
 from tests.training_runs import check_that_it_goes_on
 from training.animator.chain import evaluate_chain
+from training.animator.fitting import fitted
 from training.animator.task import AnimatorTask
 from training.cast import write_dataset
 from training.cli import app
 from training.encoder.task import EncoderTask
+from training.layers import unit_size
 from training.loop import fit
+from training.pictures import planar
 from training.portrait.task import PortraitTask
 from training.recipe import load_recipe
 from training.runs import open_run
@@ -117,12 +122,14 @@ def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
     animator: Path, finished: Path, portrait: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "evaluation"
-    runs = ["--encoder", str(finished), "--portrait", str(portrait[1])]
+    runs = ["--encoder", str(finished), "--portrait", str(portrait[1]), "--fit", "2"]
     done = CliRunner().invoke(app, ["evaluate", str(animator), "--out", str(out), "--frames", "8", *runs])
     assert done.exit_code == 0, done.output
     report = json.loads((out / "report.json").read_text())
     assert 2 <= report["whole_chain"]["frames"] <= 8
     assert report["whole_chain"]["ours"]["psnr_median_db"] > 5
+    assert report["whole_chain"]["fit_steps"] == 2
+    assert report["whole_chain"]["fitted"]["psnr_median_db"] > 5
     drift = report["identity_drift"]
     assert drift["ratio"] > 0
     assert drift["pairs"] >= report["whole_chain"]["frames"]
@@ -130,7 +137,30 @@ def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
     assert drift["moved"] > 0 < drift["real"]
     assert abs(drift["from_moving"]) < max(drift["moved"], drift["real"])
     assert (out / "whole_chain.png").exists()
+    assert (out / "whole_chain_fitted.png").exists()
     assert f"real pictures in the same poses: {drift['from_moving']:+.3f}" in done.output
+
+
+def test_a_fitted_latent_draws_what_was_shown_better_than_the_guess(
+    animator: Path, portrait: tuple[Path, Path]
+) -> None:
+    task, drawing = open_run(animator), open_run(portrait[1])
+    assert isinstance(task, AnimatorTask)
+    assert isinstance(drawing, PortraitTask)
+    shown = planar(task.dataset.pictures[np.arange(5)], torch.device("cpu"))
+    controls = torch.from_numpy(task.dataset.controls[np.arange(5)])
+    guess = unit_size(torch.randn(5, drawing.recipe.model.w_dim, generator=torch.Generator().manual_seed(1)))
+    before = [copy.deepcopy(network.state_dict()) for network in (task.animator_ema, drawing.portrait_ema)]
+    found = fitted(task, drawing, shown, controls, guess, steps=6, at_once=2)
+    assert found.shape == guess.shape
+    assert torch.allclose(found.square().mean(1), torch.ones(5), atol=1e-4)
+    with torch.no_grad():
+        errors = [
+            (task.moved(drawing.drawn(w, shown.shape[-1]), controls) - shown).abs().mean() for w in (guess, found)
+        ]
+    assert errors[1] < errors[0]
+    for network, old in zip((task.animator_ema, drawing.portrait_ema), before, strict=True):
+        assert all(torch.equal(weights, old[name]) for name, weights in network.state_dict().items())
 
 
 def test_runs_that_do_not_belong_together_are_refused(

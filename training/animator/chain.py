@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from engine_bridge.errors import CheckpointError, DatasetError
 from training import metrics
+from training.animator.fitting import fitted
 from training.animator.sheets import write_comparison
 from training.data.control_ranges import sweep_controls
 from training.latents.drift import drift
@@ -40,6 +42,7 @@ def evaluate_chain(
     folder: Path,
     *,
     frames: int,
+    fit: int = 0,
     note: Callable[[str], None],
 ) -> Report:
     """Measure what no run can measure alone.
@@ -50,6 +53,7 @@ def evaluate_chain(
         portrait: the one that the encoder's latents are of; without it nobody is drawn from a latent.
         folder: gets a sheet of the whole chain: the one picture that was shown, what was wanted, what came out.
         frames: pictures that the whole chain draws, at most, of people never trained on.
+        fit: steps that latents are also fitted to the picture that was shown, given its pose; 0 for none.
         note: told what is being done.
 
     Returns:
@@ -72,7 +76,7 @@ def evaluate_chain(
     report: Report = {"identity_drift": _drift(animator, encoder)}
     if portrait is not None:
         note("whole chain")
-        report["whole_chain"] = _whole_chain(animator, encoder, portrait, folder, frames)
+        report["whole_chain"] = _whole_chain(animator, encoder, portrait, folder, frames, fit)
     return report
 
 
@@ -111,16 +115,25 @@ def _drift(animator: AnimatorTask, encoder: EncoderTask) -> Report:
 
 
 def _whole_chain(
-    animator: AnimatorTask, encoder: EncoderTask, portrait: PortraitTask, folder: Path, frames: int
+    animator: AnimatorTask, encoder: EncoderTask, portrait: PortraitTask, folder: Path, frames: int, fit: int
 ) -> Report:
     dataset = animator.dataset
     wanted_rows, shown_rows = _two_of_each(dataset.identity, animator.split.unseen_identities, frames)
     shown, wanted = (planar(dataset.pictures[rows], torch.device("cpu")) for rows in (shown_rows, wanted_rows))
-    references = portrait.draw(encoder.encode(shown), size_px=dataset.size_px)
-    drawn = animator.draw_others(references, dataset.controls[wanted_rows])
-    write_comparison(folder / "whole_chain.png", shown, wanted, drawn, left="shown")
     boxes = torch.from_numpy(dataset.regions[wanted_rows])
-    return {"frames": len(wanted_rows), "ours": metrics.figures(drawn, wanted, boxes)}
+
+    def figures_of(latents: Tensor, sheet: str) -> Report:
+        drawn = animator.draw_others(portrait.draw(latents, size_px=dataset.size_px), dataset.controls[wanted_rows])
+        write_comparison(folder / sheet, shown, wanted, drawn, left="shown")
+        return metrics.figures(drawn, wanted, boxes)
+
+    guess = encoder.encode(shown)
+    report: Report = {"frames": len(wanted_rows), "ours": figures_of(guess, "whole_chain.png")}
+    if fit:
+        poses = torch.from_numpy(dataset.controls[shown_rows])
+        found = fitted(animator, portrait, shown, poses, guess, steps=fit)
+        report |= {"fit_steps": fit, "fitted": figures_of(found, "whole_chain_fitted.png")}
+    return report
 
 
 def _two_of_each(identity: npt.NDArray[np.int32], rows: Indices, count: int) -> tuple[Indices, Indices]:
