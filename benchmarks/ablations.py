@@ -133,6 +133,7 @@ VARIANTS = {
     "never-open": Variant("one reference: nothing open", (), NeverOpen),
     "no-prior": Variant("no rigid motion", (), NoPrior),
     "no-landmarks": Variant("no landmarks", ("loss.landmarks=0", "loss.hidden=0")),
+    "no-bending": Variant("flows bend for nothing", ("loss.bending=0",)),
     "no-restyling": Variant("no other styles", restyled=0.0),
     "adversarial": Variant("faces judged as well", adversarial=True),
 }

@@ -28,7 +28,7 @@ from runtime.person import Person, small
 
 logger = logging.getLogger(__name__)
 
-KEPT_BYTES: Final = 192 << 20  # of people who have been read, but at least two of them; one takes 6 MiB at 512 px
+KEPT_BYTES: Final = 192 << 20  # of people who have been read, but at least two of them; one takes 7 MiB at 512 px
 _Key = int | bytes  # somebody in the file, or imagined
 
 ANY_SHARE: Final = 0.01  # of an identity that makes a person worth reading
