@@ -216,18 +216,18 @@ class TensorRtEngine(Engine):
             num_controls: numbers per pose.
             width: of the pictures in pixels.
             height: of the pictures in pixels.
-            precision: see `TensorRtNetwork`, as are the others.
-            layout: hash of what `w` and `controls` mean.
-            batches: batch sizes to tune for.
-            cache: where built plans are kept.
-            progress: told while a plan is built.
+            precision: `fp32`, `fp16` or `int8`, for the description and the cache.
+            layout: hash of what `w` and `controls` mean; a plan for another layout is refused.
+            batches: batch sizes to tune for. Each takes building time and GPU memory.
+            cache: where built plans are kept; None for this user's cache folder.
+            progress: told (phase, steps done, steps in all) while a plan is built; False stops it.
 
         Raises:
             EngineUnavailable: no driver, no GPU, or TensorRT is not installed.
             EngineError: the batch sizes make no sense, or the cache folder is not private.
         """
         super().__init__()
-        # Who cannot use TensorRT is told before its version is asked for.
+        # Where TensorRT is missing, `TensorRtNetwork` says so; its version cannot be asked for.
         gpu, release = about() if not unavailable() else ("", "")
         self._description = EngineDescription(
             "tensorrt", gpu, release, precision, 0, w_dim, num_controls, width, height
