@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,15 +39,29 @@ BACK, BODY, INNER, HEAD, FRONT, OPEN = range(len(REFERENCES))
 
 
 class OneFlow(AnimatorTask):
-    """One picture of somebody at rest, and one with eyes closed and mouth open: no layers."""
+    """One picture of somebody at rest, and one with eyes closed and mouth open: no layers.
+
+    Attributes:
+        groups: into which reference which others are put, the lowest first.
+    """
+
+    groups: ClassVar[dict[int, Sequence[int]]] = {
+        HEAD: (BACK, BODY, INNER, HEAD, FRONT),
+        OPEN: (BACK, BODY, INNER, OPEN, FRONT),
+    }
 
     def _seen(self, references: Tensor) -> Tensor:
         """What is given of each person, [N, R, 4, S, S], premultiplied."""
-        return _gathered(references, {HEAD: (BACK, BODY, INNER, HEAD, FRONT), OPEN: (BACK, BODY, INNER, OPEN, FRONT)})
+        return _gathered(references, self.groups)
 
     def _batch(self, frames: Any, size_px: int, each: int) -> Batch:
         batch = super()._batch(frames, size_px, each)
-        return replace(batch, seen=self._seen(batch.seen), references=self._seen(batch.references))
+        return replace(
+            batch,
+            seen=self._seen(batch.seen),
+            references=self._seen(batch.references),
+            landmarks=_followed(batch.landmarks, self.groups),
+        )
 
     def _moved(self, seen: Tensor, references: Tensor, controls: Any) -> Tensor:
         return super()._moved(self._seen(seen), self._seen(references), controls)
@@ -56,29 +70,32 @@ class OneFlow(AnimatorTask):
 class TwoFlows(OneFlow):
     """What moves with the head, and what moves with the body."""
 
-    def _seen(self, references: Tensor) -> Tensor:
-        return _gathered(references, {BODY: (BACK, BODY), HEAD: (INNER, HEAD, FRONT), OPEN: (INNER, OPEN, FRONT)})
+    groups: ClassVar[dict[int, Sequence[int]]] = {
+        BODY: (BACK, BODY),
+        HEAD: (INNER, HEAD, FRONT),
+        OPEN: (INNER, OPEN, FRONT),
+    }
 
 
 class NoInner(OneFlow):
     """Eyes and the inside of mouths are parts of the head, as in a drawing."""
 
-    def _seen(self, references: Tensor) -> Tensor:
-        own = {layer: (layer,) for layer in (BACK, BODY, FRONT)}
-        return _gathered(references, {**own, HEAD: (INNER, HEAD), OPEN: (INNER, OPEN)})
+    groups: ClassVar[dict[int, Sequence[int]]] = {
+        BACK: (BACK,),
+        BODY: (BODY,),
+        HEAD: (INNER, HEAD),
+        FRONT: (FRONT,),
+        OPEN: (INNER, OPEN),
+    }
 
 
 class NeverOpen(OneFlow):
     """Layers of somebody at rest; nobody shows what is behind lids and lips."""
 
-    def _seen(self, references: Tensor) -> Tensor:
-        return references[:, [BACK, BODY, INNER, HEAD, FRONT, HEAD]]
-
-    def _batch(self, frames: Any, size_px: int, each: int) -> Batch:
-        batch = super()._batch(frames, size_px, each)
-        landmarks = batch.landmarks.clone()
-        landmarks[:, :, OPEN] = torch.nan  # they lie where the head that is left out shows them
-        return replace(batch, landmarks=landmarks)
+    groups: ClassVar[dict[int, Sequence[int]]] = {
+        **{layer: (layer,) for layer in (BACK, BODY, INNER, HEAD, FRONT)},
+        OPEN: (HEAD,),
+    }
 
 
 class NoPrior(AnimatorTask):
@@ -104,6 +121,18 @@ def _gathered(references: Tensor, groups: dict[int, Sequence[int]]) -> Tensor:
             layer = references[:, index]
             gathered[:, into] = layer + gathered[:, into] * (1 - layer[:, 3:])
     return gathered
+
+
+def _followed(landmarks: Tensor, groups: dict[int, Sequence[int]]) -> Tensor:
+    """Landmarks [2, N, R, J, 2], each under the first reference that holds the one it was in."""
+    moved = torch.full_like(landmarks, torch.nan)
+    taken: set[int] = set()
+    for into, group in groups.items():
+        for index in [index for index in group if index not in taken]:
+            points = landmarks[:, :, index]
+            moved[:, :, into] = torch.where(torch.isfinite(points), points, moved[:, :, into])
+            taken.add(index)
+    return moved
 
 
 @dataclass(frozen=True)

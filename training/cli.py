@@ -212,12 +212,19 @@ def evaluate(
     """
     from training.runs import exporting, looking, open_run, write_report
 
+    # Before anything is measured, which may take minutes.
+    if fit and portrait is None:
+        raise CheckpointError(
+            "--fit needs --portrait, whose latents it fits. Name a run of that task, or leave it out."
+        )
+    if portrait is not None and encoder is None:
+        raise CheckpointError("--portrait needs --encoder, which sees who a picture shows. Name a run of that task.")
     task = open_run(checkpoint, data=data, note=_note)
     if people is not None:
         looking(task).look_at(people, note=_note)
     folder = out or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation"
     report = task.evaluate(folder, frames=frames, at_px=at, note=_note)
-    if encoder is not None or portrait is not None:
+    if encoder is not None:
         report |= _evaluate_chain(task, encoder, portrait, folder, frames, fit)
     if against is not None:
         other = open_run(against, data=against_data, note=_note)
@@ -444,7 +451,7 @@ def _counter(what: str) -> Callable[[int, int], None]:
 
 
 def _evaluate_chain(
-    task: Task, encoder: Path | None, portrait: Path | None, folder: Path, frames: int, fit: int
+    task: Task, encoder: Path, portrait: Path | None, folder: Path, frames: int, fit: int
 ) -> dict[str, Any]:
     """Open the other runs, and look at all of them together."""
     from training.animator.chain import evaluate_chain
@@ -453,8 +460,6 @@ def _evaluate_chain(
     from training.portrait.task import PortraitTask
     from training.runs import open_run
 
-    if encoder is None:
-        raise CheckpointError("--portrait needs --encoder, which sees who a picture shows. Name a run of that task.")
     seeing, drawing = open_run(encoder, note=_note), None if portrait is None else open_run(portrait, note=_note)
     if not (
         isinstance(task, AnimatorTask)

@@ -20,17 +20,15 @@ class PlainComposite(Composite):
     def _draw(self, references: References, flow: Floats, planes: Floats, out: Pixels) -> None:
         size = references.size
         paint = [_moved(references.pixels[index], flow[index]) for index in range(len(REFERENCES))]
-        keep, (opened, drawn, *drawing) = (
-            planes[: len(LAYERS)],
-            [_grown(plane, size) for plane in planes[len(LAYERS) :]],
-        )
-        picture_drawn = np.stack(drawing, -1)
+        keep, rest = planes[: len(LAYERS)], planes[len(LAYERS) :]
+        opened, drawn, *colours = (_grown(plane, size) for plane in rest)
+        drawing = np.stack(colours, -1)
         paint[HEAD] += (paint[OPEN] - paint[HEAD]) * opened[..., None]
         picture = np.zeros((size, size, 4), np.float32)
         for index in range(len(LAYERS)):
             layer = paint[index] * _grown(keep[index], size)[..., None]
             if index == HEAD:
-                layer += (picture_drawn - layer) * drawn[..., None]
+                layer += (drawing - layer) * drawn[..., None]
             picture = layer + picture * (1 - layer[..., 3:])
         out[...] = _as_bytes(picture)
         _bleed(out)

@@ -31,16 +31,33 @@ def references() -> Any:
 @pytest.mark.parametrize(("name", "flows"), [("OneFlow", 1), ("TwoFlows", 2)])
 def test_fewer_layers_show_the_same_picture(script: dict[str, Any], name: str, flows: int) -> None:
     given = references()
-    merged = script[name]._seen(None, given)
+    merged = script[name]._seen(script[name], given)
     torch.testing.assert_close(over(merged[:, : len(LAYERS)]), over(given[:, : len(LAYERS)]))
     assert int(merged[:, : len(LAYERS)].flatten(2).any(2).all(0).sum()) == flows
 
 
 def test_with_nothing_open_the_head_is_seen_at_rest(script: dict[str, Any]) -> None:
     given = references()
-    seen = script["NeverOpen"]._seen(None, given)
+    seen = script["NeverOpen"]._seen(script["NeverOpen"], given)
     torch.testing.assert_close(seen[:, OPEN], given[:, LAYERS.index("head")])
     torch.testing.assert_close(seen[:, : len(LAYERS)], given[:, : len(LAYERS)])
+
+
+def test_landmarks_go_where_what_they_are_of_has_gone(script: dict[str, Any]) -> None:
+    points = torch.full((2, 1, len(REFERENCES), len(REFERENCES), 2), torch.nan)
+    for index in range(len(REFERENCES)):
+        points[:, :, index, index] = index  # one of each reference
+    head = LAYERS.index("head")
+    for name, expected in (
+        ("OneFlow", {head: {0, 1, 2, 3, 4}, OPEN: {5}}),
+        ("TwoFlows", {1: {0, 1}, head: {2, 3, 4}, OPEN: {5}}),
+        ("NoInner", {0: {0}, 1: {1}, head: {2, 3}, 4: {4}, OPEN: {5}}),
+        ("NeverOpen", {index: {index} for index in range(len(LAYERS))}),
+    ):
+        moved = script["_followed"](points, script[name].groups)
+        seen = torch.isfinite(moved).all(4).all(0)[0]
+        assert {i: {int(j) for j in row.nonzero()} for i, row in enumerate(seen) if row.any()} == expected, name
+        assert all(moved[0, 0, into, point, 0] == point for into, group in expected.items() for point in group)
 
 
 def test_recipes_differ_in_what_is_left_out(script: dict[str, Any], tmp_path: Path) -> None:

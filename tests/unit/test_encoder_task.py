@@ -182,6 +182,7 @@ def test_runs_that_do_not_belong_together_are_refused(
         evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
     for options, words in (
         (["--portrait", str(portrait[1])], "--portrait needs --encoder"),
+        (["--encoder", str(finished), "--fit", "2"], "--fit needs --portrait"),
         (["--encoder", str(portrait[1])], "name runs of the tasks encoder"),
     ):
         done = CliRunner().invoke(app, ["evaluate", str(animator), "--out", str(tmp_path), "--frames", "8", *options])

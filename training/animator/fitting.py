@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 RATE: Final = 0.06  # of Adam, in latents of mean square 1; falls to nothing
 FAR: Final = 0.02  # how much a latent is held back that goes away from the guess
-GRADIENT: Final = 0.5  # as the animator is trained
-COARSE: Final = 0.5
 
 
 def fitted(
@@ -61,7 +59,8 @@ def fitted(
 def _fitted(
     animator: AnimatorTask, portrait: PortraitTask, pictures: Tensor, controls: Tensor, guess: Tensor, *, steps: int
 ) -> Tensor:
-    loss_of = MovedLoss(GRADIENT, COARSE)
+    weights = animator.recipe.loss
+    loss_of = MovedLoss(weights.gradient, weights.coarse)
     everywhere = torch.ones_like(pictures[:, :1])
     w = guess.clone().requires_grad_()
     adam = torch.optim.Adam([w], lr=RATE)

@@ -443,11 +443,14 @@ class AnimatorTask:
         return torch.cat(out)
 
     def moved(self, references: Tensor, controls: Tensor) -> Tensor:
-        """The same, as the averaged networks give it: not rounded, and with a slope.
+        """What `draw_others` draws, before it is rounded, so that gradients reach the references.
 
         Args:
-            references: as for `draw_others`, on the device.
-            controls: float32 [N, c], on the device.
+            references: premultiplied RGBA, float32 [N, len(REFERENCES), 4, S, S] on the device, S at least READER_PX.
+            controls: float32 [N, c] on the device, natural units.
+
+        Returns:
+            premultiplied RGBA, float32 [N, 4, S, S] on the device; it may lie a little outside of 0..1.
         """
         return self._over(_to_size(references, READER_PX), references, controls)
 

@@ -264,10 +264,11 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
 
 def draw_references(who: Identity, size_px: int) -> dict[str, Picture]:
     """The reference pictures of a character, by the names of `REFERENCES`."""
-    rest, opened = (render_layers(who, controls, size_px, whole=True) for controls in ({}, OPEN_POSE))
+    rest = render_layers(who, {}, size_px, whole=True)
+    opened = render_layers(who, OPEN_POSE, size_px, layers=("inner", "head"), whole=True)
     # The mouth of one pose and the eyes of the other, inside of the head at rest, which is open only for eyes.
     solid = rest["head"][..., 3]
-    seen = np.maximum(solid, render_layers(who, {}, size_px)["inner"][..., 3])
+    seen = np.maximum(solid, render_layers(who, {}, size_px, layers=("inner",))["inner"][..., 3])
     inner = Image.fromarray(_inside(opened["inner"], solid))
     inner.alpha_composite(Image.fromarray(_inside(rest["inner"], seen)))
     return {**rest, "inner": np.array(inner), "open": opened["head"]}

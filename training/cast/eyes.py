@@ -54,9 +54,8 @@ _LIDS: Final[dict[EyeShape, tuple[_Lid, _Lid]]] = {
 }
 _ROUND: Final = 1.25  # height of the iris of a classic eye, in widths
 SHUT: Final = 0.03  # up to here a lid shows nothing of the ball
-MARGIN: Final = (
-    0.15  # of the white beyond the opening at rest: as far as an eye looks to the side, and a wide one opens
-)
+# Of the white beyond the opening at rest: as far as an eye looks to the side, and a wide one opens.
+MARGIN: Final = 0.15
 TUCKED: Final = 0.03  # how far the ball goes on under lids that hide it
 
 

@@ -44,7 +44,13 @@ def render(identity: Identity, controls: Controls, size_px: int, *, supersamplin
 
 
 def render_layers(
-    identity: Identity, controls: Controls, size_px: int, *, whole: bool = False, supersampling: int = SUPERSAMPLING
+    identity: Identity,
+    controls: Controls,
+    size_px: int,
+    *,
+    layers: Sequence[str] = LAYERS,
+    whole: bool = False,
+    supersampling: int = SUPERSAMPLING,
 ) -> dict[str, Picture]:
     """Draw what `render` paints over each other, each layer also where another one hides it.
 
@@ -52,16 +58,17 @@ def render_layers(
         identity: who.
         controls: as for `render`.
         size_px: side of the square pictures.
+        layers: which of `LAYERS`.
         whole: for references: hair in front is solid, where brows that shine through it are holes in it otherwise, and
             eyes go on behind the lids.
         supersampling: as for `render`.
 
     Returns:
-        a picture as `render` gives for each of `LAYERS`. One over the other, in that order, they are the whole picture,
-        give or take a rounding.
+        a picture as `render` gives for each of them. All `LAYERS` one over the other, in that order, are the whole
+        picture, give or take a rounding.
     """
     pose = solve(controls, size_px * supersampling)
-    return {layer: _draw(identity, pose, (layer,), size_px, supersampling, solid=whole) for layer in LAYERS}
+    return {layer: _draw(identity, pose, (layer,), size_px, supersampling, solid=whole) for layer in layers}
 
 
 def regions(identity: Identity, controls: Controls, size_px: int) -> dict[str, Box]:

@@ -333,7 +333,12 @@ class PortraitTask:
         return settled(torch.cat(parts))
 
     def drawn(self, w: Tensor, size_px: int) -> Tensor:
-        """The same on the device, all at once, and with a slope."""
+        """What `draw` draws, all at once and on the device, so that gradients reach the latents.
+
+        Args:
+            w: float32 [N, w_dim], mean square 1.
+            size_px: side of the references.
+        """
         return settled(self.portrait_ema(w.to(self._device), size_px))
 
     def graphs(self, size_px: int) -> dict[str, bytes]:

@@ -33,7 +33,7 @@ var state = Liveness.LOST
 var info = null  # what the stream takes, null until the producer has welcomed us
 var last_error = ""  # the last refusal or why there is no connection, for people
 var motion_to_photon_ms = 0.0  # from sending a state to showing it, 0 until it was measured
-var client = null  # core/control_client.gd; null while there is no endpoint
+var client = null  # core/control_client.gd; null until an endpoint is set
 
 var _place = null
 var _is_looking = false
