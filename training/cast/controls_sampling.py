@@ -83,7 +83,8 @@ def _eyes(rng: np.random.Generator, v: Values) -> None:
     if kind < 0.25:
         left = right = 1.0
     elif kind < 0.5:
-        left = right = float(rng.uniform(0.05, 0.95))
+        # Lids that are nearly shut last a frame or two of a blink, and show at once if they are wrong.
+        left = right = float(rng.uniform(0.7, 0.99) if rng.random() < 0.4 else rng.uniform(0.05, 0.95))
     elif kind < 0.6:
         left, right = (1.0, 0.0) if rng.random() < 0.5 else (0.0, 1.0)
     elif kind < 0.66:

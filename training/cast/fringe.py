@@ -54,6 +54,7 @@ _TINTS: Final = (0.16, 0.02, 0.22, 0.08, 0.0, 0.18, 0.05, 0.13)
 _ACROSS: Final = (0.42, 0.58, 0.36, 0.5, 0.62, 0.4, 0.55, 0.46)
 _RISES: Final = (0.03, -0.05, 0.0, 0.05, -0.03, 0.04, -0.02, 0.01)
 _DRIPS: Final = (0.02, 0.035, 0.115, 0.03, 0.085, 0.025, 0.01)  # how far the shine runs down, across a lock
+_PLAIN_FROM: Final = 70  # degrees: at rest a strand there would be a smear along the outline
 _INSIDE: Final = 0.984  # the hair behind shows its outline around the one in front
 
 # Points that can be followed: azimuths, and how far down from the top to the edge.
@@ -126,7 +127,7 @@ class FringeLayer:
         inner = flat[first : last + 1].tolist()
         sharp = [i - first for i in self.sharp if first <= i <= last]
         canvas.drawPath(curve(inner, sharp=sharp), stroke(ink.line, 1.15 * LINE * self.u))
-        for run in (flat[: first + 1], flat[: last - 1 : -1]):
+        for run in (flat[1 : first + 1], flat[-2 : last - 1 : -1]):
             self._ink(run.tolist(), 0.5 * LINE, ink.line, closing=True)
 
     def _cap(self, offset: tuple[float, float] = (0.0, 0.0)) -> Any:
@@ -167,12 +168,9 @@ class FringeLayer:
             shaded = (a > 0) == (self.who.light > 0)
             colour = mix(ink.base, ink.shadow if shaded else ink.light, 0.2 + 0.9 * _TINTS[number])
             self.canvas.drawPath(curve(self._on(body), closed=True, sharp=(0, 3)), fill(colour, 0.8))
-            self._ink(
-                self._on([(lerp(a, wa, 0.6), -0.93), (lerp(a, wa, 0.15) - 8, -0.5), (a - 10, 0.2)]),
-                0.011,
-                ink.deep,
-                0.9,
-            )
+            if abs(a) < _PLAIN_FROM:
+                strand = [(lerp(a, wa, 0.6), -0.93), (lerp(a, wa, 0.15) - 8, -0.5), (a - 10, 0.2)]
+                self._ink(self._on(strand), 0.011, ink.deep, 0.9)
         for a, top, low in ((-34, -1.0, -0.72), (-12, -1.06, -0.86), (9, -1.07, -0.84), (30, -1.02, -0.7)):
             rows = [(lerp(a, wa, 0.75), top), (lerp(a, wa, 0.3), 0.5 * (top + low)), (a, low)]
             self._ink(self._on(rows), 0.011, ink.deep, 0.8)
@@ -314,7 +312,7 @@ def _edge_geometry(
         points.append(on_ball(a, y))
     sharp = [place for place, (_, _, kind) in zip(places, whole, strict=True) if not (curly and kind == "t")]
     corners = (0, *(i for i in sharp if 0 < i < len(points) - 1), len(points) - 1)
-    return tuple(nodes), np.array(points), corners, (places[1], places[-2])
+    return tuple(nodes), np.array(points), corners, (places[2], places[-3])
 
 
 def _edge_of(who: Identity) -> tuple[tuple[_Node, ...], FloatArray, tuple[int, ...], tuple[int, int]]:
