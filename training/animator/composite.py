@@ -55,12 +55,13 @@ def moved_layers(references: Tensor, flow: Tensor, planes: Tensor) -> Tensor:
         flow: of `Motion`.
         planes: of `Motion`, at the size of the references.
     """
-    paint = warp(references, flow)
-    keep, opened, drawn, drawing = torch.split(planes, [len(LAYERS), 1, 1, 4], 1)
+    # Taken apart at once: the gradient of an index is a tensor of zeros as large as the whole, for every index.
+    paint = warp(references, flow).unbind(1)
+    *keep, opened, drawn, drawing = torch.split(planes, [1] * (len(LAYERS) + 2) + [4], 1)
     head = LAYERS.index("head")
-    face = torch.lerp(paint[:, head], paint[:, OPEN], opened) * keep[:, head : head + 1]
-    face = face * (1 - drawn) + drawing * drawn
-    layers = [face if index == head else paint[:, index] * keep[:, index : index + 1] for index in range(len(LAYERS))]
+    layers = [paint[index] * share for index, share in enumerate(keep) if index != head]
+    face = torch.lerp(paint[head], paint[OPEN], opened) * keep[head]
+    layers.insert(head, torch.lerp(face, drawing, drawn))
     return torch.stack(layers, 1)
 
 
@@ -86,14 +87,13 @@ def warp(references: Tensor, flow: Tensor) -> Tensor:
     count, pictures, _, size, _ = references.shape
     places = resized(flow.flatten(0, 1), size).permute(0, 2, 3, 1) + own_places(size, flow)
     moved = F.grid_sample(references.flatten(0, 1), places, mode="bicubic", padding_mode="border", align_corners=False)
-    return moved.clamp(0, 1).view(count, pictures, 4, size, size)
+    return F.hardtanh(moved, 0.0, 1.0).view(count, pictures, 4, size, size)  # clamp takes four passes back
 
 
 def over(layers: Tensor) -> Tensor:
     """Put layers [N, L, 4, S, S], premultiplied, over each other, the first at the bottom: [N, 4, S, S]."""
-    picture = layers[:, 0]
-    for index in range(1, layers.shape[1]):
-        layer = layers[:, index]
+    picture, *above = layers.unbind(1)
+    for layer in above:
         picture = layer + picture * (1 - layer[:, 3:])
     return picture
 

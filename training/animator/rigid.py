@@ -1,8 +1,8 @@
 """Where a head, its eyes, what hangs from it, and a body come from when they turn: from the controls, not learnt.
 
-A generic head and the hair in front are balls, long hair and the body are planes. That is wrong for everybody by a few
-pixels, and a network that only has to find those few pixels learns in minutes what it does not find in hours from
-nothing.
+A generic head and the hair in front are balls; locks beside the face, long hair and the body are planes. That is wrong
+for everybody by a few pixels, and a network that only has to find those few pixels learns in minutes what it does not
+find in hours from nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ NECK = (0.0, 0.85, -0.12)  # the head turns about it; model units, x right, y do
 WAIST = (0.0, 2.9, 0.0)  # the body leans about it
 HANG_DEPTH = -0.2  # of the plane of long hair
 BODY_DEPTH = 0.1
+LOCK_DEPTH = 0.36  # of the plane of locks beside the face, where the ball of the hair is not in front of it
+LOCKS_FROM, LOCKS_LONG = 0.0, 1.6  # model units: where locks leave the ball, and where they end
+LOCKS_HANG = 0.3  # how much of the way from the head to what hangs their ends go
+SWAY = 0.2  # model units that hanging ends go to the side, per unit of sway
 RADIUS = 1.06  # of the ball; with these it matches the cast best (a search over heads and poses)
 HEAD_DEPTH = 0.8  # of the ball, towards the viewer, in radii: a face is flatter than the hair in front of it
 HAIR_DEPTH = 0.9
@@ -82,10 +86,19 @@ class RigidMotion(nn.Module):
             _column(self._control(controls, f"gaze{axis}") * factor) * upper
             for axis, factor in zip(("Yaw", "Pitch"), LOOKS, strict=True)
         ]
+        low = ((self.y - LOCKS_FROM - head_shift[1].view(-1, 1, 1)) / (LOCKS_LONG - LOCKS_FROM)).clamp(0, 1)
+        swayed = _column(self._control(controls, "hairSway")) * SWAY * low
+        hair = self._ball(head, head_shift, HAIR_DEPTH)
+        turned, hanging = (
+            self._plane(turn, shift, LOCK_DEPTH) for turn, shift in ((head, head_shift), (hang, hang_shift))
+        )
+        locks = [torch.lerp(a, b, LOCKS_HANG * low) for a, b in zip(turned, hanging, strict=True)]
+        beside = ((LOCK_DEPTH - self._front(head_shift, HAIR_DEPTH)) / 0.2 + 0.5).clamp(0, 1) * (8 * low).clamp(max=1)
+        long = self._plane(hang, hang_shift, HANG_DEPTH)
         flows = [
             face,
-            self._ball(head, head_shift, HAIR_DEPTH),
-            self._plane(hang, hang_shift, HANG_DEPTH),
+            [torch.lerp(hair[0], locks[0] - swayed, beside), torch.lerp(hair[1], locks[1], beside)],
+            [long[0] - swayed, long[1]],
             self._plane(body, body_shift, BODY_DEPTH),
             [along - look for along, look in zip(face, looks, strict=True)],
         ]
@@ -97,11 +110,15 @@ class RigidMotion(nn.Module):
 
     def _ball(self, turn: Matrix, shift: Vector, depth: float) -> Vector:
         """Every place lies on the front of a ball; outside of it, on a plane through its middle."""
-        dx, dy = self.x - _column(shift[0]), self.y - _column(shift[1])
-        z = depth * torch.sqrt((RADIUS**2 - dx * dx - dy * dy).clamp_min(0.0) + 1e-4)
-        at = (dx, dy, z)
+        z = self._front(shift, depth)
+        at = (self.x - _column(shift[0]), self.y - _column(shift[1]), z)
         before = [sum((_column(turn[i][axis]) * at[i] for i in range(3)), torch.zeros_like(z)) for axis in (0, 1)]
         return [before[0] - self.x, before[1] - self.y]
+
+    def _front(self, shift: Vector, depth: float) -> Tensor:
+        """How far in front of its middle the surface of that ball is at every place."""
+        dx, dy = self.x - _column(shift[0]), self.y - _column(shift[1])
+        return depth * torch.sqrt((RADIUS**2 - dx * dx - dy * dy).clamp_min(0.0) + 1e-4)
 
     def _plane(self, turn: Matrix, shift: Vector, depth: float) -> Vector:
         """Every place lies on a plane that faced the viewer at rest."""
