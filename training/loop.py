@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import filelock
 import msgspec
@@ -29,13 +29,14 @@ from torch import Tensor
 
 from engine_bridge.errors import CheckpointError, RecipeError, SinkError, TrainingError
 from runtime.atomic import replacing
+from runtime.character import Character, find_character
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
 from training.console import PlainConsole
 from training.curves import Curves
 from training.pace import Pace
-from training.settings import Recipe
+from training.settings import Recipe, Start
 from training.stopping import StopRequest
-from training.task import Ancestor, NotFinite, Position, Task, anywhere
+from training.task import Ancestor, Beginning, NotFinite, Position, Task, anywhere
 from training.tasks import open_task
 
 # A single step may overflow and is left out; a run of which many do is lost.
@@ -126,7 +127,7 @@ def _fit(
             f"{previous_of(checkpoint)} to {checkpoint}."
         )
     elif recipe.start is not None:
-        ancestors = task.begin_from(Path(recipe.start.checkpoint))
+        ancestors = _begin(task, recipe.start)
         console.print(f"beginning with {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
     if not checkpoint.exists() and fabric.is_global_zero:
         _write(run / "recipe.json", resolved)
@@ -329,6 +330,16 @@ def _changed(before: bytes, now: bytes) -> str:
     """Names of the parts in which two resolved recipes differ, or nothing."""
     old, new = msgspec.json.decode(before, type=dict[str, Any]), msgspec.json.decode(now, type=dict[str, Any])
     return ", ".join(sorted(key for key in {*old, *new} if old.get(key) != new.get(key)))
+
+
+def _begin(task: Task, start: Start) -> tuple[Ancestor, ...]:
+    """Take over weights, and return the runs that they come from."""
+    if start.checkpoint:
+        return task.begin_from(Path(start.checkpoint))
+    if not hasattr(task, "begin_with"):
+        raise RecipeError("Networks of this task are in no character. Name the final.pt of a run: start.checkpoint.")
+    with Character.open(find_character(start.character)) as character:
+        return cast(Beginning, task).begin_with(character)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -15,9 +15,10 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights to begin with, instead of noise."""
+    """Weights to begin with, instead of noise: of a run or of a character."""
 
-    checkpoint: str  # final.pt of another run, relative to the working directory
+    checkpoint: str = ""  # final.pt of another run, relative to the working directory
+    character: str = ""  # its name or file; for tasks whose networks travel in one
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +63,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def fault(self) -> str | None:
         """What is wrong with settings that do not fit each other, and what to do; None if nothing is."""
+        if self.start is not None and bool(self.start.checkpoint) == bool(self.start.character):
+            return "[start] needs a checkpoint or a character, and not both."
         if not self.stage:
             return "there is no [[stage]]; a run needs at least one."
         for index, stage in enumerate(self.stage):

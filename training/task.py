@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
-from runtime.character import Manifest
+from runtime.character import Character, Manifest
 from training.data.dataset import Dataset, Split
 from training.settings import Recipe, Stage
 
@@ -230,6 +230,17 @@ class Exporting(Task, Protocol):
 
         Raises:
             CheckpointError: the other run is of another method.
+        """
+
+
+class Beginning(Task, Protocol):
+    """A method whose networks travel in character files, so that a run can begin with one."""
+
+    def begin_with(self, character: Character) -> tuple[Ancestor, ...]:
+        """Take over the networks of a character, and return the runs that they come from, the oldest first.
+
+        Raises:
+            CheckpointError: they are of something else.
         """
 
 

@@ -23,7 +23,8 @@ from training.data.references import open_layers, open_references
 from training.loop import fit
 from training.recipe import load_recipe
 from training.runs import exporting, looking, open_run
-from training.task import Task
+from training.task import Beginning, Task
+from training.tasks import open_task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,20 +190,19 @@ def test_it_becomes_a_character_that_plays(finished: Path, tmp_path: Path) -> No
     assert np.abs(shown[0] - shown[1]).mean() < 6
 
 
-def test_people_from_seeds_come_along_with_a_portrait_generator(finished: Path, data: Path, tmp_path: Path) -> None:
+def test_people_from_seeds_come_along_and_runs_begin_with_the_character(
+    finished: Path, settings: tuple[str, ...], data: Path, tmp_path: Path
+) -> None:
     sizes = ("w_dim=8", "memories=2", "memory=4", "warps=2", "channels=8", "blocks=1", "paints=2", "code_dim=8")
-    recipe = load_recipe(
-        "portrait",
-        (
-            f"data.path={data}",
-            "data.holdout_identities=0.4",
-            *(f"model.{size}" for size in sizes),
-            "precision=32-true",
-            "mapping_steps=3",
-            "stage=[{kimg=0.004,size_px=64,batch=2}]",
-        ),
+    portrait = (
+        f"data.path={data}",
+        "data.holdout_identities=0.4",
+        *(f"model.{size}" for size in sizes),
+        "precision=32-true",
+        "mapping_steps=3",
+        "stage=[{kimg=0.004,size_px=64,batch=2}]",
     )
-    fit(recipe, tmp_path / "portrait", workers=1, console=Console(file=io.StringIO()))
+    fit(load_recipe("portrait", portrait), tmp_path / "portrait", workers=1, console=Console(file=io.StringIO()))
     task, out = exporting(open_run(finished)), tmp_path / "seeds.bunraku"
     rest = {"name": "Seeds", "report": {}, "refine": True, "half": True, "note": lambda _: None}
     told = task.export(out, portrait=tmp_path / "portrait", **rest)  # type: ignore[arg-type]
@@ -218,6 +218,23 @@ def test_people_from_seeds_come_along_with_a_portrait_generator(finished: Path, 
     assert np.abs(drawn[0].astype(int) - drawn[1]).mean() > 1
     with pytest.raises(CheckpointError, match="Name one of the task portrait"):
         task.export(out, portrait=finished, **rest)  # type: ignore[arg-type]
+
+    for name, recipe_again, run in (
+        ("animator", load_recipe("animator", (*settings, f"start.character={out}")), finished),
+        ("portrait", load_recipe("portrait", (*portrait, f"start.character={out}")), tmp_path / "portrait"),
+    ):
+        begun, ended = open_task(recipe_again), open_run(run)
+        begun.open_data(data, recipe_again.stage, note=lambda _: None)
+        with Character.open(out) as character:
+            assert [run.recipe for run in cast(Beginning, begun).begin_with(character)] == [name]
+        kept, taken = ended.state()["networks"], begun.state()["networks"]
+        for network in {"reader", "animator", "portrait", "known"} & set(taken):
+            of = kept.get(f"{network}_ema", kept[network])
+            assert set(of) == set(taken[network])
+            for weight, values in taken[network].items():
+                rounding = 0.01 if "memories" in weight else 0.001
+                least = max(rounding * float(of[weight].abs().max()), 2**-24)  # the smallest number in fp16
+                torch.testing.assert_close(values, of[weight], rtol=rounding, atol=least)
 
 
 def test_two_runs_are_compared_and_runs_of_other_data_are_not(finished: Path, tmp_path: Path) -> None:
@@ -242,6 +259,8 @@ def test_two_runs_are_compared_and_runs_of_other_data_are_not(finished: Path, tm
         ("stage.0.frames=3", "not a multiple"),
         ('stage.0.objectives=["pairs"]', "objectives"),
         ("mapping_steps=3", "mapping_steps"),
+        ("start={}", "needs a checkpoint or a character"),
+        ('start={checkpoint="a.pt",character="aki"}', "and not both"),
     ],
 )
 def test_impossible_settings_are_named(settings: tuple[str, ...], override: str, words: str) -> None:
@@ -257,3 +276,15 @@ def test_a_run_begins_with_another_ones_weights(finished: Path, settings: tuple[
     smaller = load_recipe("animator", (*settings, f"start.checkpoint={finished / 'final.pt'}", "model.id_dim=4"))
     with pytest.raises(BunrakuError, match="does not fit"):
         fit(smaller, tmp_path / "smaller", workers=1, console=Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("character", "words"),
+    [("aki", "does not fit"), ("crowd", r"crowd\.bunraku has no reader\.onnx"), ("nobody", 'no character "nobody"')],
+)
+def test_a_character_that_a_run_cannot_begin_with_is_named(
+    settings: tuple[str, ...], tmp_path: Path, character: str, words: str
+) -> None:
+    recipe = load_recipe("animator", (*settings, f"start.character={character}"))
+    with pytest.raises(BunrakuError, match=words):
+        fit(recipe, tmp_path / "run", workers=1, console=Console(file=io.StringIO()))

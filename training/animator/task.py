@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
-from runtime.character import Manifest
+from runtime.character import Character, Manifest
 from runtime.composite.references import REFERENCES
 from training.adversary import Adversary
 from training.animator.composite import moved_layers, over, resized, shares
@@ -51,6 +51,7 @@ from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_data
 from training.data.landmarks import open_landmarks
 from training.data.references import open_layers, open_references
 from training.discriminator import PatchDiscriminator
+from training.from_character import ancestors_in, weights_of
 from training.losses.adversarial import Shown
 from training.losses.bending import bending
 from training.losses.landmarks import landmark_terms
@@ -205,6 +206,20 @@ class AnimatorTask:
             also_averaged=True,
         )
         return ancestors_of(state)
+
+    def begin_with(self, character: Character) -> tuple[Ancestor, ...]:
+        """See `Beginning`."""
+        own, theirs = ([c.name for c in listed] for listed in (self.dataset.manifest.controls, character.controls))
+        if own != theirs:
+            raise CheckpointError(
+                f"{character.path} is moved by other controls than the data set has. Name a character made from the "
+                "same rig or mapping."
+            )
+        self._load_networks(
+            {name: weights_of(character, f"{name}.onnx", f"{name}.") for name in ("reader", "animator")},
+            also_averaged=True,
+        )
+        return ancestors_in(character)
 
     def state(self) -> dict[str, Any]:
         """See `Task`."""

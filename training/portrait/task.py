@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, TrainingError
+from runtime.character import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from training.adversary import Adversary
 from training.animator.composite import over
@@ -36,6 +37,7 @@ from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, Split, open_dataset, read_labels, split_for_training
 from training.data.references import open_references
 from training.discriminator import PatchDiscriminator
+from training.from_character import ancestors_in, weights_of
 from training.latents.graphs import mapping_graph
 from training.latents.people import KnownIdentities, Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
@@ -55,6 +57,7 @@ from training.settings import Stage
 from training.task import Ancestor, Note, Position, Progress, ancestors_of, refuse_what_is_not_finite
 
 NO_PRIOR = "This run has no people from seeds yet: its last stage has not ended. Go on with it: bunraku-train fit."
+_MEMBERS = {"portrait": "portrait.", "mapping": ""}  # of a character, and what the export puts before every name
 PRIOR_NOISE = 0.1  # on attributes, of variance 1
 Who = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -164,6 +167,15 @@ class PortraitTask:
         networks = state["networks"]
         self._load({**networks, "portrait": networks.get("portrait_ema", {})})
         return ancestors_of(state)
+
+    def begin_with(self, character: Character) -> tuple[Ancestor, ...]:
+        """See `Beginning`."""
+        portrait, mapping = (weights_of(character, f"{name}.onnx", of) for name, of in _MEMBERS.items())
+        known = {f"out.{name}": mapping.get(f"whole.out.{name}") for name in ("weight", "bias")}
+        self._load(
+            {"portrait": portrait, "portrait_ema": portrait, "known": {**known, "attributes": self.known.attributes}}
+        )
+        return ancestors_in(character, "people_from_seeds")
 
     def state(self) -> dict[str, Any]:
         """See `Task`."""

@@ -1,0 +1,69 @@
+"""Networks out of a character file, to go on training with. Knows graphs and names, not what is drawn.
+
+The export keeps the names of all weights and stores large ones with fewer bits; a few steps of training make up for
+what that loses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from engine_bridge.errors import CheckpointError
+from runtime.character import Character
+from training.task import Ancestor
+
+Weights = dict[str, Tensor]
+
+
+def weights_of(character: Character, member: str, prefix: str = "") -> Weights:
+    """Weights of one of its networks, by the names that the network has in training.
+
+    Args:
+        character: an open one.
+        member: a graph in it.
+        prefix: what the export put before every name.
+
+    Raises:
+        CheckpointError: it has no such member.
+    """
+    if member not in character:
+        raise CheckpointError(
+            f"{character.path} has no {member}, so this recipe's networks cannot begin with it. "
+            "Name another character or the final.pt of a run."
+        )
+    stored = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in onnx.load_from_string(character.read(member)).graph.initializer
+    }
+    out: Weights = {}
+    for name, values in stored.items():
+        if not name.startswith(prefix) or name.endswith("_scale"):
+            continue
+        whole = name.removesuffix("_fp16").removesuffix("_int8")
+        of_rows = stored[f"{whole}_scale"].reshape(-1, *[1] * (values.ndim - 1)) if name.endswith("_int8") else 1
+        number = np.float32 if values.dtype in (np.float16, np.int8) else values.dtype
+        out[whole.removeprefix(prefix)] = torch.from_numpy(np.array(values * of_rows, number))
+    return out
+
+
+def ancestors_in(character: Character, part: str | None = None) -> tuple[Ancestor, ...]:
+    """The runs that its weights come from, the last one last; the character itself, if it does not say.
+
+    Args:
+        character: an open one.
+        part: of its provenance, if it is not the whole that counts.
+    """
+    provenance: Any = character.manifest.provenance
+    try:
+        provenance = provenance if part is None else provenance[part]
+        before = msgspec.convert(provenance.get("began_with", []), tuple[Ancestor, ...])
+        own = Ancestor(provenance["recipe"]["name"], float(provenance["kimg"]), float(provenance["training_minutes"]))
+    except (msgspec.ValidationError, KeyError, TypeError, ValueError):
+        return (Ancestor(character.manifest.name, 0.0, 0.0),)
+    return *before, own
