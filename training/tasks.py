@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from training.animator.recipe import AnimatorRecipe
 from training.decoder.recipe import DecoderRecipe
 from training.encoder.recipe import EncoderRecipe
+from training.image_gan.recipe import DenseRecipe
 from training.portrait.recipe import PortraitRecipe
 from training.settings import Recipe
 
@@ -34,6 +35,7 @@ class Method:
 TASKS: Final = {
     "animator": Method(AnimatorRecipe, "training.animator.task", "AnimatorTask"),
     "decoder": Method(DecoderRecipe, "training.decoder.task", "DecoderTask"),
+    "dense": Method(DenseRecipe, "training.image_gan.dense", "DenseTask"),
     "encoder": Method(EncoderRecipe, "training.encoder.task", "EncoderTask"),
     "portrait": Method(PortraitRecipe, "training.portrait.task", "PortraitTask"),
 }

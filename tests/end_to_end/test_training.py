@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,11 +11,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from rich.console import Console
 
 from runtime.character import Character
 from tests.conftest import RunProgram
+from training.loop import fit
+from training.recipe import load_recipe
 
 TRAIN = [sys.executable, "-m", "training.cli"]
 # One thread: these networks are too small to share, and the machine may be busy.
@@ -74,6 +80,34 @@ def test_a_stopped_or_killed_run_ends_with_the_weights_of_one_that_was_not(place
     assert unharmed.keys() == resumed.keys()
     different = [name for name in unharmed if not torch.equal(unharmed[name], resumed[name])]
     assert different == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.usefixtures("one_thread")
+def test_a_killed_run_of_another_task_does_too(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (8 * 8, 8 * 8, 3), np.uint8)
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(noise).save(tmp_path / "pictures" / "sheet.png")
+    small = (
+        f"data.path={tmp_path / 'pictures'}",
+        "data.cell_px=8",
+        "model.widths=[16,32]",
+        "stage=[{kimg=1.6,size_px=8,batch=8}]",
+        "checkpoint_steps=20",
+        "sheet_kimg=0",
+    )
+    command = [*TRAIN, "fit", "dense", "--threads", "1", *(word for setting in small for word in ("--set", setting))]
+    environment = {**os.environ, **ENVIRONMENT}
+    process = subprocess.Popen([*command, "--out", "killed"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    _wait_for_checkpoints(process, tmp_path / "killed" / "checkpoint.pt", 3)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    assert 0 < torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)["position"]["step"] < 200
+    for run in ("killed", "unharmed"):
+        fit(load_recipe("dense", small), tmp_path / run, console=Console(file=io.StringIO()))
+    unharmed, resumed = _weights(tmp_path / "unharmed" / "final.pt"), _weights(tmp_path / "killed" / "final.pt")
+    assert unharmed.keys() == resumed.keys()
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in unharmed.items())
 
 
 def test_evaluate_sample_and_export_make_a_character_that_opens(

@@ -1,0 +1,1 @@
+"""Generators that learn a folder of pictures from a discriminator alone."""
