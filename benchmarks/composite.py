@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from engine_bridge.errors import BunrakuError
-from runtime.character import Character, find_character
+from runtime.character.file import Character, find_character
+from runtime.character.person import small
 from runtime.composite import open_composite
 from runtime.engines import onnxruntime
 from runtime.machine import describe
-from runtime.person import small
 
 
 def timed(work: Callable[[], Any], times: int) -> tuple[float, float]:

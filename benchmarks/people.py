@@ -22,12 +22,13 @@ from engine_bridge.control_client import ControlClient
 from engine_bridge.errors import BunrakuError
 from engine_bridge.messages import ControlState
 from engine_bridge.subscriber import Subscriber
-from runtime.character import Character, find_character
-from runtime.drivers import open_drivers
-from runtime.engines import EngineSettings, open_engine
-from runtime.live import LiveLoop, LiveSettings
+from runtime.character.file import Character, find_character
+from runtime.drivers.table import open_drivers
+from runtime.engines.choice import open_engine
+from runtime.engines.making import EngineSettings
+from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.performer import Performer
 from runtime.machine import describe
-from runtime.performer import Performer
 
 FPS = 60.0
 

@@ -20,8 +20,10 @@ import numpy as np
 
 from engine_bridge.errors import BunrakuError
 from runtime.bench import HEADINGS, EngineFigures, bench_engines
-from runtime.character import Character, find_character, write_character
-from runtime.engines import Candidate, EngineSettings, openvino, unavailable
+from runtime.character.file import Character, find_character, write_character
+from runtime.engines import openvino
+from runtime.engines.making import Candidate, EngineSettings
+from runtime.engines.table import unavailable
 from runtime.machine import describe
 from training.precision.quantise import prepare, quantise
 from training.precision.reduced import ask

@@ -19,8 +19,8 @@ import numpy as np
 
 from engine_bridge import side_by_side
 from engine_bridge.frame import Pixels
-from runtime.newest_worker import NewestWorker
-from runtime.sinks import RgbLayout
+from runtime.sinks.films import RgbLayout
+from runtime.sinks.worker import NewestWorker
 
 
 class Nowhere:

@@ -20,13 +20,14 @@ import numpy as np
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import BunrakuError
 from engine_bridge.subscriber import Subscriber
-from runtime.character import Character, find_character
-from runtime.drivers import open_drivers
-from runtime.engines import Candidate, EngineSettings, candidates, open_engine
-from runtime.live import LiveLoop, LiveSettings
+from runtime.character.file import Character, find_character
+from runtime.drivers.table import open_drivers
+from runtime.engines.choice import candidates, open_engine
+from runtime.engines.making import Candidate, EngineSettings
+from runtime.engines.upgrade import EngineUpgrade
+from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.performer import Performer
 from runtime.machine import describe
-from runtime.performer import Performer
-from runtime.upgrade import EngineUpgrade
 
 FPS = 60.0
 

@@ -18,14 +18,14 @@ from engine_bridge.clock import now_ns
 from engine_bridge.errors import EngineError
 from engine_bridge.publisher import Publisher
 from engine_bridge.subscriber import Subscriber
+from runtime.character.file import Role
+from runtime.drivers.table import open_drivers
+from runtime.engines.base import Engine
+from runtime.live.performer import Performer
+from runtime.live.stage import Stage, pays_together
 
 from .bench_lane import Lane, psnr_db
-from .character import Role
-from .drivers import open_drivers
-from .engine import Engine
-from .engines import Candidate, EngineSettings
-from .performer import Performer
-from .stage import Stage, pays_together
+from .engines.making import Candidate, EngineSettings
 
 # What the live loop is held to: a frame every 16.7 ms beside a game.
 BUDGET: Final = {
@@ -183,9 +183,9 @@ def bench_batches(engine: Engine) -> list[Figure]:
     about = engine.description
     figures = []
     for count in (1, 4, 8):
-        w = np.zeros((count, about.w_dim), np.float32)
-        controls = np.zeros((count, about.num_controls), np.float32)
-        out = np.empty((count, about.height, about.width, 4), np.uint8)
+        w = np.zeros((count, about.sizes.w_dim), np.float32)
+        controls = np.zeros((count, about.sizes.num_controls), np.float32)
+        out = np.empty((count, about.sizes.height, about.sizes.width, 4), np.uint8)
         times = []
         for _ in range(12):
             begun = now_ns()

@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import BunrakuError, EngineError
+from runtime.character.file import Character
+from runtime.engines.base import Engine, Floats, Pixels
+from runtime.live.pacing import FramePacer
 
-from .character import Character
-from .engine import Engine, Floats, Pixels
-from .engines import Candidate, EngineSettings, load_engine
+from .engines.choice import load_engine
+from .engines.making import Candidate, EngineSettings
 from .machine import seconds_since_process_start
-from .pacing import FramePacer
 
 _POSES: Final = 48  # pictures that quality is judged by
 _FPS: Final = 60.0
@@ -141,7 +142,7 @@ class _Worker:
     def __init__(self, engine: Engine, w: Floats, controls: Floats) -> None:
         about = engine.description
         self._engine, self._w, self._controls = engine, w, controls
-        self._out = np.empty((1, about.height, about.width, 4), np.uint8)
+        self._out = np.empty((1, about.sizes.height, about.sizes.width, 4), np.uint8)
         self._turn = 0
 
     def draw(self) -> float:

@@ -12,14 +12,16 @@ import msgspec
 
 from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
 from engine_bridge.errors import BunrakuError
+from runtime.character.file import SHIPPED, Character, find_character, shipped_folder
+from runtime.engines.cache import EngineCache
+from runtime.engines.cuda_driver import cuda_driver
+from runtime.sinks.films import ffmpeg_path, film_encoder_name
 
 from . import machine
 from .advice import install, install_afresh, install_extra
-from .character import SHIPPED, Character, find_character, shipped_folder
-from .engine_cache import EngineCache
-from .engines import BACKENDS, BY_NAME, ON_GPU, availability, open_engine
-from .engines.cuda_driver import cuda_driver
-from .sinks import ffmpeg_path, film_encoder_name
+from .engines.backend import Backend
+from .engines.choice import open_engine
+from .engines.table import BACKENDS, backend_of
 
 GOOD: Final = "ok"
 LIMITED: Final = "limited"
@@ -103,7 +105,7 @@ def _engine() -> Finding:
 
 def _faster(chosen: str) -> str:
     """What would be faster here, and the command that gets it; empty if nothing."""
-    if chosen in ON_GPU:
+    if backend_of(chosen).on_gpu:
         return ""
     if not cuda_driver().missing:
         return f"The GPU would draw characters of format 1 faster: {install_extra('tensorrt-rtx')}"
@@ -112,9 +114,10 @@ def _faster(chosen: str) -> str:
     return ""
 
 
-def _backend(name: str) -> Callable[[], Finding]:
+def _backend(backend: Backend) -> Callable[[], Finding]:
     def look() -> Finding:
-        reason, _, advice = availability()[name].partition("; ")
+        reason, _, advice = backend.unavailable().partition("; ")
+        name = backend.name
         return Finding(name, LIMITED, reason, advice) if reason else Finding(name, GOOD, "can be used")
 
     return look
@@ -215,8 +218,8 @@ def _camera() -> Finding:
     try:
         found = f"pyvirtualcam {version('pyvirtualcam')}"
     except PackageNotFoundError:
-        return Finding("camera", LIMITED, "not installed", f"For live --camera: {install_extra('camera')}")
-    return Finding("camera", GOOD, f"{found}; live --camera auto says whether there is a device")
+        return Finding("camera", LIMITED, "not installed", f"For live --to camera:auto: {install_extra('camera')}")
+    return Finding("camera", GOOD, f"{found}; live --to camera:auto says whether there is a device")
 
 
 def _characters() -> Finding:
@@ -238,7 +241,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[], Finding]], ...]] = (
     ("memory", _memory),
     ("gpu", _gpu),
     ("engine", _engine),
-    *((name, _backend(name)) for name in (*BACKENDS, *BY_NAME)),
+    *((backend.name, _backend(backend)) for backend in BACKENDS),
     ("built engines", _built),
     ("window", _window),
     ("films", _ffmpeg),

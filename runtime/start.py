@@ -17,6 +17,6 @@ def leave_on_interrupt() -> None:
 def main() -> None:
     """Entry point of `bunraku`."""
     leave_on_interrupt()
-    from .cli import main as command_line
+    from runtime.cli.app import main as command_line
 
     command_line()

@@ -1,4 +1,4 @@
-"""Runs `runtime.build` against the compiler of TensorRT-RTX; only inside `rtx_compiler.run_inside`. Prints one JSON."""
+"""Runs `tensorrt_build` against the compiler of TensorRT-RTX, inside `rtx_compiler.run_inside`. Prints one JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import onnx
 import tensorrt as trt
 
 from engine_bridge.errors import EngineBuildError
-from runtime.build import Progress, plan_from_onnx
+from runtime.engines.tensorrt_build import Progress, plan_from_onnx
 
 
 def main(model: Path) -> None:

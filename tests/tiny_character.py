@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
-from runtime.character import ControlRange, FrameSize, Manifest, write_character
-from runtime.controls import PORTRAIT_CONTROLS, Control
+from runtime.character.controls import PORTRAIT_CONTROLS, Control
+from runtime.character.file import ControlRange, FrameSize, Manifest, write_character
 
 W_DIM = 8
 Z_DIM = 6

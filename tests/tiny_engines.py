@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import engines
-from runtime.character import Character
-from runtime.engine import Engine
-from runtime.engine_cache import EngineCache
+from runtime.character.file import Character
 from runtime.engines import tensorrt, tensorrt_rtx
+from runtime.engines.backend import Drawing
+from runtime.engines.base import Engine, Sizes
+from runtime.engines.cache import EngineCache
+from runtime.engines.making import Candidate, EngineSettings
+from runtime.engines.making import make_engine as make
+from runtime.engines.table import SYNTHETIC, unavailable
 from tests.tiny_character import CONTROLS, SIDE, W_DIM
 
-SIZES = {"w_dim": W_DIM, "num_controls": CONTROLS, "width": SIDE, "height": SIDE}
+SIZES = Sizes(W_DIM, CONTROLS, SIDE, SIDE)
 LAYOUT = hashlib.sha256(b"tiny").hexdigest()
 
 
@@ -26,20 +29,16 @@ def make_engine(name: str, tiny: Path, **options: Any) -> Engine:
     Args:
         name: of the backend.
         tiny: from `write_tiny`; what is built for it is kept beside it.
-        options: for the constructor of an engine that runs on a GPU.
+        options: how an engine that is built ahead is to draw, as in `Drawing`.
     """
-    if name == "tensorrt":
-        skip_for(tensorrt.unavailable())
-        made = {"precision": "fp32", "layout": LAYOUT, "cache": EngineCache(tiny.parent / "built"), **options}
-        return tensorrt.TensorRtEngine(generator_of(tiny), **SIZES, **made)
-    if name == "tensorrt-rtx":
-        skip_for(tensorrt_rtx.unavailable())
-        made = {"precision": "fp32", "cache": EngineCache(tiny.parent / "built"), **options}
-        return tensorrt_rtx.TensorRtRtxEngine(generator_of(tiny), **SIZES, **made)
-    if name != "synthetic":
-        skip_for(engines.unavailable(name))
+    if name != SYNTHETIC:
+        skip_for(unavailable(name))
+    ahead = {"tensorrt": tensorrt.TensorRtEngine, "tensorrt-rtx": tensorrt_rtx.TensorRtRtxEngine}
+    if name in ahead:
+        drawing = Drawing(generator_of(tiny), SIZES, **{"precision": "fp32", "layout": LAYOUT, **options})
+        return ahead[name](drawing, cache=EngineCache(tiny.parent / "built"))
     with Character.open(tiny) as character:
-        return engines.make_engine(engines.Candidate(name, "fp32"), character, engines.EngineSettings(threads=1))
+        return make(Candidate(name, "fp32"), character, EngineSettings(threads=1))
 
 
 def skip_for(reason: str) -> None:

@@ -16,11 +16,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from runtime.character import FrameSize, Manifest, write_character
+from runtime.character.controls import PORTRAIT_CONTROLS
+from runtime.character.file import FrameSize, Manifest, write_character
+from runtime.character.person import READER_PX, members_of_person
 from runtime.composite.base import PLANES
 from runtime.composite.references import GRID, REFERENCES
-from runtime.controls import PORTRAIT_CONTROLS
-from runtime.person import READER_PX, members_of_person
 from tests.tiny_character import manifest
 
 FOUND = 4 * len(REFERENCES)  # channels that the reader finds

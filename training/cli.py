@@ -342,7 +342,7 @@ def quantise(
 
     Example: `bunraku-train quantise aki.bunraku --data datasets/cast --out aki.int8.bunraku`
     """
-    from runtime.character import Character, find_character
+    from runtime.character.file import Character, find_character
     from training.data.dataset import open_dataset
 
     source = find_character(character)
@@ -373,7 +373,7 @@ def alpha(
 
     Example: `bunraku-train alpha old.bunraku --out new.bunraku`
     """
-    from runtime.character import Character, find_character
+    from runtime.character.file import Character, find_character
     from training.data.dataset import open_dataset
     from training.decoder.alpha_step import add_alpha_step
 
@@ -401,7 +401,7 @@ def _add_precisions(
     import msgspec
     from rich.table import Table
 
-    from runtime.drivers import read_recording
+    from runtime.drivers.recording import read_recording
     from training.precision import gate
     from training.precision.reduced import add_precisions
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
-from runtime.character import Character
+from runtime.character.file import Character
 from training.task import Ancestor
 
 Weights = dict[str, Tensor]

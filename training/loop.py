@@ -29,7 +29,7 @@ from torch import Tensor
 
 from engine_bridge.errors import CheckpointError, RecipeError, SinkError, TrainingError
 from runtime.atomic import replacing
-from runtime.character import Character, find_character
+from runtime.character.file import Character, find_character
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
 from training.console import PlainConsole
 from training.curves import Curves

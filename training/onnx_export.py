@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from runtime.onnx_graph import read_graph
+from runtime.character.onnx_graph import read_graph
 
 OPSET = 20
 HALVE_FROM = 1024  # elements

@@ -11,8 +11,8 @@ import msgspec
 import torch
 
 from engine_bridge.errors import CharacterError
-from runtime.character import ControlRange
-from runtime.controls import VOCABULARY, Control
+from runtime.character.controls import VOCABULARY, Control
+from runtime.character.file import ControlRange
 from training.data.dataset import Dataset
 from training.settings import Recipe
 from training.task import Ancestor

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError
-from runtime.character import Character, Manifest
+from runtime.character.file import Character, Manifest
 from training.data.dataset import Dataset, Split
 from training.settings import Recipe, Stage
 

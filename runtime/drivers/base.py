@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import msgspec
 
-from engine_bridge.messages import ControlState
+from runtime.character.idle import IdleSettings
 
 
 class Driver(Protocol):
-    """A source of controls, asked once per frame, as late as possible before the frame is drawn."""
+    """Moves one person: asked once per frame, as late as possible before the frame is drawn."""
 
     @property
     def name(self) -> str:
         """What people call it."""
-
-    @property
-    def rank(self) -> int:
-        """Its place among the layers: a higher rank covers a lower one."""
 
     @property
     def attack_s(self) -> float:
@@ -37,70 +33,53 @@ class Driver(Protocol):
     def sample(self, now_ns: int) -> Mapping[str, float] | None:
         """Controls at this time, in natural units; None when it has nothing to say (the tracker is lost).
 
-        Only names of the vocabulary and finite values.
+        Only names of the vocabulary and finite values. Never blocks.
         """
 
 
-class ControlPort:
-    """Where whole control states come in: from the window of this process, or from the wire. Newest wins.
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Whom a driver is to move.
 
-    `offer` may be called from any thread and never blocks for long; the other methods belong to the live loop.
+    Attributes:
+        idle: the character's idle settings.
+        person: which of several people on one stage.
     """
 
-    def __init__(
-        self, name: str, rank: int, *, timeout_s: float | None = None, smooth: bool = False, tracks: bool = False
-    ) -> None:
-        """Make a port.
+    idle: IdleSettings
+    person: int = 0
 
-        Args:
-            name: what people call it.
-            rank: its place among the layers.
-            timeout_s: after this long without a state the controls blend back to the lower layers; None keeps the
-                last state for ever, which is right for a game that speaks only when something changes.
-            smooth: whether its values pass a One-Euro filter.
-            tracks: whether it measures somebody's face.
-        """
-        self.name = name
-        self.rank = rank
-        self.attack_s = 0.0
-        self.smooth = smooth
-        self.tracks = tracks
-        self._timeout_ns = None if timeout_s is None else int(timeout_s * 1e9)
-        self._lock = threading.Lock()
-        self._offered: ControlState | None = None
-        self._current: ControlState | None = None
-        self._since_ns = 0
 
-    def offer(self, state: ControlState) -> None:
-        """Hand in a state that was checked at the edge; it replaces one that nobody has taken yet."""
-        with self._lock:
-            if self._offered is not None and self._offered.calibrate and not state.calibrate:
-                state = msgspec.structs.replace(state, calibrate=True)
-            self._offered = state
+class Source(Protocol):
+    """What a command line named once: a file that was read, a socket that was opened. All people on a stage share it.
 
-    def take(self, now_ns: int) -> ControlState | None:
-        """The newest state if one came since the last call."""
-        with self._lock:
-            state, self._offered = self._offered, None
-        if state is not None:
-            self._current = state
-            self._since_ns = now_ns
-        return state
+    Attributes:
+        warnings: what people should know, for example a torn line of a recording.
+    """
 
-    def reject(self, previous: ControlState | None) -> None:
-        """Go back to an earlier state, because the one just taken cannot be used."""
-        self._current = previous
+    warnings: tuple[str, ...]
 
-    @property
-    def current(self) -> ControlState | None:
-        """The state that is in force."""
-        return self._current
+    def driver(self, whom: Whom) -> Driver | None:
+        """A driver for one person; None if there is to be none."""
 
-    def sample(self, now_ns: int) -> Mapping[str, float] | None:
-        """The controls that the state in force holds."""
-        state = self._current
-        if state is None or not state.controls:
-            return None
-        if self._timeout_ns is not None and now_ns - self._since_ns > self._timeout_ns:
-            return None
-        return state.controls
+    def close(self) -> None:
+        """Free what it holds; its drivers have nothing to say from then on. Safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of driver.
+
+    Attributes:
+        names: what `--driver` takes.
+        options: what may stand behind the name, with defaults. A field `file` takes all that looks like no option.
+        open: makes a source of them; raises DriverError or a more special BunrakuError.
+        always: there without being named, once; to name it changes its options. Others are there as often as named.
+        in_window: only where there is a window.
+    """
+
+    names: tuple[str, ...]
+    options: type[msgspec.Struct]
+    open: Callable[[Any], Source]
+    always: bool = False
+    in_window: bool = False

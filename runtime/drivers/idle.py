@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Final
 
-from runtime.idle import IdleLife, IdleSettings
+import msgspec
+
+from runtime.character.idle import IdleLife, IdleSettings
+
+from .base import Kind, Whom
 
 
 class IdleDriver:
     """Plays `IdleLife` from the first frame on."""
 
     name = "idle"
-    rank = 0
     attack_s = 0.0
     tracks = False
     smooth = False
@@ -26,3 +30,29 @@ class IdleDriver:
         if self._start_ns is None:
             self._start_ns = now_ns
         return self._life.sample((now_ns - self._start_ns) / 1e9)
+
+
+class IdleOptions(msgspec.Struct, frozen=True):
+    """Options of `idle`."""
+
+    off: bool = False
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class _Idle:
+    """An idle life for each person."""
+
+    warnings = ()
+
+    def __init__(self, options: IdleOptions) -> None:
+        self._options = options
+
+    def driver(self, whom: Whom) -> IdleDriver | None:
+        """See `Source`."""
+        return None if self._options.off else IdleDriver(whom.idle, seed=self._options.seed + whom.person)
+
+    def close(self) -> None:
+        """See `Source`."""
+
+
+KIND: Final = Kind(names=("idle",), options=IdleOptions, open=_Idle, always=True)

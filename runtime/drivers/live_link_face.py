@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import RecordingError
-from runtime.controls import ARKIT_BLENDSHAPES
+from runtime.character.controls import ARKIT_BLENDSHAPES
 from runtime.tables import Table, TableError, counted, decimal_mark, number, open_table, shown
 
 from .timecode import Stamp, parse_timecode, to_seconds

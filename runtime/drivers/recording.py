@@ -6,17 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import ControlError, RecordingError
+from engine_bridge.errors import ControlError, DriverError, RecordingError
 from engine_bridge.plain_text import LINE_CHARS, plain, plain_lines
-from runtime.controls import VOCABULARY, check_controls
+from runtime.character.controls import VOCABULARY, check_controls, check_names
 from runtime.tables import TableError, decode_text
 
+from .base import Kind, Whom
 from .live_link_face import parse_live_link_face
 
 MAX_BYTES: Final = 512 << 20
@@ -61,7 +62,6 @@ class RecordingDriver:
     """Plays a recording from the first frame on."""
 
     name = "recording"
-    rank = 1
     attack_s = 0.25
     tracks = True
 
@@ -243,3 +243,41 @@ def _recording(
     if not np.isfinite(kept).all():
         raise RecordingError("A control has a value beyond float32. Send numbers in natural units.")
     return Recording(names, times_s[last], kept, tuple(plain(warning, LINE_CHARS) for warning in warnings))
+
+
+class RecordingOptions(msgspec.Struct, frozen=True):
+    """Options of `recording`."""
+
+    file: str = ""
+    speed: Annotated[float, msgspec.Meta(ge=0.01, le=100.0)] = 1.0
+    loop: bool = True
+    smooth: bool = False
+    start: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] = 0.0
+    invert: str = ""  # controls with the wrong sign, with + between them
+    neutral: str = ""  # median, or a second of the recording
+
+
+class _Recorded:
+    """A recording that was read once, with a player for each person."""
+
+    def __init__(self, options: RecordingOptions) -> None:
+        inverted = tuple(filter(None, options.invert.split("+")))
+        try:
+            check_names(inverted)
+        except ControlError as error:
+            raise DriverError(f'"recording:{options.file},invert={options.invert}": {error}') from error
+        recording = read_recording(options.file, invert=inverted)
+        self.warnings = recording.warnings
+        self._recording = from_neutral(recording, options.neutral) if options.neutral else recording
+        self._options = options
+
+    def driver(self, whom: Whom) -> RecordingDriver:  # noqa: ARG002  everybody does the same
+        """See `Source`."""
+        how = self._options
+        return RecordingDriver(self._recording, speed=how.speed, loop=how.loop, smooth=how.smooth, start_s=how.start)
+
+    def close(self) -> None:
+        """See `Source`."""
+
+
+KIND: Final = Kind(names=("recording",), options=RecordingOptions, open=_Recorded)

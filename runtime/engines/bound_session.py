@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from runtime.engine import Floats, Pixels
+from .base import Floats, Pixels
 
 _BOUND_BUFFERS: Final = 64
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from engine_bridge.errors import EngineError
-from runtime.engine import EngineDescription
-from runtime.onnx_graph import FLOAT, UINT8, TensorInfo, summarise
+from runtime.character.onnx_graph import FLOAT, UINT8, TensorInfo, summarise
+
+from .base import Sizes
 
 _TYPES: Final[dict[int, np.dtype[Any]]] = {FLOAT: np.dtype(np.float32), UINT8: np.dtype(np.uint8)}
 
@@ -47,10 +48,10 @@ class Ends:
         return iter((*self.inputs, *self.outputs))
 
 
-def ends_of_generator(about: EngineDescription) -> Ends:
+def ends_of_generator(sizes: Sizes) -> Ends:
     """Those of a network that draws every pixel."""
-    inputs = (End("w", (about.w_dim,), _TYPES[FLOAT]), End("controls", (about.num_controls,), _TYPES[FLOAT]))
-    return Ends(inputs, (End("rgba", (about.height, about.width, 4), _TYPES[UINT8]),))
+    inputs = (End("w", (sizes.w_dim,), _TYPES[FLOAT]), End("controls", (sizes.num_controls,), _TYPES[FLOAT]))
+    return Ends(inputs, (End("rgba", (sizes.height, sizes.width, 4), _TYPES[UINT8]),))
 
 
 def ends_of_graph(model: bytes) -> Ends:

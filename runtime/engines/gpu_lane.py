@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from runtime.engine import Array
-
+from .base import Array
 from .cuda_runtime import Bytes, CudaRuntime
 from .ends import Ends
 

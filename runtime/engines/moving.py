@@ -18,13 +18,14 @@ import numpy as np
 
 from engine_bridge.errors import CharacterError, EngineError
 from engine_bridge.sockets import OncePerSecond
-from runtime.character import PERSON_ENDS
+from runtime.character.file import PERSON_ENDS
+from runtime.character.person import Person, small
 from runtime.composite import open_composite
 from runtime.composite.references import References
-from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
-from runtime.imagined import NEAR, imagine, likeness, share_of, somebody
 from runtime.machine import give_way
-from runtime.person import Person, small
+
+from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
+from .imagined import NEAR, imagine, likeness, share_of, somebody
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class MovingEngine(Engine):
     has the largest share of those who are goes on. Of somebody who cannot be read a warning is logged, and the last one
     goes on as well.
 
-    Behind the shares there may be a latent (see `runtime.imagined`). Whoever it stands for is drawn and then read in
+    Behind the shares there may be a latent (see `imagined`). Whoever it stands for is drawn and then read in
     the same way, one at a time; on the way from one latent to another, whoever is like the one that is wanted is shown.
     """
 

@@ -14,9 +14,10 @@ from typing import Any, Final
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install, uninstall_then_install
-from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
-from runtime.machine import ThreadProfile
+from runtime.machine import ThreadProfile, instructions
 
+from .backend import Backend, Drawing
+from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from .bound_session import BoundSession
 from .cuda_driver import cuda_driver
 
@@ -174,30 +175,11 @@ class OnnxRuntimeEngine(Engine):
     20) and made it later.
     """
 
-    def __init__(
-        self,
-        model: bytes,
-        *,
-        w_dim: int,
-        num_controls: int,
-        width: int,
-        height: int,
-        threads: int,
-        precision: str,
-        profile: ThreadProfile = "shared",
-        name: str = "onnxruntime",
-    ) -> None:
+    def __init__(self, drawing: Drawing, name: str = "onnxruntime") -> None:
         """Prepare; `activate` loads.
 
         Args:
-            model: `generator.onnx` or one of its variants.
-            w_dim: numbers per identity.
-            num_controls: numbers per pose.
-            width: of the pictures in pixels.
-            height: of the pictures in pixels.
-            threads: threads that compute.
-            precision: what the model computes in, for the description.
-            profile: how the threads wait for work.
+            drawing: what to draw with.
             name: one of `PROVIDERS`.
         """
         super().__init__()
@@ -206,14 +188,10 @@ class OnnxRuntimeEngine(Engine):
         import onnxruntime
 
         self._library = onnxruntime
-        self._model = model
+        self._drawing = drawing
         self._bound: Any = None
-        self._profile = profile
-        provider = PROVIDERS[name]
-        threads = threads if provider == CPU else 0
-        self._description = EngineDescription(
-            name, provider, onnxruntime.__version__, precision, threads, w_dim, num_controls, width, height
-        )
+        threads = drawing.threads if PROVIDERS[name] == CPU else 0
+        self._description = EngineDescription(name, *about(name), drawing.precision, threads, drawing.sizes)
 
     @property
     def description(self) -> EngineDescription:
@@ -222,7 +200,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _load(self) -> None:
         about = self._description
-        session = _open_session(self._model, about.threads, self._profile, about.provider)
+        session = _open_session(self._drawing.model, about.threads, self._drawing.profile, about.provider)
         if not about.on_cpu:
             _check_where_it_runs(session, about.provider)
         self._bound = BoundSession(session)
@@ -235,3 +213,39 @@ class OnnxRuntimeEngine(Engine):
 
     def _unload(self) -> None:
         self._bound = None
+
+
+def _lacks(precision: str) -> str:
+    if precision == "int8" and not {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"} & set(instructions()):
+        return "this processor has no int8 instructions that would make it faster"
+    return ""
+
+
+def _on_gpu(name: str, *, by_name: bool = False) -> Backend:
+    return Backend(
+        name=name,
+        precisions=("fp16", "fp32"),
+        unavailable=lambda: unavailable(name),
+        about=lambda: about(name),
+        draw=lambda drawing: OnnxRuntimeEngine(drawing, name),
+        move=lambda moving: open_graph(moving.model, moving.threads, moving.profile, name),
+        read=open_graph,
+        on_gpu=True,
+        by_name=by_name,
+    )
+
+
+PROCESSOR: Final = Backend(
+    name="onnxruntime",
+    precisions=("int8", "fp32"),
+    unavailable=lambda: unavailable("onnxruntime"),
+    about=about,
+    draw=OnnxRuntimeEngine,
+    move=lambda moving: open_graph(moving.model, moving.threads, moving.profile),
+    read=open_graph,
+    lacks=_lacks,
+)
+CUDA: Final = _on_gpu("cuda")
+# Only by name: nobody here has been able to try them.
+DIRECTML: Final = _on_gpu("directml", by_name=True)
+COREML: Final = _on_gpu("coreml", by_name=True)

@@ -13,8 +13,10 @@ from typing import Any, Final
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install, install_extra
-from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from runtime.machine import ThreadProfile
+
+from .backend import Backend, Drawing
+from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 
 _DEVICE: Final = "CPU"
 # Without a hint OpenVINO takes bf16 on CPUs that have it, and pictures would differ from machine to machine. What an
@@ -142,38 +144,16 @@ class OpenVinoEngine(Engine):
     In the exclusive profile its threads are pinned to cores; beside a game the system may move them.
     """
 
-    def __init__(
-        self,
-        model: bytes,
-        *,
-        w_dim: int,
-        num_controls: int,
-        width: int,
-        height: int,
-        threads: int,
-        precision: str,
-        profile: ThreadProfile = "shared",
-    ) -> None:
+    def __init__(self, drawing: Drawing) -> None:
         super().__init__()
         if reason := unavailable():
             raise EngineUnavailable(f"OpenVINO cannot be used: {reason}. `--engine auto` finds an engine that can.")
         import openvino
 
         self._library = openvino
-        self._model = model
+        self._drawing = drawing
         self._request: Any = None
-        self._profile = profile
-        self._description = EngineDescription(
-            "openvino",
-            _DEVICE,
-            openvino.__version__.split("-")[0],
-            precision,
-            threads,
-            w_dim,
-            num_controls,
-            width,
-            height,
-        )
+        self._description = EngineDescription("openvino", *about(), drawing.precision, drawing.threads, drawing.sizes)
 
     @property
     def description(self) -> EngineDescription:
@@ -181,8 +161,8 @@ class OpenVinoEngine(Engine):
         return self._description
 
     def _load(self) -> None:
-        about = self._description
-        self._request = _compile(self._model, about.threads, self._profile, about.precision)
+        drawing = self._drawing
+        self._request = _compile(drawing.model, drawing.threads, drawing.profile, drawing.precision)
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         tensor = self._library.Tensor
@@ -196,3 +176,20 @@ class OpenVinoEngine(Engine):
 
     def _unload(self) -> None:
         self._request = None
+
+
+def _lacks(precision: str) -> str:
+    return "this processor has no bf16 instructions" if precision == "bf16" and not has_bf16() else ""
+
+
+BACKEND: Final = Backend(
+    name="openvino",
+    precisions=("int8", "bf16", "fp32"),
+    moves_in=("bf16", "fp32"),
+    unavailable=unavailable,
+    about=about,
+    draw=OpenVinoEngine,
+    move=lambda moving: open_graph(moving.model, moving.threads, moving.profile, moving.precision),
+    read=open_graph,
+    lacks=_lacks,
+)

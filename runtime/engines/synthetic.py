@@ -11,12 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from runtime.character import Role
-from runtime.controls import PORTRAIT_CONTROLS, Control
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
-from runtime.expressions import default_expressions
-from runtime.idle import IdleSettings
-from runtime.latents import Latents
+from runtime.character.controls import PORTRAIT_CONTROLS, Control
+from runtime.character.expressions import default_expressions
+from runtime.character.file import Role
+from runtime.character.idle import IdleSettings
+from runtime.character.latents import Latents
+
+from .base import Engine, EngineDescription, Floats, Pixels, Sizes
 
 _IDENTITIES: Final = ("teal", "amber", "rose", "lime")
 _CORNERS: Final = ((230, 60, 60, 255), (60, 200, 60, 255), (60, 90, 230, 255), (240, 240, 240, 255))
@@ -48,9 +49,8 @@ class SyntheticEngine(Engine):
         self._controls = controls
         self._row = {control.name: index for index, control in enumerate(controls)}
         self._base: Pixels = np.empty((0, 0, 4), np.uint8)
-        self._description = EngineDescription(
-            "synthetic", "numpy", np.__version__, "fp32", 1, w_dim, len(controls), width, height
-        )
+        sizes = Sizes(w_dim, len(controls), width, height)
+        self._description = EngineDescription("synthetic", "numpy", np.__version__, "fp32", 1, sizes)
 
     @property
     def description(self) -> EngineDescription:
@@ -59,13 +59,13 @@ class SyntheticEngine(Engine):
 
     def _load(self) -> None:
         about = self._description
-        base = np.zeros((about.height, about.width, 4), np.uint8)
+        base = np.zeros((about.sizes.height, about.sizes.width, 4), np.uint8)
         # Colour bleeds into alpha 0, as the format asks: a grey that no edge shows.
         base[..., :3] = 128
-        corner = max(1, min(about.width, about.height) // 16)
+        corner = max(1, min(about.sizes.width, about.sizes.height) // 16)
         for (top, left), colour in zip(((1, 1), (1, 0), (0, 1), (0, 0)), _CORNERS, strict=True):
-            rows = slice(0, corner) if top else slice(about.height - corner, None)
-            columns = slice(0, corner) if left else slice(about.width - corner, None)
+            rows = slice(0, corner) if top else slice(about.sizes.height - corner, None)
+            columns = slice(0, corner) if left else slice(about.sizes.width - corner, None)
             base[rows, columns] = colour
         self._base = base
 
@@ -77,13 +77,13 @@ class SyntheticEngine(Engine):
 
     def _draw_face(self, w: Floats, controls: Floats, out: Pixels) -> None:
         about = self._description
-        unit = min(about.width, about.height)
+        unit = min(about.sizes.width, about.sizes.height)
 
         def value(name: str) -> float:
             return float(controls[self._row[name]]) if name in self._row else 0.0
 
-        x = about.width * 0.5 + unit * value("headYaw") / 180.0
-        y = about.height * 0.42 - unit * value("headPitch") / 180.0 - unit * 0.01 * value("breath")
+        x = about.sizes.width * 0.5 + unit * value("headYaw") / 180.0
+        y = about.sizes.height * 0.42 - unit * value("headPitch") / 180.0 - unit * 0.01 * value("breath")
         red, green, blue = (int(min(1.0, max(0.0, float(channel))) * 255) for channel in np.resize(w, 3))
         skin = (red, green, blue, 255)
         self._box(out, (x, y), (unit * 0.5, unit * 0.56), skin)
@@ -106,9 +106,9 @@ class SyntheticEngine(Engine):
     def _draw_bars(self, controls: Floats, out: Pixels) -> None:
         about = self._description
         count = len(self._controls)
-        left = about.width // 8
-        step = (about.width - 2 * left) / count
-        bottom, tall = about.height - max(1, about.height // 16), about.height // 6
+        left = about.sizes.width // 8
+        step = (about.sizes.width - 2 * left) / count
+        bottom, tall = about.sizes.height - max(1, about.sizes.height // 16), about.sizes.height // 6
         for index, control in enumerate(self._controls):
             span = control.maximum - control.minimum
             share = min(1.0, max(0.0, (float(controls[index]) - control.minimum) / span)) if span > 0 else 0.0

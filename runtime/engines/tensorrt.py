@@ -1,6 +1,6 @@
 """TensorRT 10 and 11 on an NVIDIA GPU. Knows when to build and how a batch is cut; the parts live in their own files.
 
-`cuda_driver` says whether there is a GPU, `runtime.build` makes plans, `tensorrt_plan` opens them, `gpu_lane` draws.
+`cuda_driver` says whether there is a GPU, `tensorrt_build` makes plans, `tensorrt_plan` opens them, `gpu_lane` draws.
 TensorRT itself is imported only once the driver has answered.
 """
 
@@ -19,16 +19,16 @@ import numpy as np
 
 from engine_bridge.errors import EngineError, EngineMismatch, EngineUnavailable, SinkError
 from runtime.advice import install_extra
-from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
-from runtime.engine_cache import CacheKey, EngineCache
 
+from . import onnxruntime
+from .backend import Backend, Drawing, Progress
+from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
+from .cache import CacheKey, EngineCache
 from .cuda_driver import cuda_driver
 from .ends import Ends, ends_of_generator, ends_of_graph
 from .gpu_lane import SLOTS, GpuLane, Piece, Slot, pieces
 
 if TYPE_CHECKING:
-    from runtime.build import Progress
-
     from .tensorrt_plan import OpenPlan
 
 logger = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ class TensorRtNetwork:
         return opened(self._cache, self._key, build=self._build, open_plan=open_plan)
 
     def _build(self) -> bytes:
-        from runtime.build import plan_from_onnx
+        from .tensorrt_build import plan_from_onnx
 
         logger.info("building %s for %s", self._key.name, self._key.device)
         # Timings hold for every network on this GPU with this library.
@@ -194,33 +194,12 @@ class TensorRtEngine(Engine):
         cuda_graph_refusal: why not; empty if it is.
     """
 
-    def __init__(
-        self,
-        model: bytes,
-        *,
-        w_dim: int,
-        num_controls: int,
-        width: int,
-        height: int,
-        precision: str,
-        layout: str,
-        batches: Sequence[int] = (1,),
-        cache: EngineCache | None = None,
-        progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, drawing: Drawing, *, cache: EngineCache | None = None) -> None:
         """Say what to run; nothing is built or loaded before `activate`.
 
         Args:
-            model: ONNX bytes of the generator, its tensors typed as `precision` says.
-            w_dim: numbers per identity.
-            num_controls: numbers per pose.
-            width: of the pictures in pixels.
-            height: of the pictures in pixels.
-            precision: `fp32`, `fp16` or `int8`, for the description and the cache.
-            layout: hash of what `w` and `controls` mean; a plan for another layout is refused.
-            batches: batch sizes to tune for. Each takes building time and GPU memory.
+            drawing: what to draw with; its precision is also that of the plan.
             cache: where built plans are kept; None for this user's cache folder.
-            progress: told (phase, steps done, steps in all) while a plan is built; False stops it.
 
         Raises:
             EngineUnavailable: no driver, no GPU, or TensorRT is not installed.
@@ -229,17 +208,15 @@ class TensorRtEngine(Engine):
         super().__init__()
         # Where TensorRT is missing, `TensorRtNetwork` says so; its version cannot be asked for.
         gpu, release = about() if not unavailable() else ("", "")
-        self._description = EngineDescription(
-            "tensorrt", gpu, release, precision, 0, w_dim, num_controls, width, height
-        )
+        self._description = EngineDescription("tensorrt", gpu, release, drawing.precision, 0, drawing.sizes)
         self._network = TensorRtNetwork(
-            model,
-            ends_of_generator(self._description),
-            precision=precision,
-            layout=layout,
-            batches=batches,
+            drawing.model,
+            ends_of_generator(drawing.sizes),
+            precision=drawing.precision,
+            layout=drawing.layout,
+            batches=drawing.batches,
             cache=cache,
-            progress=progress,
+            progress=drawing.progress,
         )
 
     @property
@@ -340,3 +317,16 @@ def opened(
             except SinkError as error:
                 logger.warning("the built engine could not be kept, the next start will build it again: %s", error)
     return open_plan(plan)
+
+
+BACKEND: Final = Backend(
+    name="tensorrt",
+    precisions=("fp16", "fp32", "int8"),
+    unavailable=unavailable,
+    about=about,
+    draw=TensorRtEngine,
+    move=lambda moving: open_graph(moving.model, progress=moving.progress),
+    read=onnxruntime.open_graph,
+    on_gpu=True,
+    built_ahead=True,
+)

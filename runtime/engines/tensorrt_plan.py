@@ -23,7 +23,7 @@ class OpenPlan:
         """Open a plan that this machine has built; a plan is native code, so none of other origin may come here.
 
         Args:
-            plan: from `runtime.build`.
+            plan: from `runtime.engines.tensorrt_build`.
             ends: what the network must take and give.
             device: name of the GPU, for messages.
             layout: what the plan must have been built for.

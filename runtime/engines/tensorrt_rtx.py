@@ -16,10 +16,12 @@ from typing import Any, Final
 from engine_bridge.errors import EngineError, EngineUnavailable
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install_extra
-from runtime.engine import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
-from runtime.engine_cache import CacheKey, EngineCache
 
+from . import onnxruntime
+from .backend import Backend, Drawing
+from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from .bound_session import BoundSession
+from .cache import CacheKey, EngineCache
 from .cuda_driver import cuda_driver
 from .ends import Ends, ends_of_generator, ends_of_graph
 from .gpu_lane import pieces
@@ -134,28 +136,12 @@ class TensorRtRtxEngine(Engine):
     A frame is synchronous: ONNX Runtime copies the inputs to the GPU and the picture back into the caller's memory.
     """
 
-    def __init__(
-        self,
-        model: bytes,
-        *,
-        w_dim: int,
-        num_controls: int,
-        width: int,
-        height: int,
-        precision: str,
-        max_batch: int = 1,
-        cache: EngineCache | None = None,
-    ) -> None:
+    def __init__(self, drawing: Drawing, *, cache: EngineCache | None = None) -> None:
         """Say what to run; nothing is compiled before `activate`.
 
         Args:
-            model: ONNX bytes of the generator, its tensors typed as `precision` says.
-            w_dim: numbers per identity.
-            num_controls: numbers per pose.
-            width: of the pictures in pixels.
-            height: of the pictures in pixels.
-            precision: `fp32`, `fp16` or `int8`, for the description and the cache.
-            max_batch: the most pictures that are drawn at once; GPU memory is taken for so many. More are cut.
+            drawing: what to draw with. GPU memory is taken for as many pictures at once as the largest of its batches;
+                more are cut.
             cache: beside whose engines the compiled kernels are kept; None for this user's cache folder.
 
         Raises:
@@ -163,13 +149,11 @@ class TensorRtRtxEngine(Engine):
             EngineError: the cache folder is not private.
         """
         super().__init__()
-        self._batches = range(1, max(1, max_batch) + 1)
-        self._network = _Network(model, precision=precision, most=self._batches[-1], cache=cache)
+        self._batches = range(1, max(1, *drawing.batches) + 1)
+        self._network = _Network(drawing.model, precision=drawing.precision, most=self._batches[-1], cache=cache)
         self._bound: Any = None
         gpu, release = self._network.device, self._network.version
-        self._description = EngineDescription(
-            "tensorrt-rtx", gpu, release, precision, 0, w_dim, num_controls, width, height
-        )
+        self._description = EngineDescription("tensorrt-rtx", gpu, release, drawing.precision, 0, drawing.sizes)
 
     @property
     def description(self) -> EngineDescription:
@@ -177,7 +161,7 @@ class TensorRtRtxEngine(Engine):
         return self._description
 
     def _load(self) -> None:
-        self._bound = BoundSession(self._network.session(ends_of_generator(self._description)))
+        self._bound = BoundSession(self._network.session(ends_of_generator(self._description.sizes)))
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         try:
@@ -245,3 +229,16 @@ def provider_options(ends: Ends, *, most: int, kept: Path) -> dict[str, str]:
         # Otherwise the scratch memory is reserved and returned for every frame.
         "nv_persistent_context_memory": "1",
     }
+
+
+BACKEND: Final = Backend(
+    name="tensorrt-rtx",
+    precisions=("fp16", "fp32", "int8"),
+    unavailable=unavailable,
+    about=about,
+    draw=TensorRtRtxEngine,
+    move=lambda moving: open_graph(moving.model),
+    read=onnxruntime.open_graph,
+    on_gpu=True,
+    built_ahead=True,
+)

@@ -12,21 +12,12 @@ import pytest
 from PIL import Image
 
 from engine_bridge.errors import CharacterError, EngineError, EngineMismatch, EngineUnavailable
-from runtime.character import Character, write_character
-from runtime.engines import (
-    BACKENDS,
-    NAMES,
-    PRECISIONS_OF,
-    Candidate,
-    EngineSettings,
-    availability,
-    candidates,
-    make_engine,
-    open_engine,
-    unavailable,
-)
+from runtime.character.file import Character, write_character
+from runtime.engines.choice import candidates, open_engine
+from runtime.engines.making import Candidate, EngineSettings, make_engine
 from runtime.engines.openvino import has_bf16
-from runtime.preview_check import check_against_preview
+from runtime.engines.preview_check import check_against_preview
+from runtime.engines.table import BACKENDS, NAMES, SYNTHETIC, availability, unavailable
 from tests.tiny_character import generator, manifest, members, write_tiny
 
 NO_GPU = "there is a GPU here, which would play"
@@ -166,7 +157,7 @@ def test_live_begins_on_the_processor_and_leaves_gpus_for_later(tiny: Path) -> N
     ):
         assert choice.engine.description.on_cpu
         reasons = availability()
-        usable = [name for name in BACKENDS if not reasons[name] and name not in ("openvino", "onnxruntime")]
+        usable = [b.name for b in BACKENDS if b.on_gpu and not (b.by_name or reasons[b.name])]
         assert {candidate.backend for candidate in choice.better} == set(usable)
 
 
@@ -176,8 +167,8 @@ def test_a_variant_that_takes_something_else_is_refused_with_the_file(tmp_path: 
 
 
 def test_every_backend_computes_in_something() -> None:
-    assert set(PRECISIONS_OF) == set(NAMES) - {"auto"}
-    assert all("fp32" in precisions for precisions in PRECISIONS_OF.values())
+    assert len({backend.name for backend in BACKENDS}) == len(BACKENDS) == len(NAMES) - 2
+    assert all("fp32" in backend.precisions and "fp32" in backend.moves_in for backend in BACKENDS)
 
 
 def preview_of(picture: np.ndarray, tmp_path: Path) -> bytes:
@@ -202,3 +193,11 @@ def test_an_engine_that_draws_something_else_than_the_preview_is_refused(tiny: P
             else:
                 with pytest.raises(EngineMismatch, match="another picture"):
                     check_against_preview(engine, character)
+
+
+def test_the_manual_lists_every_engine_and_what_it_computes_in(repository: Path) -> None:
+    manual = (repository / "docs/engines.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in manual.splitlines() if line[:3] == "| `"]
+    _, *engines = [row for row in rows if len(row) == 5]  # below the headings
+    told = {name.strip("`"): row[3] for row in engines for name in row[0].split(", ")}
+    assert told == {**{backend.name: ", ".join(backend.precisions) for backend in BACKENDS}, SYNTHETIC: ""}

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import EngineError
-from runtime.engine import Engine
+from runtime.engines.backend import Drawing
+from runtime.engines.base import Engine, Sizes
+from runtime.engines.onnxruntime import OnnxRuntimeEngine
+from runtime.engines.table import BACKENDS, SYNTHETIC
 from tests.tiny_character import CONTROLS, W_DIM, write_tiny
 from tests.tiny_engines import inputs, make_engine
 
-GPU_ENGINES = [pytest.param(name, marks=pytest.mark.gpu) for name in ("tensorrt", "tensorrt-rtx", "cuda")]
+ENGINES = [
+    pytest.param(backend.name, marks=[pytest.mark.gpu] * backend.on_gpu)
+    for backend in BACKENDS
+    if not backend.by_name  # nobody here has what those run on
+]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +28,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny(tmp_path_factory.mktemp("engines") / "tiny.bunraku")
 
 
-@pytest.fixture(params=["synthetic", "onnxruntime", "openvino", *GPU_ENGINES])
+@pytest.fixture(params=[SYNTHETIC, *ENGINES])
 def engine(request: pytest.FixtureRequest, tiny: Path) -> Engine:
     return make_engine(request.param, tiny)
 
@@ -30,7 +37,7 @@ def test_it_says_what_it_is_before_it_is_active(engine: Engine) -> None:
     about = engine.description
     assert about.label.startswith(f"{about.backend}/")
     assert about.label.endswith(" fp32")
-    assert (about.w_dim, about.num_controls, about.width, about.height) == (W_DIM, CONTROLS, 32, 32)
+    assert about.sizes == Sizes(W_DIM, CONTROLS, 32, 32)
     assert about.version
     assert about.precision == "fp32"
 
@@ -139,7 +146,7 @@ def test_two_at_once_in_two_threads(engine: Engine, tiny: Path) -> None:
         assert wrong == []
 
 
-@pytest.mark.parametrize("name", ["openvino", *GPU_ENGINES])
+@pytest.mark.parametrize("name", ENGINES)
 def test_it_draws_what_the_reference_draws(name: str, tiny: Path) -> None:
     pictures = []
     for backend in ("onnxruntime", name):
@@ -151,8 +158,6 @@ def test_it_draws_what_the_reference_draws(name: str, tiny: Path) -> None:
 
 
 def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> None:
-    from runtime.engines.onnxruntime import OnnxRuntimeEngine
-
-    engine = OnnxRuntimeEngine(b"\x08\x0a", w_dim=1, num_controls=1, width=1, height=1, threads=1, precision="fp32")
+    engine = OnnxRuntimeEngine(Drawing(b"\x08\x0a", Sizes(1, 1, 1, 1), "fp32"))
     with pytest.raises(EngineError, match="refuses the graph"):
         engine.activate()

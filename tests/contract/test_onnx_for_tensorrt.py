@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.character import Character
-from runtime.character_zip import MEMBER_LIMITS
+from runtime.character.archive import MEMBER_LIMITS
+from runtime.character.file import Character
 from tests.conftest import REPOSITORY
 from tests.rtx_compiler import compile_onnx, rtx_compiler, run_inside
 from tests.tiny_character import members

@@ -18,7 +18,7 @@ from tests.wheels import Unobtainable
 pytestmark = pytest.mark.timeout(400)  # the first run fetches and makes the stubs
 
 OURS = (
-    "runtime/build.py",
+    "runtime/engines/tensorrt_build.py",
     "runtime/engines/tensorrt.py",
     "runtime/engines/tensorrt_log.py",
     "runtime/engines/tensorrt_plan.py",

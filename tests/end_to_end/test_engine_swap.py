@@ -15,12 +15,14 @@ import pytest
 from engine_bridge.errors import EngineBuildError
 from engine_bridge.frame import Frame
 from engine_bridge.subscriber import Subscriber
-from runtime.character import Character
-from runtime.drivers import open_drivers
-from runtime.engines import Candidate, EngineSettings, availability, open_engine
-from runtime.live import LiveLoop, LiveSettings
-from runtime.performer import Performer
-from runtime.upgrade import EngineUpgrade, build_in_process
+from runtime.character.file import Character
+from runtime.drivers.table import open_drivers
+from runtime.engines.choice import open_engine
+from runtime.engines.making import Candidate, EngineSettings
+from runtime.engines.table import availability
+from runtime.engines.upgrade import EngineUpgrade, build_in_process
+from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.performer import Performer
 from tests.tiny_character import write_tiny
 
 SETTINGS = EngineSettings(threads=1)

@@ -13,7 +13,7 @@ from engine_bridge.messages import Provenance
 from engine_bridge.plain_text import LINE_CHARS, NAME_CHARS, is_plain
 from engine_bridge.publisher import Publisher
 from engine_bridge.subscriber import Subscriber
-from runtime.character import write_character
+from runtime.character.file import write_character
 from tests.bunraku_program import ANYWHERE, playing, run
 from tests.conftest import RunProgram
 from tests.tiny_character import manifest, members

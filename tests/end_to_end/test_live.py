@@ -38,7 +38,7 @@ def test_live_reports_what_it_did(run_program: RunProgram) -> None:
 
 def test_a_character_plays_without_the_tools_that_live_does_not_need(tiny: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from runtime.cli import app\n"
+        "import sys; from runtime.cli.app import app\n"
         f"sys.argv = ['bunraku', 'live', {str(tiny)!r}, '--engine', 'onnxruntime', '--no-window', '--seconds', '0.5', "
         "'--publish', 'off', '--control', 'off', '--json']\n"
         "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"

@@ -19,9 +19,8 @@ from PIL import Image
 
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
-from runtime import unfinished
-from runtime.recorder import STALL_S, Recorder
-from runtime.sinks import Film, ffmpeg_path
+from runtime.sinks.films import Film, ffmpeg_path, unfinished
+from runtime.sinks.recorder import STALL_S, Recorder
 from tests.bunraku_program import BUNRAKU, CARD, ENVIRONMENT, NOWHERE, run
 from tests.conftest import REPOSITORY, RunProgram
 
@@ -346,7 +345,8 @@ def test_a_render_whose_encoder_hangs_can_be_interrupted(tmp_path: Path) -> None
     """In a process of its own, since Ctrl-C goes to the main thread."""
     code = (
         "import os, signal, threading, numpy as np; from pathlib import Path\n"
-        "import psutil; from runtime.sinks import write_film; from tests.end_to_end.test_recordings import FILM, SIDE\n"
+        "import psutil; from runtime.sinks.films import write_film\n"
+        "from tests.end_to_end.test_recordings import FILM, SIDE\n"
         "def frames():\n"
         "    for index in range(10_000):\n"
         "        if index == 20:\n"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from engine_bridge import side_by_side
-from runtime.sinks import ffmpeg_path
+from runtime.sinks.films import ffmpeg_path
 from tests.bunraku_program import BUNRAKU, CARD, ENVIRONMENT, NOWHERE, last_line, run, write_take
 from tests.conftest import RunProgram
 from tests.tiny_character import write_tiny
@@ -190,7 +190,7 @@ def test_a_full_disk_is_told_and_keeps_what_was_there(take: Path, tmp_path: Path
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))\n"
-        "from runtime.cli import main; main()"
+        "from runtime.cli.app import main; main()"
     )
     ended = subprocess.run(
         [

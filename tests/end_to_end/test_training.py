@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from runtime.character import Character
+from runtime.character.file import Character
 from tests.conftest import RunProgram
 from training.loop import fit
 from training.recipe import load_recipe

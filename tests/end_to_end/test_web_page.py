@@ -162,11 +162,12 @@ def test_a_recorded_stream_plays_in_the_page(chromium: Chromium) -> None:
 
 
 def test_the_shipped_character_is_blended_exactly(chromium: Chromium) -> None:
-    from runtime.character import Character, find_character
-    from runtime.drivers import open_drivers
-    from runtime.engines import EngineSettings, open_engine
-    from runtime.performer import Performer
-    from runtime.stage import Stage
+    from runtime.character.file import Character, find_character
+    from runtime.drivers.table import open_drivers
+    from runtime.engines.choice import open_engine
+    from runtime.engines.making import EngineSettings
+    from runtime.live.performer import Performer
+    from runtime.live.stage import Stage
 
     with Character.open(find_character("aki")) as character:
         choice = open_engine("onnxruntime", character, precision="fp32", settings=EngineSettings(1, "shared"))

@@ -17,9 +17,10 @@ import onnx
 import pytest
 
 from engine_bridge.errors import EngineBuildError, EngineError, EngineMismatch
-from runtime.engine import Engine
-from runtime.engine_cache import EngineCache
 from runtime.engines import tensorrt
+from runtime.engines.backend import Drawing
+from runtime.engines.base import Engine, Sizes
+from runtime.engines.cache import EngineCache
 from runtime.engines.ends import ends_of_generator
 from tests.tiny_character import write_tiny
 from tests.tiny_engines import LAYOUT, SIZES, generator_of, inputs, make_engine, skip_for
@@ -156,8 +157,8 @@ def test_a_plan_that_is_opened_for_another_character_says_so(tiny: Path, cache: 
     from runtime.engines.tensorrt_plan import OpenPlan
 
     with tensorrt_engine(tiny) as engine:
-        ends = ends_of_generator(engine.description)
-        other = ends_of_generator(dataclasses.replace(engine.description, w_dim=9))
+        ends = ends_of_generator(engine.description.sizes)
+        other = ends_of_generator(dataclasses.replace(engine.description.sizes, w_dim=9))
     ((key, _),) = cache.entries()
     plan = cache.get(key)
     assert plan is not None
@@ -227,7 +228,7 @@ def test_a_graph_that_it_cannot_read_is_told(tiny: Path) -> None:
     model = onnx.load_from_string(generator_of(tiny))
     model.graph.node[1].op_type = "MatMulInteger"
     engine = tensorrt.TensorRtEngine(
-        model.SerializeToString(), **SIZES, precision="fp32", layout=LAYOUT, cache=EngineCache(tiny.parent / "built")
+        Drawing(model.SerializeToString(), SIZES, "fp32", layout=LAYOUT), cache=EngineCache(tiny.parent / "built")
     )
     with pytest.raises(EngineBuildError, match=r"cannot (read|build) the generator"):
         engine.activate()
@@ -245,7 +246,7 @@ def test_fp16_stays_near_fp32(tmp_path: Path) -> None:
     from tests.random_generator import CONTROLS, SIZE_PX, W_DIM, random_generator
     from training.decoder.graphs import generator_graph, half_generator_graph
 
-    size = {"w_dim": W_DIM, "num_controls": len(CONTROLS), "width": SIZE_PX, "height": SIZE_PX}
+    size = Sizes(W_DIM, len(CONTROLS), SIZE_PX, SIZE_PX)
     generator = random_generator()
     w, controls, out = (
         np.random.default_rng(0).standard_normal((4, W_DIM)).astype(np.float32),
@@ -255,10 +256,7 @@ def test_fp16_stays_near_fp32(tmp_path: Path) -> None:
     pictures = []
     for precision, export in (("fp32", generator_graph), ("fp16", half_generator_graph)):
         engine = tensorrt.TensorRtEngine(
-            export(generator, len(CONTROLS)),
-            **size,
-            precision=precision,
-            layout=LAYOUT,
+            Drawing(export(generator, len(CONTROLS)), size, precision, layout=LAYOUT),
             cache=EngineCache(tmp_path / "built"),
         )
         with engine:

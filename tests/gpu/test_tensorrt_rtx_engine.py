@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import EngineError
-from runtime.engine_cache import EngineCache
 from runtime.engines import tensorrt_rtx
+from runtime.engines.backend import Drawing
+from runtime.engines.cache import EngineCache
 from tests.tiny_character import write_tiny
 from tests.tiny_engines import SIZES, inputs, make_engine, skip_for
 
@@ -29,7 +30,7 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("max_batch", [1, 4])
 def test_any_batch_is_drawn_and_what_was_compiled_is_kept(tiny: Path, max_batch: int) -> None:
     pictures = []
-    for name, options in (("onnxruntime", {}), *[("tensorrt-rtx", {"max_batch": max_batch})] * 2):
+    for name, options in (("onnxruntime", {}), *[("tensorrt-rtx", {"batches": (max_batch,)})] * 2):
         with make_engine(name, tiny, **options) as engine:
             w, controls, out = inputs(7)
             engine.infer(w, controls, out)
@@ -41,6 +42,6 @@ def test_any_batch_is_drawn_and_what_was_compiled_is_kept(tiny: Path, max_batch:
 
 def test_a_graph_that_it_cannot_run_is_told(tmp_path: Path) -> None:
     cache = EngineCache(tmp_path / "built")
-    engine = tensorrt_rtx.TensorRtRtxEngine(b"\x08\x0a", **SIZES, precision="fp32", cache=cache)
+    engine = tensorrt_rtx.TensorRtRtxEngine(Drawing(b"\x08\x0a", SIZES, "fp32"), cache=cache)
     with pytest.raises(EngineError, match="refuses the generator"):
         engine.activate()

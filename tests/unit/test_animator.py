@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from runtime.character.controls import PORTRAIT_CONTROLS
 from runtime.composite.base import PLANES
 from runtime.composite.references import LAYERS, REFERENCES
-from runtime.controls import PORTRAIT_CONTROLS
 from training import metrics
 from training.animator.composite import FARTHEST, OPEN, Motion, composite, over, warp
 from training.animator.networks import MOVES_WITH, Animator, Reader

@@ -12,9 +12,10 @@ import torch
 from rich.console import Console
 
 from engine_bridge.errors import BunrakuError, CheckpointError, DatasetError, RecipeError
-from runtime.character import Character
+from runtime.character.file import Character
 from runtime.composite.references import LAYERS, REFERENCES
-from runtime.engines import EngineSettings, candidates, make_engine
+from runtime.engines.choice import candidates
+from runtime.engines.making import EngineSettings, make_engine
 from tests.training_runs import check_that_it_goes_on
 from training.animator.task import AnimatorTask, above_eyes, faces
 from training.cast import from_dict, render, write_dataset

@@ -13,14 +13,17 @@ import pytest
 from engine_bridge import side_by_side
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Pixels
-from runtime.camera import CameraSettings, open_camera
-from runtime.drivers import open_drivers
+from runtime.drivers.table import open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.live import LiveLoop, LiveSettings
-from runtime.performer import Performer
+from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.performer import Performer
+from runtime.sinks.base import Show
+from runtime.sinks.table import open_sink
 from tests.unit.test_side_by_side import soft_portrait
 
 pytestmark = pytest.mark.timeout(60)
+
+SHOW = Show(width=6, height=4)
 
 
 class Device:
@@ -65,9 +68,9 @@ def devices(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
     return Device.opened
 
 
-def show(settings: CameraSettings, pixels: Pixels, devices: list[Device]) -> Device:
+def shown(asked: str, pixels: Pixels, devices: list[Device], **how: Any) -> Device:
     height, width = pixels.shape[:2]
-    camera = open_camera(settings, width=width, height=height, fps=30)
+    camera = open_sink(asked, Show(width=width, height=height, fps=30, **how))
     camera.offer(pixels)
     assert devices[0].arrived.wait(30)
     camera.close()
@@ -80,7 +83,7 @@ def show(settings: CameraSettings, pixels: Pixels, devices: list[Device]) -> Dev
 def test_a_camera_shows_the_character_over_the_background(devices: list[Device]) -> None:
     pixels = np.zeros((4, 6, 4), np.uint8)
     pixels[:2] = (200, 100, 50, 255)
-    device = show(CameraSettings(background="green"), pixels, devices)
+    device = shown("camera:auto", pixels, devices, background="green")
     assert device.size == (4, 6, 3)
     assert device.fps == 30
     assert device.frames[0][0, 0].tolist() == [200, 100, 50]
@@ -89,12 +92,12 @@ def test_a_camera_shows_the_character_over_the_background(devices: list[Device])
 
 def test_a_camera_can_carry_alpha_beside_the_colour(devices: list[Device]) -> None:
     rgba = soft_portrait(32)
-    device = show(CameraSettings(layout="side-by-side", device="stand-in"), rgba, devices)
+    device = shown("camera:stand-in", rgba, devices, layout="side-by-side")
     np.testing.assert_array_equal(side_by_side.unpack(device.frames[0]), rgba)
 
 
 def test_a_camera_that_is_pulled_out_ends_alone(devices: list[Device], caplog: pytest.LogCaptureFixture) -> None:
-    camera = open_camera(CameraSettings(), width=6, height=4, fps=30)
+    camera = open_sink("camera:", SHOW)
     devices[0].unplugged = True
     deadline = time.monotonic() + 30
     while not camera.failed:
@@ -105,13 +108,19 @@ def test_a_camera_that_is_pulled_out_ends_alone(devices: list[Device], caplog: p
     assert "camera stand-in has failed and shows nothing more: unplugged" in caplog.text
 
 
+@pytest.mark.parametrize("asked", ["kamera:auto", "", "film:a.mp4"])
+def test_a_sink_that_there_is_not_is_named(asked: str) -> None:
+    with pytest.raises(SinkError, match="Use one of: film, camera, spout"):
+        open_sink(asked, SHOW)
+
+
 @pytest.mark.usefixtures("devices")
 @pytest.mark.parametrize("name", ["/dev/video99", "auto"])
 def test_a_missing_camera_is_explained(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     if name == "auto":
         monkeypatch.setattr("pyvirtualcam.camera.BACKENDS", {})
     with pytest.raises(SinkError) as told:
-        open_camera(CameraSettings(device=name), width=6, height=4, fps=30)
+        open_sink(f"camera:{name}", SHOW)
     wanted = "virtual camera" if name == "auto" else f'virtual camera "{name}"'
     assert f"No {wanted} takes 6x4" in str(told.value)
     assert ("modprobe v4l2loopback" if sys.platform.startswith("linux") else "OBS") in str(told.value)
@@ -120,18 +129,18 @@ def test_a_missing_camera_is_explained(monkeypatch: pytest.MonkeyPatch, name: st
 @pytest.mark.usefixtures("devices")
 def test_a_wrong_background_is_explained_before_anything_is_shown() -> None:
     with pytest.raises(SinkError, match="#rrggbb"):
-        open_camera(CameraSettings(background="grassy"), width=6, height=4, fps=30)
+        open_sink("camera:auto", Show(width=6, height=4, background="grassy"))
 
 
 def test_without_the_library_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     with pytest.raises(SinkError, match=r"pip install .*\[camera\]"):
-        open_camera(CameraSettings(), width=6, height=4, fps=30)
+        open_sink("camera:", SHOW)
 
 
 def test_a_camera_alone_keeps_the_show_going(devices: list[Device]) -> None:
     role = synthetic_role(width=64, height=48)
-    settings = LiveSettings(camera=CameraSettings())
+    settings = LiveSettings(sinks=("camera:auto",))
     with SyntheticEngine(role.controls, width=64, height=48) as engine:
         performer = Performer(role, engine, open_drivers([], role.idle), session=5)
         with LiveLoop([performer], settings, window=False) as loop:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from engine_bridge.errors import DatasetError
+from runtime.character.controls import PORTRAIT_CONTROLS
 from runtime.composite.references import LAYERS
-from runtime.controls import PORTRAIT_CONTROLS
 from training.cast.controls_sampling import sample_controls
 from training.cast.dataset import draw_references, read_rows, write_dataset
 from training.cast.identity import HAIR_STYLES, OUTFITS, Identity, from_dict, sample_identity

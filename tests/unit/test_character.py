@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from engine_bridge.errors import BunrakuError, CharacterError, SinkError
-from runtime.character import MEMBER_LIMITS, Character, Manifest, find_character, write_character
+from runtime.character.file import MEMBER_LIMITS, Character, Manifest, find_character, write_character
 from tests.tiny_character import W_DIM, generator, manifest, mapping, members, write_tiny
 
 

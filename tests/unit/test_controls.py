@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_bridge.errors import ControlError
-from runtime.controls import (
+from runtime.character.controls import (
     ARKIT_BLENDSHAPES,
     PORTRAIT_CONTROLS,
     RULES,
@@ -19,7 +19,7 @@ from runtime.controls import (
     Derivation,
     derive,
 )
-from runtime.controls_table import table
+from runtime.character.controls_table import table
 
 PORTRAIT = {control.name for control in PORTRAIT_CONTROLS}
 
@@ -122,4 +122,4 @@ def test_controls_that_nobody_moves_stay_at_rest() -> None:
 
 def test_the_documented_table_is_current(repository: Path) -> None:
     text = (repository / "docs" / "controls.md").read_text(encoding="utf-8")
-    assert table() in text, "run: python -m runtime.controls_table"
+    assert table() in text, "run: python -m runtime.character.controls_table"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine_bridge.errors import EngineError
-from runtime.engine_cache import CacheKey, EngineCache, default_folder
+from runtime.engines.cache import CacheKey, EngineCache, default_folder
 
 KEY = CacheKey(
     onnx_sha256="ab" * 32,
@@ -139,7 +139,7 @@ _BUILDER = """
 import sys, time
 from pathlib import Path
 import msgspec
-from runtime.engine_cache import CacheKey, EngineCache
+from runtime.engines.cache import CacheKey, EngineCache
 cache, key = EngineCache(Path(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=CacheKey)
 with cache.building(key):
     found = cache.get(key)

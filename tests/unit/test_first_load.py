@@ -10,12 +10,12 @@ import onnx
 import pytest
 
 from engine_bridge.errors import CharacterError
-from runtime import checked_files
-from runtime.character import Character, find_character, shipped_folder
-from runtime.engines import open_engine
-from runtime.first_load import ensure_tried
-from runtime.onnx_cost import cost_of
-from runtime.onnx_graph import read_graph
+from runtime.character import checked_files
+from runtime.character.file import Character, find_character, shipped_folder
+from runtime.character.onnx_cost import cost_of
+from runtime.character.onnx_graph import read_graph
+from runtime.engines.choice import open_engine
+from runtime.engines.first_load import ensure_tried
 from tests.conftest import RunProgram
 from tests.greedy_graphs import GROWING, fat_but_allowed, fed_size, growing, products, write_greedy
 from tests.onnx_mutants import seeds
@@ -119,7 +119,7 @@ def test_shipped_characters_are_known_without_a_trial() -> None:
     for file in shipped_folder().glob("*.bunraku"):
         with Character.open(file) as character:
             digests.add(character.digest)
-    assert digests == checked_files.SHIPPED, "put the new digest into runtime/checked_files.py"
+    assert digests == checked_files.SHIPPED, "put the new digest into runtime/character/checked_files.py"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows guards folders of users by itself")

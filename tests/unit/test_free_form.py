@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.bench import HEADINGS
-from runtime.free_form import free_form_rows
+from runtime.character.free_form import free_form_rows
 from runtime.terminal import table
 
 ANY_JSON = st.recursive(

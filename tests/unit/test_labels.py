@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine_bridge.labels import control_label
-from runtime.controls import VOCABULARY
+from runtime.character.controls import VOCABULARY
 from tests.conftest import REPOSITORY
 
 

@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY, RunProgram
 
 IMPORT_ALL_OF_THE_LIVE_SIDE = """
 import importlib, pkgutil, sys
-import runtime.cli, engine_bridge
+import runtime.cli.app, engine_bridge
 for module in pkgutil.walk_packages(engine_bridge.__path__, "engine_bridge."):
     importlib.import_module(module.name)
 print(len([name for name in sys.modules if name.startswith("engine_bridge.")]), "torch" in sys.modules)

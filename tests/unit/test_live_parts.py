@@ -18,18 +18,20 @@ from engine_bridge.clock import now_ns
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
 from engine_bridge.messages import ControlState
-from runtime import atomic, cli
-from runtime.about import stream_info
-from runtime.character import SHIPPED
-from runtime.drivers import ControlPort, open_drivers
+from runtime import atomic
+from runtime.character.about import stream_info
+from runtime.character.file import SHIPPED
+from runtime.cli import options
+from runtime.drivers.port import ControlPort
+from runtime.drivers.table import open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.live import LiveLoop, LiveSettings
-from runtime.performer import Performer
-from runtime.recorder import Recorder
+from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.performer import Performer
+from runtime.live.stage import Stage
+from runtime.live.window_source import WindowSource
 from runtime.signals import ending_signals
-from runtime.sinks import Film, check_film_path, flatten, parse_colour, write_film
-from runtime.stage import Stage
-from runtime.window_source import WindowSource
+from runtime.sinks.films import Film, check_film_path, flatten, parse_colour, write_film
+from runtime.sinks.recorder import Recorder
 
 ROLE = synthetic_role(width=64, height=48)
 
@@ -41,7 +43,7 @@ def frame(number: int, *, at_ns: int = 0, control_id: int = 0, control_ns: int =
 
 def source(port: ControlPort | None = None) -> WindowSource:
     info = stream_info(ROLE, session=1, stream="test", fps=60.0, provider="test", derived=False)
-    return WindowSource(info, port or ControlPort("window", 3))
+    return WindowSource(info, port or ControlPort("window"))
 
 
 def test_the_window_gets_the_newest_frame_once() -> None:
@@ -90,7 +92,7 @@ def test_handing_over_from_another_thread_never_tears_a_frame() -> None:
 
 
 def test_states_from_the_window_get_number_and_time_and_come_back_as_motion_to_photon() -> None:
-    port = ControlPort("window", 3)
+    port = ControlPort("window")
     window = source(port)
     window.send(ControlState(controls={"jawOpen": 0.5}))
     window.send(ControlState(controls={"jawOpen": 0.6}))
@@ -107,7 +109,7 @@ def test_states_from_the_window_get_number_and_time_and_come_back_as_motion_to_p
 def test_no_pixels_are_allocated_per_frame() -> None:
     role = synthetic_role(width=256, height=256)
     window = WindowSource(
-        stream_info(role, session=1, stream="t", fps=60.0, provider="t", derived=False), ControlPort("w", 3)
+        stream_info(role, session=1, stream="t", fps=60.0, provider="t", derived=False), ControlPort("w")
     )
     with SyntheticEngine(role.controls, width=256, height=256) as engine:
         stage = Stage([Performer(role, engine, open_drivers([], role.idle))])
@@ -317,4 +319,4 @@ def test_an_engine_that_fails_ends_the_loop_with_its_error(tmp_path: Path) -> No
 
 
 def test_the_command_line_and_the_runtime_name_the_same_character() -> None:
-    assert cli._SHIPPED == SHIPPED
+    assert options.SHIPPED == SHIPPED

@@ -12,7 +12,7 @@ import pytest
 
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Pixels
-from runtime.newest_worker import NewestWorker, SinkReport
+from runtime.sinks.worker import NewestWorker, SinkReport
 
 pytestmark = pytest.mark.timeout(60)
 

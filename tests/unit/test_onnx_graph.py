@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from engine_bridge.errors import CharacterError
-from runtime.onnx_graph import summarise
+from runtime.character.onnx_graph import summarise
 from tests.tiny_character import generator
 
 GOOD = generator().SerializeToString()

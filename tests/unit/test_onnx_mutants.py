@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine_bridge.errors import CharacterError
-from runtime.character import Character, find_character
-from runtime.onnx_graph import read_graph
+from runtime.character.file import Character, find_character
+from runtime.character.onnx_graph import read_graph
 from tests.onnx_mutants import count, disagreements, parts_of, seeds
 from tests.tiny_character import generator
 

@@ -17,12 +17,15 @@ import numpy.typing as npt
 import pytest
 
 from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
-from runtime import checked_files
-from runtime.character import Character, FrameSize, write_character
-from runtime.engine import Engine
-from runtime.engines import ON_GPU, EngineSettings, candidates, make_engine, open_engine, openvino, unavailable
-from runtime.first_load import ensure_tried
-from runtime.person import Person
+from runtime.character import checked_files
+from runtime.character.file import Character, FrameSize, write_character
+from runtime.character.person import Person
+from runtime.engines import openvino
+from runtime.engines.base import Engine
+from runtime.engines.choice import candidates, open_engine
+from runtime.engines.first_load import ensure_tried
+from runtime.engines.making import EngineSettings, make_engine
+from runtime.engines.table import backend_of, unavailable
 from tests.conftest import REPOSITORY
 from tests.tiny_character import generator, members
 from tests.tiny_engines import skip_for
@@ -69,7 +72,7 @@ def patient(request: pytest.FixtureRequest, people: Path) -> Iterator[Engine]:
 
 
 def engine_of(path: Path, backend: str = "onnxruntime", precision: str = "fp32", *, patient: bool = False) -> Engine:
-    if backend in ON_GPU:
+    if backend_of(backend).on_gpu:
         skip_for(unavailable(backend))
     with Character.open(path) as character:
         (candidate,), _ = candidates(backend, character, precision)
@@ -81,7 +84,7 @@ def drawn(engine: Engine, shares: tuple[float, ...], **pose: float) -> npt.NDArr
     for name, value in pose.items():
         controls[0, NAMES.index(name)] = value
     about = engine.description
-    out = np.empty((1, about.height, about.width, 4), np.uint8)
+    out = np.empty((1, about.sizes.height, about.sizes.width, 4), np.uint8)
     engine.infer(np.array([shares], np.float32), controls, out)
     return out[0]
 

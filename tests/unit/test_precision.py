@@ -14,11 +14,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from runtime.character import Character, Role, write_character
-from runtime.controls import PORTRAIT_CONTROLS
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.character.controls import PORTRAIT_CONTROLS
+from runtime.character.file import Character, Role, write_character
+from runtime.character.onnx_graph import summarise
+from runtime.engines.base import Engine, EngineDescription, Floats, Pixels
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.onnx_graph import summarise
 from tests.tiny_character import W_DIM, manifest, members
 from training.decoder.graphs import generator_graph
 from training.decoder.networks import Generator

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine_bridge.errors import CharacterError
-from runtime.character import Character, write_character
-from runtime.preview_check import preview_of
+from runtime.character.file import Character, write_character
+from runtime.engines.preview_check import preview_of
 from tests.tiny_character import manifest, members
 
 PICTURE = np.dstack([np.full((32, 32), value, np.uint8) for value in (10, 200, 30, 128)])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_bridge.errors import RecordingError
-from runtime.controls import ARKIT_BLENDSHAPES, VOCABULARY
+from runtime.character.controls import ARKIT_BLENDSHAPES, VOCABULARY
 from runtime.drivers.recording import Recording, RecordingDriver, from_neutral, parse_recording, read_recording
 
 HEADER = (

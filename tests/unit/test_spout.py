@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import SinkError
-from runtime.spout import GL_RGBA, open_spout
+from runtime.sinks.base import Show
+from runtime.sinks.spout import GL_RGBA, open_spout
+from runtime.sinks.table import open_sink
+
+SHOW = Show(width=6, height=4)
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -45,7 +49,7 @@ class Sender:
 def test_straight_alpha_is_sent_row_by_row_from_the_top_in_one_thread() -> None:
     sender = Sender()
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 4), dtype=np.uint8)
-    spout = open_spout("Aki", width=6, height=4, make_sender=lambda: sender)
+    spout = open_spout("Aki", SHOW, make_sender=lambda: sender)
     spout.offer(pixels)
     assert sender.arrived.wait(30)
     spout.close()
@@ -58,7 +62,7 @@ def test_straight_alpha_is_sent_row_by_row_from_the_top_in_one_thread() -> None:
 
 def test_a_sender_that_cannot_share_ends_alone(caplog: pytest.LogCaptureFixture) -> None:
     sender = Sender(works=False)
-    spout = open_spout("Aki", width=6, height=4, make_sender=lambda: sender)
+    spout = open_spout("Aki", SHOW, make_sender=lambda: sender)
     spout.offer(np.zeros((4, 6, 4), np.uint8))
     assert sender.arrived.wait(30)
     spout.close()
@@ -70,10 +74,10 @@ def test_a_sender_that_cannot_share_ends_alone(caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize("name", ["", "two\nlines", "x" * 256, "\0"])
 def test_a_name_that_spout_cannot_have_is_explained(name: str) -> None:
     with pytest.raises(SinkError, match="cannot name a Spout sender"):
-        open_spout(name, width=6, height=4, make_sender=Sender)
+        open_spout(name, SHOW, make_sender=Sender)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has Spout")
 def test_other_systems_are_told_what_they_have_instead() -> None:
-    with pytest.raises(SinkError, match="--camera auto"):
-        open_spout("Aki", width=6, height=4)
+    with pytest.raises(SinkError, match="--to camera:auto"):
+        open_sink("spout:Aki", SHOW)

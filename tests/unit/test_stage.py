@@ -11,17 +11,17 @@ import pytest
 from engine_bridge.errors import CharacterError, ControlError, DriverError, EngineMismatch
 from engine_bridge.frame import Frame
 from engine_bridge.messages import ControlState, IdentityMix
-from runtime.drivers import Drivers, RecordingDriver, open_drivers
-from runtime.drivers.recording import Recording
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
+from runtime.character.expressions import Expression, ExpressionFade
+from runtime.character.idle import HairSway, IdleLife, IdleSettings, lid
+from runtime.character.latents import IdentityFade, Latents
+from runtime.drivers.filters import OneEuroFilter, OneEuroSettings
+from runtime.drivers.recording import Recording, RecordingDriver
+from runtime.drivers.table import Drivers, open_drivers
+from runtime.engines.base import Engine, EngineDescription, Floats, Pixels, Sizes
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.expressions import Expression, ExpressionFade
-from runtime.filters import OneEuroFilter, OneEuroSettings
-from runtime.idle import HairSway, IdleLife, IdleSettings, lid
-from runtime.latents import IdentityFade, Latents
-from runtime.pacing import FramePacer
-from runtime.performer import Performer
-from runtime.stage import BUFFERS, Stage, pays_together
+from runtime.live.pacing import FramePacer
+from runtime.live.performer import Performer
+from runtime.live.stage import BUFFERS, Stage, pays_together
 
 MS = 1_000_000
 ROLE = synthetic_role(width=32, height=32)
@@ -48,7 +48,7 @@ class Notes(Engine):
 
     @property
     def description(self) -> EngineDescription:
-        return EngineDescription("notes", "python", "1", "fp32", 1, 3, len(ROLE.controls), 32, 32)
+        return EngineDescription("notes", "python", "1", "fp32", 1, Sizes(3, len(ROLE.controls), 32, 32))
 
     def _load(self) -> None: ...
 
@@ -164,7 +164,7 @@ def test_a_lost_tracker_blends_to_idle_in_half_a_second() -> None:
     still = Recording(("headYaw", "eyeBlinkLeft"), times, np.array([[25.0, 1.0], [25.0, 1.0]], np.float32))
     base = open_drivers([], ROLE.idle)
     tracker = RecordingDriver(still, loop=False)
-    actor = performer(drivers=Drivers((*base.layers, tracker), base.wire, base.window))
+    actor = performer(drivers=Drivers((base.layers[0], tracker, *base.layers[1:]), base.wire, base.window))
     alone = performer()
     for index in range(100):
         play(actor, index * 10 * MS)
@@ -475,7 +475,7 @@ class Costly(Engine):
 
     @property
     def description(self) -> EngineDescription:
-        return EngineDescription("costly", "python", "1", "fp32", 1, 3, len(ROLE.controls), self._width, 32)
+        return EngineDescription("costly", "python", "1", "fp32", 1, Sizes(3, len(ROLE.controls), self._width, 32))
 
     def _load(self) -> None: ...
 

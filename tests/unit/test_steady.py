@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.steady import RATES, SteadyRate, lost
+from runtime.live.steady import RATES, SteadyRate, lost
 
 MS = 1_000_000
 

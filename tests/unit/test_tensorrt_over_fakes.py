@@ -17,16 +17,19 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import EngineError
-from runtime.character import Character
-from runtime.engine_cache import EngineCache
-from runtime.engines import Candidate, EngineSettings, make_engine, onnxruntime, tensorrt
+from runtime.character.file import Character
+from runtime.engines import onnxruntime, tensorrt
+from runtime.engines.backend import Drawing
+from runtime.engines.base import Sizes
+from runtime.engines.cache import EngineCache
 from runtime.engines.cuda_driver import CudaDriver, Gpu
 from runtime.engines.ends import ends_of_graph
+from runtime.engines.making import Candidate, EngineSettings, make_engine
 from tests.fake_cudart import FakeCudart
 from tests.tiny_people import NAMES, write_people
 
 W_DIM, CONTROLS, SIDE = 3, 2, 4
-SIZES = {"w_dim": W_DIM, "num_controls": CONTROLS, "width": SIDE, "height": SIDE}
+SIZES = Sizes(W_DIM, CONTROLS, SIDE, SIDE)
 
 
 class Fakes:
@@ -96,7 +99,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     module("tensorrt", __version__="11.4.0.106")
     bindings = module("cuda.bindings", runtime=made.cudart)
     module("cuda", bindings=bindings)
-    module("runtime.build", plan_from_onnx=made.plan_from_onnx)
+    module("runtime.engines.tensorrt_build", plan_from_onnx=made.plan_from_onnx)
     module("runtime.engines.tensorrt_plan", OpenPlan=made.open_plan)
     driver = CudaDriver("", "13.2", (Gpu("Large GPU", "8.9", 24 << 30),))
     monkeypatch.setattr(tensorrt, "cuda_driver", lambda: driver)
@@ -108,9 +111,8 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
 def engine(fakes: Fakes, tmp_path: Path) -> Callable[..., tensorrt.TensorRtEngine]:
     def make(*batches: int) -> tensorrt.TensorRtEngine:
         cache = EngineCache(tmp_path / "built")
-        return tensorrt.TensorRtEngine(
-            b"the graph", **SIZES, precision="fp16", layout="x", batches=batches or (1,), cache=cache
-        )
+        drawing = Drawing(b"the graph", SIZES, "fp16", layout="x", batches=batches or (1,))
+        return tensorrt.TensorRtEngine(drawing, cache=cache)
 
     return make
 

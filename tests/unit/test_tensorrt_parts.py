@@ -14,9 +14,10 @@ from onnx import TensorProto, helper
 from engine_bridge.errors import EngineBuildError, EngineError, EngineMismatch, EngineUnavailable, SinkError
 from runtime.composite.base import PLANES
 from runtime.composite.references import GRID, REFERENCES
-from runtime.engine import EngineDescription
-from runtime.engine_cache import CacheKey, EngineCache
 from runtime.engines import tensorrt, tensorrt_rtx
+from runtime.engines.backend import Drawing
+from runtime.engines.base import Sizes
+from runtime.engines.cache import CacheKey, EngineCache
 from runtime.engines.cuda_driver import cuda_driver
 from runtime.engines.ends import End, ends_of_generator, ends_of_graph
 from tests.conftest import REPOSITORY
@@ -160,19 +161,19 @@ def test_without_a_driver_nothing_heavy_is_imported() -> None:
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda size: tensorrt.TensorRtEngine(b"", **size, precision="fp16", layout="x"), "TensorRT cannot be used"),
-        (lambda size: tensorrt_rtx.TensorRtRtxEngine(b"", **size, precision="fp16"), "TensorRT-RTX cannot be used"),
+        (tensorrt.TensorRtEngine, "TensorRT cannot be used"),
+        (tensorrt_rtx.TensorRtRtxEngine, "TensorRT-RTX cannot be used"),
     ],
 )
-def test_where_it_cannot_run_it_says_why(make: Callable[[dict[str, int]], object], named: str) -> None:
+def test_where_it_cannot_run_it_says_why(make: Callable[[Drawing], object], named: str) -> None:
     if not cuda_driver().missing:
         pytest.skip("there is a driver here")
     with pytest.raises(EngineUnavailable, match=f"{named}: .*NVIDIA.*--engine auto"):
-        make({"w_dim": 8, "num_controls": 2, "width": 32, "height": 32})
+        make(Drawing(b"", Sizes(8, 2, 32, 32), "fp16"))
 
 
 def test_the_plugin_is_told_shapes_and_a_folder_of_its_own() -> None:
-    ends = ends_of_generator(EngineDescription("tensorrt-rtx", "GPU", "0.5.0", "fp16", 1, 128, 38, 256, 256))
+    ends = ends_of_generator(Sizes(128, 38, 256, 256))
     options = tensorrt_rtx.provider_options(ends, most=4, kept=Path("kept"))
     assert options["nv_profile_min_shapes"] == "w:1x128,controls:1x38"
     assert options["nv_profile_max_shapes"] == "w:4x128,controls:4x38"

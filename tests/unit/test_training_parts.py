@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from runtime.onnx_graph import ALLOWED_OPERATORS, summarise
+from runtime.character.onnx_graph import ALLOWED_OPERATORS, summarise
 from tests import random_generator
 from training import metrics
 from training.data.control_ranges import sweep_controls

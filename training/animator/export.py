@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from engine_bridge.errors import CharacterError
-from runtime.character import FrameSize, Manifest, write_character
+from runtime.character.expressions import default_expressions
+from runtime.character.file import FrameSize, Manifest, write_character
+from runtime.character.idle import IdleSettings
+from runtime.character.person import Person, members_of_person, small
 from runtime.composite.base import CLEAR, SOLID
-from runtime.engines import moving_engine
-from runtime.expressions import default_expressions
-from runtime.idle import IdleSettings
-from runtime.person import Person, members_of_person, small
+from runtime.engines.making import moving_engine
 from training.animator.graphs import PERSON, animator_graph, reader_graph
 from training.data.dataset import Uint8, read_labels
 from training.data.references import open_references

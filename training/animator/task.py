@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
-from runtime.character import Character, Manifest
+from runtime.character.file import Character, Manifest
 from runtime.composite.references import REFERENCES
 from training.adversary import Adversary
 from training.animator.composite import moved_layers, over, resized, shares

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from runtime.controls import PORTRAIT_CONTROLS
+from runtime.character.controls import PORTRAIT_CONTROLS
 
 Values = dict[str, float]
 _LOW: Final = np.array([c.minimum for c in PORTRAIT_CONTROLS], np.float32)

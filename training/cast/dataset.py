@@ -22,8 +22,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine_bridge.errors import DatasetError
+from runtime.character.controls import PORTRAIT_CONTROLS
 from runtime.composite.references import LAYERS, REFERENCES
-from runtime.controls import PORTRAIT_CONTROLS
 from training.data.references import OPEN_POSE
 
 from .controls_sampling import sample_controls

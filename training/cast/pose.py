@@ -1,7 +1,7 @@
 """From controls to geometry: where head, hair and body are, and what the face does. Knows numbers, not paint.
 
 Model space: the origin lies between the ears, x to the viewer's right, y down, z to the viewer; the head is about one
-unit in radius. The character's left is +x. Angles follow `runtime.controls`.
+unit in radius. The character's left is +x. Angles follow `runtime.character.controls`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import skia
 
-from runtime.controls import PORTRAIT_CONTROLS
+from runtime.character.controls import PORTRAIT_CONTROLS
 
 from .canvas import FloatArray, clamp
 

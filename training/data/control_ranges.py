@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import DatasetError
-from runtime.controls import VOCABULARY
+from runtime.character.controls import VOCABULARY
 from runtime.drivers.live_link_face import plain_name
 
 _PLAIN_NAMES = {plain_name(name): name for name in VOCABULARY}

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine_bridge.errors import DatasetError, RecipeError
-from runtime.character import unfit_names
+from runtime.character.file import unfit_names
 from training.data.control_ranges import ControlRange, check_ranges
 from training.data.picture_cache import Note, kept_file
 from training.settings import Data

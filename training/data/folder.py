@@ -26,7 +26,7 @@ import numpy.typing as npt
 from engine_bridge.errors import DatasetError
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.atomic import replacing_folder
-from runtime.controls import VOCABULARY
+from runtime.character.controls import VOCABULARY
 from runtime.tables import TableError, decimal_mark, decode_text, number, open_table, shown
 from training.data.control_ranges import did_you_mean
 from training.data.dataset import FrameRow, IdentityRow, Manifest

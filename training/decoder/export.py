@@ -1,6 +1,6 @@
 """From a checkpoint to a character file: graphs, named latents, parity check, manifest.
 
-Knows what a trained run holds and what `runtime.character` wants.
+Knows what a trained run holds and what `runtime.character.file` wants.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
 from engine_bridge.errors import CharacterError, CheckpointError
-from runtime.character import FrameSize, Manifest, write_character
-from runtime.expressions import default_expressions
-from runtime.idle import IdleSettings
+from runtime.character.expressions import default_expressions
+from runtime.character.file import FrameSize, Manifest, write_character
+from runtime.character.idle import IdleSettings
 from training.data.dataset import Dataset, Split
 from training.decoder.alpha import provenance_note
 from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from engine_bridge.errors import CheckpointError, RecipeError
-from runtime.character import Manifest
+from runtime.character.file import Manifest
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, GroupSampler, Split, open_dataset, split_for_training
 from training.decoder.evaluate import compare_checkpoints, evaluate

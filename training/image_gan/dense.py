@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
-from runtime.character import Manifest
+from runtime.character.file import Manifest
 from training.checkpoint import load_checkpoint
 from training.data.dataset import Dataset, Split, split_for_training
 from training.image_gan.evaluate import evaluate_dense, measured
@@ -245,7 +245,7 @@ class DenseTask:
         return planar(self.dataset.pictures[rows][..., :3], self._device) * 2 - 1
 
     def latents(self, seeds: Iterable[int], *, psi: float = 1.0) -> Tensor:
-        """Latents of seeds, float32 [N, z_dim], on the CPU; the same as `runtime.latents` draws."""
+        """Latents of seeds, float32 [N, z_dim], on the CPU; the same as `runtime.character.latents` draws."""
         z_dim = self.recipe.model.z_dim
         drawn = [np.random.Generator(np.random.Philox(seed)).standard_normal(z_dim, np.float32) for seed in seeds]
         return torch.from_numpy(np.stack(drawn)) * psi

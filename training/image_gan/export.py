@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import save as save_tensors
 
 from engine_bridge.errors import CharacterError
-from runtime.character import FrameSize, Manifest, write_character
+from runtime.character.file import FrameSize, Manifest, write_character
 from training.image_gan.graphs import generator_graph, mapping_graph
 from training.image_gan.sheets import bytes_of
 from training.provenance import provenance_of, ranges_of, runtime_controls

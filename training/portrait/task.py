@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from engine_bridge.errors import CheckpointError, TrainingError
-from runtime.character import Character
+from runtime.character.file import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from training.adversary import Adversary
 from training.animator.composite import over

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from runtime.engine import Engine, Pixels
+from runtime.engines.base import Engine, Pixels
 from training import metrics
 from training.decoder.alpha import MOST_HAZE, MOST_VEIL, band_px, measure
 from training.pictures import premultiplied_tensor
@@ -153,7 +153,7 @@ def set_exam(reference: Engine, controls: tuple[str, ...], stills: Poses, slow: 
 def draw(engine: Engine, poses: Poses) -> Pixels:
     """All pictures, one by one as in live use: uint8 [n, H, W, 4], straight."""
     about = engine.description
-    pictures = np.empty((len(poses), about.height, about.width, 4), np.uint8)
+    pictures = np.empty((len(poses), about.sizes.height, about.sizes.width, 4), np.uint8)
     for row in range(len(poses)):
         one = slice(row, row + 1)
         engine.infer(np.ascontiguousarray(poses.w[one]), np.ascontiguousarray(poses.controls[one]), pictures[one])
@@ -217,7 +217,7 @@ def _moving(
     Nothing moves where the character has none of the controls.
     """
     about = reference.description
-    out = np.zeros((len(poses), about.height, about.width), np.bool_)
+    out = np.zeros((len(poses), about.sizes.height, about.sizes.width), np.bool_)
     columns = [controls.index(name) for name in names if name in controls]
     for row in range(len(poses)) if columns else ():
         ends = np.repeat(poses.controls[row : row + 1], 2, 0)

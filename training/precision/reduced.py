@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine_bridge.errors import DatasetError
-from runtime.character import Character, Role, write_character
-from runtime.drivers import Recording
-from runtime.engine import Engine, Pixels
-from runtime.engines import Candidate, EngineSettings, make_engine, unavailable
-from runtime.engines.onnxruntime import OnnxRuntimeEngine
-from runtime.engines.openvino import OpenVinoEngine, has_bf16
-from runtime.first_load import ensure_tried
+from runtime.character.file import Character, Role, write_character
+from runtime.drivers.recording import Recording
+from runtime.engines.backend import Drawing
+from runtime.engines.base import Engine, Pixels, Sizes
+from runtime.engines.first_load import ensure_tried
+from runtime.engines.making import Candidate, EngineSettings, make_engine
+from runtime.engines.openvino import has_bf16
+from runtime.engines.table import backend_of, unavailable
 from runtime.machine import profile_threads
 from training import metrics
 from training.data.dataset import Dataset, Split, split_frames
@@ -379,16 +380,8 @@ def _backends() -> list[str]:
 
 def engine_for(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
     """An engine for one graph of a character, not yet active; threads as beside a game."""
-    make = OpenVinoEngine if backend == "openvino" else OnnxRuntimeEngine
-    return make(
-        graph,
-        w_dim=role.latents.w_dim,
-        num_controls=len(role.controls),
-        width=role.width,
-        height=role.height,
-        threads=profile_threads("shared"),
-        precision=precision,
-    )
+    sizes = Sizes(role.latents.w_dim, len(role.controls), role.width, role.height)
+    return backend_of(backend).draw(Drawing(graph, sizes, precision, profile_threads("shared")))
 
 
 def _most_harmful(prepared: Prepared, exam: gate.Exam, drawn: Pixels, role: Role) -> list[str]:

@@ -13,12 +13,15 @@ from typing import Final
 import numpy as np
 
 from engine_bridge.messages import ControlState
-from runtime.character import Role
-from runtime.drivers import ControlPort, Drivers, IdleDriver, Recording, RecordingDriver
+from runtime.character.file import Role
 from runtime.drivers.base import Driver
-from runtime.engine import Engine, EngineDescription, Floats, Pixels
-from runtime.performer import DEFAULT_PSI, Performer
-from runtime.stage import Stage
+from runtime.drivers.idle import IdleDriver
+from runtime.drivers.port import ControlPort
+from runtime.drivers.recording import Recording, RecordingDriver
+from runtime.drivers.table import Drivers
+from runtime.engines.base import Engine, EngineDescription, Floats, Pixels, Sizes
+from runtime.live.performer import DEFAULT_PSI, Performer
+from runtime.live.stage import Stage
 
 _VISEMES: Final = ("aa", "ih", "ou", "ee", "oh")
 _SYLLABLE_S: Final = 0.18  # about five and a half syllables a second, as people talk
@@ -91,7 +94,7 @@ def perform(
         seed: of idle life and of what is said.
     """
     notes = _Notes(role)
-    wire, window = ControlPort("wire", 2), ControlPort("window", 3)
+    wire, window = ControlPort("wire"), ControlPort("window")
     player = RecordingDriver(recording, start_s=start_s) if recording is not None else None
     layers: tuple[Driver, ...] = (IdleDriver(role.idle, seed=seed), *((player,) if player else ()), wire)
     performer = Performer(role, notes, Drivers(layers, wire, window), identity=who)
@@ -126,7 +129,12 @@ class _Notes(Engine):
         super().__init__()
         self.seen: list[tuple[Floats, Floats]] = []
         self._description = EngineDescription(
-            "notes", "none", np.__version__, "fp32", 1, role.latents.w_dim, len(role.controls), role.width, role.height
+            "notes",
+            "none",
+            np.__version__,
+            "fp32",
+            1,
+            Sizes(role.latents.w_dim, len(role.controls), role.width, role.height),
         )
 
     @property

@@ -1,0 +1,1 @@
+"""Character files: what they hold, what they promise, and who is in them."""

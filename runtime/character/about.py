@@ -1,0 +1,62 @@
+"""What is said about a character and its pictures: to clients, to windows, in frames and in recordings."""
+
+from __future__ import annotations
+
+from engine_bridge.messages import ControlSpec, ExpressionSpec, Provenance, StreamInfo
+
+from .controls import RULES, VOCABULARY
+from .file import Role
+
+
+def stream_info(role: Role, *, session: int, stream: str, fps: float, provider: str, derived: bool) -> StreamInfo:
+    """What clients and windows are told about a role.
+
+    Args:
+        role: the character.
+        session: number of this start.
+        stream: name of the stream.
+        fps: frames per second aimed at.
+        provider: engine, provider and precision at the end.
+        derived: also name the controls that the character does not take itself but that move it through `RULES`.
+    """
+    taken = {control.name for control in role.controls}
+    specs = [ControlSpec(c.name, c.minimum, c.maximum, c.rest, c.group) for c in role.controls]
+    if derived:
+        sources = {name for rule in RULES if rule.target in taken for name, _ in rule.terms} - taken
+        more = [control for control in VOCABULARY.values() if control.name in sources]
+        specs += [ControlSpec(c.name, c.minimum, c.maximum, c.rest, "derived") for c in more]
+    return StreamInfo(
+        session=session,
+        stream=stream,
+        character=role.name,
+        width=role.width,
+        height=role.height,
+        fps=fps,
+        controls=specs,
+        identities=list(role.latents.names),
+        expressions=[ExpressionSpec(expression.name, expression.hotkey) for expression in role.expressions],
+        has_mapping=role.latents.has_mapping,
+        provider=provider,
+    )
+
+
+def provenance_of(role: Role) -> Provenance:
+    """What is said about the origin of the pictures, in the first frame and in every heartbeat."""
+    return Provenance(ai=role.digest != "", model=role.digest, generator=f"Bunraku {version()}", source=role.licence)
+
+
+def note_about(role: Role) -> str:
+    """What is written into recordings about the origin of the pictures."""
+    made = "AI-generated" if role.digest else "Test card"
+    return f"{made}: character {role.name}, licence {role.licence}, made with Bunraku {version()}"
+
+
+def version() -> str:
+    """The version of this package."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("bunraku")
+    except PackageNotFoundError:
+        return "(not installed)"

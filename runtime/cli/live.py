@@ -1,0 +1,236 @@
+"""`bunraku live`: play a character."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runtime.terminal import log_to_stderr, say, say_json
+
+from .opening import find, open_choice, settings_of
+from .options import (
+    AUTO,
+    STREAM,
+    CharacterArgument,
+    EngineOption,
+    IdentityOption,
+    JsonOption,
+    Layout,
+    Precision,
+    PrecisionOption,
+    Profile,
+    ProfileOption,
+    ThreadsOption,
+)
+from .reporting import reporting
+from .web import WebOption, WebOriginOption, WebTokenOption
+
+if TYPE_CHECKING:
+    from runtime.live.loop import LiveLoop, LiveReport
+
+
+@reporting
+def live(
+    character: CharacterArgument = None,
+    *,
+    identity: IdentityOption = None,
+    engine: EngineOption = AUTO,
+    precision: PrecisionOption = Precision.auto,
+    fps: Annotated[float, typer.Option(min=1.0, max=240.0, help="Frames per second to aim at.")] = 60.0,
+    threads: ThreadsOption = None,
+    profile: ProfileOption = Profile.shared,
+    publish: Annotated[
+        str | None,
+        typer.Option(help="Endpoint for frames, or off.  [default: tcp://127.0.0.1:5760]", show_default=False),
+    ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(help="Endpoint for controls, or off.  [default: tcp://127.0.0.1:5761]", show_default=False),
+    ] = None,
+    driver: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME[:ARGS], for example recording:take.csv,speed=0.5; may be given again."),
+    ] = None,
+    window: Annotated[bool, typer.Option("--window/--no-window", help="Show a window.")] = True,
+    background: Annotated[
+        str, typer.Option(help="checkerboard, green, black, white or #rrggbb; films show a plain colour.")
+    ] = "checkerboard",
+    record: Annotated[
+        Path | None, typer.Option(help="Film (.mp4, .webp), folder of .png, or controls (.jsonl) to write.")
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SINK",
+            help="Also show her there: camera:auto, spout:NAME (Windows) or film:FILE; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="Where only RGB goes, over the background, or side-by-side with alpha on the right.")
+    ] = Layout.flat,
+    camera: Annotated[str | None, typer.Option(hidden=True)] = None,
+    camera_layout: Annotated[Layout | None, typer.Option(hidden=True)] = None,
+    spout: Annotated[str | None, typer.Option(hidden=True)] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.", show_default=False)] = None,
+    stream: Annotated[str, typer.Option(help="Name of the stream.")] = STREAM,
+    people: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Several people at once, each as a stream of its name: aki,neko,ren.",
+            show_default=False,
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `bunraku keys`: let in who is on its list, and nobody else.", show_default=False),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in without keys: everybody may watch and steer.")
+    ] = False,
+    web: WebOption = None,
+    web_origin: WebOriginOption = None,
+    web_token: WebTokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a character: show a window, publish frames, take controls.
+
+    Without a window and without a subscriber nothing is drawn, unless `--record`, `--to` or `--seconds` asks for it.
+    Ctrl-C, SIGTERM, SIGHUP or closing the window ends the play cleanly, with exit code 0; 1 if a recording could not be
+    completed.
+
+    While it is written, the recording `take.mp4` is called `take.unfinished-PROCESS.mp4`. That one plays too, and stays
+    if anything goes wrong. A `take.mp4` that is already there is replaced when the new one is complete.
+
+    `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
+    takes over between two frames.
+
+    With `--people` one process plays several people of one character. Their frames go out of one endpoint under
+    their names, their controls come in at one endpoint each, and the window shows the first.
+
+    Example: `bunraku live --driver recording:take.csv --record take.mp4`
+    """
+    from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
+    from engine_bridge.errors import SinkError
+    from engine_bridge.keys import read_server_keys
+    from engine_bridge.wire import new_session, topic_of
+    from runtime.drivers.table import Sources
+    from runtime.engines.upgrade import EngineUpgrade
+    from runtime.live import loop as playing
+    from runtime.live.performer import Performer
+    from runtime.machine import missing_display
+
+    log_to_stderr()
+    if window and (reason := missing_display()):
+        raise SinkError(
+            f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
+        )
+    film, sinks = _sinks(to or [], record, camera, spout)
+    cast = _cast(people, identity, stream)
+    for name, _ in cast:
+        topic_of(name)
+    if keys is not None and insecure:
+        raise typer.BadParameter("--keys and --insecure exclude each other")
+    server_keys = None if keys is None else read_server_keys(keys)
+    engine_settings = settings_of(threads, profile)
+    path = find(character, engine)
+    with (
+        Sources(driver or [], window=window) as sources,
+        open_choice(path, engine, precision, engine_settings, quick=True) as choice,
+    ):
+        drivers = [sources.drivers_of(choice.role.idle, person=index) for index in range(len(cast))]
+        settings = playing.LiveSettings(
+            fps=fps,
+            publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
+            control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
+            seconds=seconds,
+            record=film,
+            background=background,
+            sinks=sinks,
+            layout=(camera_layout or layout).value,
+            measure=seconds is not None,
+            keys=server_keys,
+            insecure=insecure,
+            web=web,
+            web_origins=tuple(web_origin or ()),
+            web_token=web_token,
+        )
+        say(f"{choice.role.name} on {choice.sentence()}")
+        for warning in sources.warnings:
+            say(f"Note: {warning}.", err=True)
+        performers = [
+            Performer(choice.role, choice.engine, moved, identity=who, stream=name, session=new_session())
+            for (name, who), moved in zip(cast, drivers, strict=True)
+        ]
+        with (
+            EngineUpgrade(path or Path(), choice.better, engine_settings) as upgrade,
+            playing.LiveLoop(performers, settings, window=window, upgrade=upgrade, engine_note=choice.note) as loop,
+        ):
+            _say_where(loop, drivers[0].label, named=people is not None)
+            if window:
+                title = f"{choice.role.name} - Bunraku"
+                playing.play_in_window(loop, title=title, background=background, tell=say)
+            else:
+                playing.play_without_window(loop)
+        report = loop.report()
+    _say_how_it_went(report)
+    if as_json:
+        say_json(report)
+
+
+def _sinks(
+    to: list[str], record: Path | None, camera: str | None, spout: str | None
+) -> tuple[Path | None, tuple[str, ...]]:
+    """The film to record, if any, and the other sinks; `--camera` and `--spout` are older words for two of them."""
+    films = [Path(asked[len("film:") :]) for asked in to if asked.startswith("film:")]
+    films += [] if record is None else [record]
+    if len(films) > 1 or Path() in films:
+        raise typer.BadParameter("one film at a time: --to film:FILE or --record FILE")
+    others = [asked for asked in to if not asked.startswith("film:")]
+    others += [] if camera is None else [f"camera:{camera}"]
+    others += [] if spout is None else [f"spout:{spout}"]
+    return (films[0] if films else None), tuple(others)
+
+
+def _say_where(loop: LiveLoop, driver: str, *, named: bool) -> None:
+    """Where frames go and controls come in."""
+    for played in loop.streams:
+        frames_at = played.publisher.endpoint if played.publisher else "off"
+        controls_at = played.control_server.endpoint if played.control_server else "off"
+        name = f"{played.performer.stream}: " if named else ""
+        say(f"{name}frames {frames_at}  controls {controls_at}  driver {driver}")
+    if loop.sinks:
+        say(f"showing on {', '.join(loop.sinks)}")
+    if loop.web is not None:
+        say(f"page {loop.web.url}")
+    sys.stdout.flush()
+
+
+def _say_how_it_went(report: LiveReport) -> None:
+    say(
+        f"{report.frames} frames in {report.seconds:.1f} s: {report.fps:.1f} fps, "
+        f"engine {report.engine_ms_p50:.1f} ms, other {report.other_ms_p50:.2f} ms, {report.dropped} dropped"
+    )
+    if report.recordings:
+        left_out = f", {report.recording_missed} frames left out" if report.recording_missed else ""
+        say(f"wrote {', '.join(report.recordings)}{left_out}")
+
+
+def _cast(people: str | None, identity: str | None, stream: str) -> list[tuple[str, str | None]]:
+    """Who plays: pairs of a stream's name and an identity."""
+    if people is None:
+        return [(stream, identity)]
+    if identity is not None or stream != STREAM:
+        raise typer.BadParameter("--people names identities and streams; leave out --identity and --stream")
+    names = [name.strip() for name in people.split(",")]
+    if "" in names or len(set(names)) < len(names):
+        raise typer.BadParameter(f'--people "{people[:80]}": write different names with commas between them')
+    return [(name, name) for name in names]
+
+
+def _endpoint(given: str | None, default: str) -> str | None:
+    return None if given == "off" else given or default

@@ -1,0 +1,643 @@
+"""The live loop: the only place where stage, clock, streams, recorder and other sinks meet.
+
+One thread draws and sends; the window, if there is one, has the main thread; recorder and sinks have their own. None of
+them ever waits for another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from engine_bridge.clock import now_ns
+from engine_bridge.control_server import ControlServer
+from engine_bridge.endpoints import another_endpoint, as_reached
+from engine_bridge.errors import BunrakuError, SinkError
+from engine_bridge.frame import Frame
+from engine_bridge.frame_socket import FrameSocket
+from engine_bridge.keys import ClientKeys, ServerKeys, make_guest_keys
+from engine_bridge.publisher import Publisher
+from runtime.character.about import note_about
+from runtime.engines.upgrade import EngineUpgrade
+from runtime.machine import seconds_since_process_start
+from runtime.signals import ending_signals, not_ended_twice
+from runtime.sinks.base import Show
+from runtime.sinks.films import Film, Layout, parse_colour
+from runtime.sinks.recorder import Recorder
+from runtime.sinks.table import open_sink
+from runtime.sinks.worker import NewestWorker, SinkReport
+
+from .pacing import FramePacer
+from .performer import Performer, Timings
+from .stage import Stage
+from .steady import SteadyRate
+from .stream import LiveStream, StreamReport
+from .window_source import WindowSource
+
+if TYPE_CHECKING:
+    from engine_bridge.web import WebRelay
+
+logger = logging.getLogger(__name__)
+
+_FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
+_STATS_NS: Final = 500_000_000
+_NOBODY_WATCHES_S: Final = 0.02
+_SETTLING_NS: Final = 1_000_000_000  # libraries warm up and people are read: not how it will go on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSettings:
+    """What the loop does besides drawing.
+
+    Attributes:
+        fps: frames per second to aim at.
+        publish: endpoint for frames, None for none.
+        control: endpoint for the first person's controls, None for none; the others take free ports beside it.
+        seconds: stop after so long, None for never.
+        record: file for pictures or controls, None for none.
+        background: what shows through in a film.
+        sinks: what else is shown the newest picture, each as NAME:ARGUMENT; see `runtime.sinks.table`.
+        layout: what becomes of alpha where such a sink takes only RGB.
+        measure: draw even if nobody watches.
+        keys: let clients on their list in, from anywhere, and nobody else; None lets everybody on this machine in.
+        insecure: without keys, let other machines in as well.
+        web: address of the page for browsers, None for none.
+        web_origins: pages of other origins that may connect.
+        web_token: that browsers must show; None draws one where one is needed.
+    """
+
+    fps: float = 60.0
+    publish: str | None = None
+    control: str | None = None
+    seconds: float | None = None
+    record: Path | None = None
+    background: str = "#202428"
+    sinks: tuple[str, ...] = ()
+    layout: Layout = "flat"
+    measure: bool = False
+    keys: ServerKeys | None = None
+    insecure: bool = False
+    web: str | None = None
+    web_origins: tuple[str, ...] = ()
+    web_token: str | None = None
+
+
+class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the loop did; the object that `--json` prints. Inference is that of the first person.
+
+    Attributes:
+        command: always `live`.
+        character: name.
+        provider: engine, provider and precision at the end.
+        engine_version: of the engine's library.
+        precision: of the engine.
+        engine_note: why it is this engine.
+        engine_swaps: how often a faster engine took over.
+        threads: that compute.
+        width: of the frames in pixels.
+        height: of the frames in pixels.
+        target_fps: frames per second asked for.
+        steady_fps: frames per second aimed at in the end: fewer, if the machine does not hold what was asked for.
+        fps: frames per second delivered, from the first frame to the last.
+        frames: rounds in which frames were delivered, one for each person watched.
+        dropped: frames after the first that were skipped because they would have been late.
+        interval_error_ms_p50: how far the distance of two frames is from the period, median.
+        interval_error_ms_p99: its 99th percentile.
+        engine_ms_p50: one inference, median.
+        engine_ms_p99: its 99th percentile.
+        other_ms_p50: everything in a round but the inference, median: controls, identity, sending, handing over.
+        other_ms_p99: its 99th percentile.
+        first_frame_s: from the start of the process to the first frame.
+        rss_mb: resident memory at the end, mebibytes.
+        seconds: how long frames were delivered.
+        recorded: frames written to the recording.
+        recording_missed: frames that the recording left out because encoder or disk did not keep up.
+        recordings: the files that were completed.
+        sinks: what became of the frames at the sinks.
+        bad_controls: control states that were refused.
+        streams: what became of every person.
+        motion_to_photon_ms: median from a window's control to the frame that answers it, None if there was none.
+    """
+
+    command: str = "live"
+    character: str
+    provider: str
+    engine_version: str
+    precision: str
+    engine_note: str
+    engine_swaps: int
+    threads: int
+    width: int
+    height: int
+    target_fps: float
+    steady_fps: float
+    fps: float
+    frames: int
+    dropped: int
+    interval_error_ms_p50: float
+    interval_error_ms_p99: float
+    engine_ms_p50: float
+    engine_ms_p99: float
+    other_ms_p50: float
+    other_ms_p99: float
+    first_frame_s: float | None
+    rss_mb: float
+    seconds: float
+    recorded: int
+    recording_missed: int
+    recordings: list[str]
+    sinks: list[SinkReport]
+    bad_controls: int
+    streams: list[StreamReport]
+    motion_to_photon_ms: float | None
+
+
+class LiveLoop:
+    """Draws one character, as one person or several, for whoever watches.
+
+    Open it as a context manager, then call `run` in any one thread. Window, recording and other sinks show the first
+    person.
+
+    Attributes:
+        streams: one for every person.
+        web: the page for browsers, None if there is none.
+        error: what ended the loop, if something did.
+    """
+
+    def __init__(
+        self,
+        performers: Sequence[Performer],
+        settings: LiveSettings,
+        *,
+        window: bool,
+        upgrade: EngineUpgrade | None = None,
+        engine_note: str = "",
+    ) -> None:
+        """Open sockets, devices and the recording.
+
+        Args:
+            performers: who plays, of one character and on one engine; each under a stream's name of its own.
+            settings: what else to do.
+            window: whether a window of this process will show the first of them.
+            upgrade: a faster engine that may come; what it replaces is handed to it.
+            engine_note: why the engine is the one it is.
+
+        Raises:
+            WireError: an endpoint is taken or not allowed, or somebody plays a stream of that name.
+            SinkError: the recording cannot be written, or a sink cannot be opened.
+        """
+        self._performer = performers[0]
+        self._stage = Stage(performers)
+        self._settings = settings
+        self._upgrade = upgrade
+        self._engine_note = engine_note
+        self._steady_note = ""
+        self._swaps = 0
+        self._pacer = FramePacer(settings.fps)
+        self._steady = SteadyRate(settings.fps)
+        self._target_fps = settings.fps
+        self._stop = threading.Event()
+        self._start_ns = 0
+        self._first_ns = 0
+        self._last_ns = 0
+        self._frames = 0
+        self._first_frame_s: float | None = None
+        self._intervals = Timings()
+        self._others = Timings()
+        self._stats_due_ns = 0
+        self._recorder: Recorder | None = None
+        self._finished: list[Recorder] = []
+        self._recorded = 0
+        self._missed = 0
+        self._recordings: list[str] = []
+        self._record_lock = threading.Lock()
+        self._workers: list[NewestWorker] = []
+        self._socket: FrameSocket | None = None
+        self._warming: threading.Thread | None = None
+        self.streams: list[LiveStream] = []
+        self.error: BaseException | None = None
+        self.web: WebRelay | None = None
+        role = self._performer.role
+        keys, page_keys = _with_room_for_the_page(settings)
+        with contextlib.ExitStack() as unless_all_open:
+            unless_all_open.callback(self._close_sockets)
+            unless_all_open.callback(self._close_workers)
+            # The page takes its frames from the socket, as every client does.
+            publish = settings.publish or (_FREE_ENDPOINT if settings.web is not None else None)
+            if publish is not None:
+                self._socket = FrameSocket(publish, keys=keys, insecure=settings.insecure)
+            self._open_streams(performers, window=window, keys=keys)
+            if settings.web is not None and self._socket is not None:
+                self.web = _open_web(settings.web, settings, self._socket, self.streams, page_keys)
+            for stream in self.streams:
+                stream.announce(page=self.web.url if self.web is not None else "")
+            show = Show(
+                width=role.width,
+                height=role.height,
+                fps=settings.fps,
+                background=settings.background,
+                layout=settings.layout,
+            )
+            for asked in settings.sinks:
+                self._workers.append(open_sink(asked, show))
+            if settings.record is not None:
+                self._recorder = self._open_recorder(settings.record)
+            unless_all_open.pop_all()
+
+    def __enter__(self) -> LiveLoop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Say bye, free the sockets and devices, complete recordings. The loop must have ended.
+
+        A recording whose encoder or disk hangs is given up after five seconds.
+
+        Raises:
+            SinkError: a recording could not be written; of several, the first one. The log has told of each.
+        """
+        with not_ended_twice():
+            self._close_sockets()
+            self._close_workers()
+            if self._warming is not None:  # a second at most; a library that loads while the process ends aborts it
+                self._warming.join()
+            if self._recorder is not None:
+                self._finished.append(self._recorder)
+                self._recorder = None
+            self._complete_recordings()
+
+    def _complete_recordings(self) -> None:
+        for recorder in self._finished:
+            recorder.finish()
+        errors: list[SinkError] = []
+        while self._finished:
+            recorder = self._finished.pop(0)
+            try:
+                recorder.close()
+                self._recordings.append(str(recorder.path))
+            except SinkError as error:
+                errors.append(error)
+            self._recorded += recorder.written
+            self._missed += recorder.missed
+        if errors:
+            raise errors[0]
+
+    def stop(self) -> None:
+        """End the loop after the present round; may be called from any thread or signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Draw until stopped; what goes wrong is kept in `error` for the main thread to raise."""
+        try:
+            gc.collect()
+            gc.freeze()
+            self._start_ns = now_ns()
+            while not self._stop.is_set():
+                self._round()
+        except BaseException as error:  # the edge of the thread; the main thread raises it
+            self.error = error
+        finally:
+            gc.unfreeze()
+            self._stop.set()
+
+    @property
+    def source(self) -> WindowSource | None:
+        """The first person for a window of this process, None if there is to be none."""
+        return self.streams[0].source
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Of the first person, None if nothing is published."""
+        return self.streams[0].publisher
+
+    @property
+    def control_server(self) -> ControlServer | None:
+        """Of the first person, None if no controls are taken from sockets."""
+        return self.streams[0].control_server
+
+    @property
+    def sinks(self) -> list[str]:
+        """What shows the pictures beside window, wire and recording, for people."""
+        return [worker.label for worker in self._workers]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loop has ended or is about to."""
+        return self._stop.is_set()
+
+    def record(self, start: bool) -> str:
+        """Start or stop a recording from a window's key; never blocks on the disk.
+
+        Returns:
+            A sentence for the user.
+
+        Raises:
+            SinkError: a new recording cannot be started.
+        """
+        with self._record_lock:
+            if not start:
+                if self._recorder is None:
+                    return "Nothing is being recorded"
+                recorder, self._recorder = self._recorder, None
+                recorder.finish()
+                self._finished.append(recorder)
+                return f"Saving {recorder.path}"
+            if self._recorder is None:
+                name = time.strftime("bunraku-%Y%m%d-%H%M%S.mp4")
+                self._recorder = self._open_recorder(Path.cwd() / name)
+            return f"Recording {self._recorder.path}"
+
+    def report(self) -> LiveReport:
+        """What the loop did; what was recorded is known after `close`."""
+        import psutil
+
+        performer = self._performer
+        about = performer.engine.description
+        seconds = (self._last_ns - self._first_ns) / 1e9
+        photons = self.streams[0].motion_to_photon_ms
+        return LiveReport(
+            character=performer.role.name,
+            provider=about.label,
+            engine_version=about.version,
+            precision=about.precision,
+            engine_note=self._engine_note,
+            engine_swaps=self._swaps,
+            threads=about.threads,
+            width=about.sizes.width,
+            height=about.sizes.height,
+            target_fps=self._settings.fps,
+            steady_fps=self._steady.fps,
+            fps=round((self._frames - 1) / seconds, 3) if seconds > 0 else 0.0,
+            frames=self._frames,
+            dropped=self._pacer.dropped,
+            interval_error_ms_p50=round(self._intervals.percentile_ms(50), 3),
+            interval_error_ms_p99=round(self._intervals.percentile_ms(99), 3),
+            engine_ms_p50=round(performer.engine_times.percentile_ms(50), 3),
+            engine_ms_p99=round(performer.engine_times.percentile_ms(99), 3),
+            other_ms_p50=round(self._others.percentile_ms(50), 3),
+            other_ms_p99=round(self._others.percentile_ms(99), 3),
+            first_frame_s=None if self._first_frame_s is None else round(self._first_frame_s, 3),
+            rss_mb=round(psutil.Process().memory_info().rss / 2**20, 1),
+            seconds=round(seconds, 3),
+            recorded=self._recorded,
+            recording_missed=self._missed,
+            recordings=self._recordings,
+            sinks=[worker.report for worker in self._workers],
+            bad_controls=sum(stream.bad_controls for stream in self.streams),
+            streams=[stream.report for stream in self.streams],
+            motion_to_photon_ms=None if photons is None else round(photons, 2),
+        )
+
+    def _round(self) -> None:
+        watched = self._watched()
+        if not watched:
+            self._pacer.restart()
+            self._steady.forget()
+            self._listen()
+            self._tell(now_ns())
+            self._stop.wait(_NOBODY_WATCHES_S)
+            self._check_time(now_ns())
+            return
+        self._pacer.wait()
+        self._take_better_engine()
+        begun = now_ns()
+        self._listen()
+        frames = self._stage.tick(now_ns(), [stream.performer for stream in watched])
+        for stream, frame in zip(watched, frames, strict=True):
+            stream.deliver(frame)
+        if watched[0] is self.streams[0]:
+            self._show(frames[0])
+        done = now_ns()
+        self._count(begun, done, sum(stream.performer.last_engine_ns for stream in watched))
+        self._tell(done)
+        self._check_time(done)
+
+    def _take_better_engine(self) -> None:
+        """Between two frames, so that each is whole and drawn by one engine."""
+        engine = self._upgrade.take() if self._upgrade is not None else None
+        if engine is None or self._upgrade is None:
+            return
+        old = self._performer.engine
+        self._stage.use_engine(old, engine)
+        self._upgrade.retire(old)
+        self._swaps += 1
+        self._engine_note = ""
+        self._steady.start_over()
+        logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
+
+    def _watched(self) -> list[LiveStream]:
+        """The streams that somebody wants frames of, in their order."""
+        if self._settings.measure:
+            return self.streams
+        others = self._recorder is not None or not all(worker.failed for worker in self._workers)
+        return [stream for index, stream in enumerate(self.streams) if stream.is_watched or (index == 0 and others)]
+
+    def _listen(self) -> None:
+        for stream in self.streams:
+            stream.listen()
+
+    def _show(self, frame: Frame) -> None:
+        """Give the first person's frame to sinks and recording."""
+        for worker in self._workers:
+            worker.offer(frame.pixels)
+        with self._record_lock:
+            if self._recorder is not None:
+                self._recorder.offer(frame, self._performer.pose)
+                if self._recorder.failed:
+                    # It has said so in the log. The show goes on, and the command ends with code 1.
+                    self._finished.append(self._recorder)
+                    self._recorder = None
+
+    def _count(self, begun: int, done: int, engine_ns: int) -> None:
+        if self._frames == 0:
+            self._first_ns = done
+            self._first_frame_s = seconds_since_process_start()
+            self._pacer.restart()  # the first may have taken long, to draw or read somebody: nobody missed any
+            if self._performer.role.latents.has_mapping and (self.source or self.control_server):
+                self._warming = threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True)
+                self._warming.start()
+        else:
+            self._intervals.add(abs(done - self._last_ns - self._pacer.period_ns))
+        self._others.add(done - begun - engine_ns)
+        if done - self._first_ns >= _SETTLING_NS:
+            self._steady.add(done - begun)
+        self._last_ns = done
+        self._frames += 1
+
+    def _warm_up(self) -> None:
+        """Load the mapping network aside, so that the first seed does not hold a frame up."""
+        try:
+            self._performer.role.latents.warm_up()
+        except BunrakuError as error:  # the edge of the thread; whoever asks for a seed is told again
+            logger.warning("%s", error)
+
+    def _check_time(self, now: int) -> None:
+        limit = self._settings.seconds
+        if limit is not None and now - (self._first_ns or self._start_ns) >= limit * 1e9:
+            self._stop.set()
+
+    def _tell(self, now: int) -> None:
+        """Twice a second: statistics for the window and the heartbeats."""
+        if now < self._stats_due_ns:
+            return
+        self._stats_due_ns = now + _STATS_NS
+        self._adapt(now)
+        engine_note = (self._upgrade.note if self._upgrade is not None else "") or self._engine_note
+        note = "; ".join(part for part in (self._steady_note, engine_note) if part)
+        for stream in self.streams:
+            stream.tell(now, target_fps=self._target_fps, dropped=self._pacer.dropped, engine_note=note)
+
+    def _open_streams(self, performers: Sequence[Performer], *, window: bool, keys: ServerKeys | None) -> None:
+        names = [performer.stream for performer in performers]
+        for index, performer in enumerate(performers):
+            control = self._settings.control
+            self.streams.append(
+                LiveStream(
+                    performer,
+                    fps=self._settings.fps,
+                    socket=self._socket,
+                    control=control if control is None or index == 0 else another_endpoint(control, performer.stream),
+                    all_streams=names,
+                    window=window and index == 0,
+                    keys=keys,
+                    insecure=self._settings.insecure,
+                )
+            )
+
+    def _adapt(self, now: int) -> None:
+        """Draw no more frames than anybody wants or this machine holds, and send no larger pictures than arrive."""
+        full = self._settings.fps
+        wanted = max(stream.adapt(full, now) for stream in self.streams)
+        if self._recorder is not None or self._workers or self._settings.measure:
+            wanted = full
+        before, changed = self._steady.fps, self._steady.decide(now)
+        if changed and min(before, self._steady.fps) < wanted:  # otherwise nobody would see it
+            logger.warning("%s", self._steady.note or f"back at {self._steady.fps:g} frames per second")
+        self._target_fps = min(wanted, self._steady.fps)
+        self._steady_note = self._steady.note if self._steady.fps < wanted else ""
+        self._pacer.aim(self._target_fps)
+
+    def _open_recorder(self, path: Path) -> Recorder:
+        role = self._performer.role
+        film = Film(
+            role.width, role.height, self._settings.fps, parse_colour(self._settings.background), note_about(role)
+        )
+        return Recorder(path, film, tuple(control.name for control in role.controls))
+
+    def _close_workers(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+    def _close_sockets(self) -> None:
+        for stream in self.streams:
+            stream.close()
+        if self._socket is not None:
+            self._socket.close()
+        if self.web is not None:  # last, so that the byes reach the pages
+            self.web.close()
+
+
+def _with_room_for_the_page(settings: LiveSettings) -> tuple[ServerKeys | None, ClientKeys | None]:
+    """The producer's keys, and a pair for the page's relay, which is a client like others; both None without keys."""
+    if settings.keys is None or settings.web is None:
+        return settings.keys, None
+    return make_guest_keys(settings.keys)
+
+
+def _open_web(
+    address: str,
+    settings: LiveSettings,
+    socket: FrameSocket,
+    streams: Sequence[LiveStream],
+    keys: ClientKeys | None,
+) -> WebRelay:
+    from engine_bridge.web import WebRelay
+
+    return WebRelay(
+        address,
+        frames_endpoint=as_reached(socket.endpoint, _FREE_ENDPOINT),
+        stream=streams[0].performer.stream,
+        token=settings.web_token,
+        origins=settings.web_origins,
+        keys=keys,
+    )
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the signals that ask for an end stop the loop after the present round: recordings and byes are complete."""
+
+    def handler(_number: int, _frame: Any) -> None:
+        stop()
+
+    before = {number: signal.signal(number, handler) for number in ending_signals()}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def play_without_window(loop: LiveLoop) -> None:
+    """Run the loop in this thread until its time is over or a signal comes.
+
+    Raises:
+        BunrakuError: what ended the loop.
+    """
+    with stop_on_signals(loop.stop):
+        loop.run()
+    _raise(loop)
+
+
+def play_in_window(loop: LiveLoop, *, title: str, background: str, tell: Callable[[str], None] | None = None) -> None:
+    """Run the loop in its own thread and the window in this one, the main thread, until the window is closed.
+
+    Args:
+        loop: made for a window.
+        title: of the window.
+        background: at first.
+        tell: called with sentences for the terminal.
+
+    Raises:
+        BunrakuError: what ended the loop, or why there is no window.
+    """
+    from engine_bridge.viewer.window import Window
+
+    assert loop.source is not None
+    # The window's Python must not keep the loop waiting for the interpreter longer than this.
+    sys.setswitchinterval(0.0005)
+    thread = threading.Thread(target=loop.run, name="bunraku-live", daemon=True)
+    with stop_on_signals(loop.stop):  # until the thread has ended
+        try:
+            with Window(loop.source, title=title, background=background, on_record=loop.record, tell=tell) as window:
+                thread.start()
+                while not window.closed and not loop.ended:
+                    window.step()
+                    window.rest()
+        finally:
+            loop.stop()
+            loop.source.close()
+            if thread.is_alive():
+                thread.join(timeout=10.0)
+    _raise(loop)
+
+
+def _raise(loop: LiveLoop) -> None:
+    if loop.error is None:
+        return
+    if isinstance(loop.error, (BunrakuError, KeyboardInterrupt)):
+        raise loop.error
+    raise RuntimeError(f"the live loop broke: {loop.error!r}") from loop.error
