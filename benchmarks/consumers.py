@@ -28,8 +28,8 @@ import numpy as np
 import zmq
 
 from engine_bridge import Frame, Publisher, Subscriber
+from engine_bridge.avf.planes import VARIANTS
 from engine_bridge.clock import now_ns
-from engine_bridge.planes import VARIANTS
 
 FPS: Final = 60
 KILL_EVERY_S: Final = 1.0

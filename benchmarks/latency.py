@@ -36,9 +36,9 @@ from engine_bridge import (
     StreamInfo,
     Subscriber,
 )
+from engine_bridge.access.keys import ClientKeys, ServerKeys, add_client, make_server_keys
+from engine_bridge.avf.planes import VARIANTS
 from engine_bridge.clock import now_ns
-from engine_bridge.keys import ClientKeys, ServerKeys, add_client, make_server_keys
-from engine_bridge.planes import VARIANTS
 
 FPS = 60
 WARM_UP_S = 0.5

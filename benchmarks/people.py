@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from engine_bridge.avf.messages import ControlState
+from engine_bridge.client.control_client import ControlClient
+from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.clock import now_ns
-from engine_bridge.control_client import ControlClient
 from engine_bridge.errors import BunrakuError
-from engine_bridge.messages import ControlState
-from engine_bridge.subscriber import Subscriber
 from runtime.character.file import Character, find_character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import open_engine

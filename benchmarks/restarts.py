@@ -32,9 +32,9 @@ import numpy as np
 import zmq
 
 from engine_bridge import Frame, Publisher, Subscriber
+from engine_bridge.access.discovery import Announcement, StreamPlace, find_streams, folder
+from engine_bridge.avf.wire import new_session
 from engine_bridge.clock import now_ns
-from engine_bridge.discovery import Announcement, StreamPlace, find_streams, folder
-from engine_bridge.wire import new_session
 
 FPS: Final = 60
 STREAM: Final = "restarts"
@@ -102,8 +102,15 @@ class Show:
         # The server has everything imported, so that a new process takes milliseconds.
         self._processes: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
         if sys.platform != "win32":
-            modules = ["numpy", "zmq", "psutil", "filelock", "engine_bridge.subscriber", "engine_bridge.publisher"]
-            self._processes.set_forkserver_preload([*modules, "engine_bridge.discovery"])
+            modules = [
+                "numpy",
+                "zmq",
+                "psutil",
+                "filelock",
+                "engine_bridge.client.subscriber",
+                "engine_bridge.producer.publisher",
+            ]
+            self._processes.set_forkserver_preload([*modules, "engine_bridge.access.discovery"])
         self._side = side
         self.rings_at_most = 0
         self.sessions = range(first := new_session() // 2, first)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import BunrakuError
-from engine_bridge.subscriber import Subscriber
 from runtime.character.file import Character, find_character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import candidates, open_engine

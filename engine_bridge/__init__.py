@@ -9,13 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .control_client import ControlClient as ControlClient
-    from .control_server import ControlServer as ControlServer
-    from .discovery import StreamPlace as StreamPlace
-    from .discovery import find_endpoint as find_endpoint
-    from .discovery import find_streams as find_streams
-    from .endpoints import DEFAULT_CONTROL_ENDPOINT as DEFAULT_CONTROL_ENDPOINT
-    from .endpoints import DEFAULT_FRAMES_ENDPOINT as DEFAULT_FRAMES_ENDPOINT
+    from .access.discovery import StreamPlace as StreamPlace
+    from .access.discovery import find_endpoint as find_endpoint
+    from .access.discovery import find_streams as find_streams
+    from .access.endpoints import DEFAULT_CONTROL_ENDPOINT as DEFAULT_CONTROL_ENDPOINT
+    from .access.endpoints import DEFAULT_FRAMES_ENDPOINT as DEFAULT_FRAMES_ENDPOINT
+    from .access.keys import ClientKeys as ClientKeys
+    from .access.keys import ServerKeys as ServerKeys
+    from .access.keys import read_client_keys as read_client_keys
+    from .access.keys import read_server_keys as read_server_keys
+    from .avf.messages import ClientStats as ClientStats
+    from .avf.messages import ControlSpec as ControlSpec
+    from .avf.messages import ControlState as ControlState
+    from .avf.messages import ExpressionSpec as ExpressionSpec
+    from .avf.messages import IdentityMix as IdentityMix
+    from .avf.messages import LinkState as LinkState
+    from .avf.messages import LiveStats as LiveStats
+    from .avf.messages import Provenance as Provenance
+    from .avf.messages import StreamInfo as StreamInfo
+    from .avf.wire import PROTOCOL as PROTOCOL
+    from .client.control_client import ControlClient as ControlClient
+    from .client.subscriber import Subscriber as Subscriber
+    from .client.subscriber import SubscriberStatistics as SubscriberStatistics
     from .errors import BunrakuError as BunrakuError
     from .errors import MessageRejected as MessageRejected
     from .errors import PrivateFileError as PrivateFileError
@@ -23,58 +38,43 @@ if TYPE_CHECKING:
     from .errors import WireError as WireError
     from .frame import Frame as Frame
     from .frame import Pixels as Pixels
-    from .frame_socket import FrameSocket as FrameSocket
-    from .keys import ClientKeys as ClientKeys
-    from .keys import ServerKeys as ServerKeys
-    from .keys import read_client_keys as read_client_keys
-    from .keys import read_server_keys as read_server_keys
-    from .messages import ClientStats as ClientStats
-    from .messages import ControlSpec as ControlSpec
-    from .messages import ControlState as ControlState
-    from .messages import ExpressionSpec as ExpressionSpec
-    from .messages import IdentityMix as IdentityMix
-    from .messages import LinkState as LinkState
-    from .messages import LiveStats as LiveStats
-    from .messages import Provenance as Provenance
-    from .messages import StreamInfo as StreamInfo
-    from .publisher import Publisher as Publisher
-    from .subscriber import Subscriber as Subscriber
-    from .subscriber import SubscriberStatistics as SubscriberStatistics
-    from .wire import PROTOCOL as PROTOCOL
+    from .producer.control_server import ControlServer as ControlServer
+    from .producer.publisher import Publisher as Publisher
+    from .sockets.frame_socket import FrameSocket as FrameSocket
 
 _HOME: Final = {
     "BunrakuError": "errors",
-    "ClientKeys": "keys",
-    "ClientStats": "messages",
-    "ControlClient": "control_client",
-    "ControlServer": "control_server",
-    "ControlSpec": "messages",
-    "ControlState": "messages",
-    "DEFAULT_CONTROL_ENDPOINT": "endpoints",
-    "DEFAULT_FRAMES_ENDPOINT": "endpoints",
-    "ExpressionSpec": "messages",
+    "ClientKeys": "access.keys",
+    "ClientStats": "avf.messages",
+    "ControlClient": "client.control_client",
+    "ControlServer": "producer.control_server",
+    "ControlSpec": "avf.messages",
+    "ControlState": "avf.messages",
+    "DEFAULT_CONTROL_ENDPOINT": "access.endpoints",
+    "DEFAULT_FRAMES_ENDPOINT": "access.endpoints",
+    "ExpressionSpec": "avf.messages",
     "Frame": "frame",
-    "FrameSocket": "frame_socket",
-    "IdentityMix": "messages",
-    "LinkState": "messages",
-    "LiveStats": "messages",
+    "FrameSocket": "sockets.frame_socket",
+    "IdentityMix": "avf.messages",
+    "LinkState": "avf.messages",
+    "LiveStats": "avf.messages",
     "MessageRejected": "errors",
-    "PROTOCOL": "wire",
+    "PROTOCOL": "avf.wire",
     "Pixels": "frame",
     "PrivateFileError": "errors",
     "ProtocolMismatch": "errors",
-    "Provenance": "messages",
-    "Publisher": "publisher",
-    "ServerKeys": "keys",
-    "StreamInfo": "messages",
-    "StreamPlace": "discovery",
-    "Subscriber": "subscriber",
-    "SubscriberStatistics": "subscriber",
+    "Provenance": "avf.messages",
+    "Publisher": "producer.publisher",
+    "ServerKeys": "access.keys",
+    "StreamInfo": "avf.messages",
+    "StreamPlace": "access.discovery",
+    "Subscriber": "client.subscriber",
+    "SubscriberStatistics": "client.subscriber",
     "WireError": "errors",
-    "find_endpoint": "discovery",
-    "find_streams": "discovery",
-    "read_client_keys": "keys",
-    "read_server_keys": "keys",
+    "find_endpoint": "access.discovery",
+    "find_streams": "access.discovery",
+    "read_client_keys": "access.keys",
+    "read_server_keys": "access.keys",
 }
 
 __all__ = list(_HOME)

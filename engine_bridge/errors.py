@@ -1,10 +1,6 @@
-"""Every error that Bunraku raises on purpose.
+"""Every error that Bunraku raises on purpose; those of the trainer are in `training.errors`.
 
 BunrakuError
-├── RecipeError            a training recipe cannot be used
-├── DatasetError           a data set, or a place for one, cannot be used
-├── CheckpointError        a checkpoint cannot be read or written
-├── TrainingError          a run cannot go on: its numbers left the range of numbers, or another process has it
 ├── CharacterError         a character file is broken, hostile, too new, or lacks what was asked for
 ├── ControlError           a control has an unknown name or a value that is not a number
 ├── RecordingError         a recording of controls cannot be read
@@ -28,22 +24,6 @@ from __future__ import annotations
 
 class BunrakuError(Exception):
     """Base of all errors that a user can mend; the command line prints its text and exits with 1."""
-
-
-class RecipeError(BunrakuError):
-    """A training recipe cannot be used."""
-
-
-class DatasetError(BunrakuError):
-    """A data set, or a place for one, cannot be used."""
-
-
-class CheckpointError(BunrakuError):
-    """A checkpoint cannot be read or written."""
-
-
-class TrainingError(BunrakuError):
-    """A training run cannot go on: its numbers are no longer finite, or another process is training in its folder."""
 
 
 class CharacterError(BunrakuError):

@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import EngineError
-from engine_bridge.publisher import Publisher
-from engine_bridge.subscriber import Subscriber
+from engine_bridge.producer.publisher import Publisher
 from runtime.character.file import Role
 from runtime.drivers.table import open_drivers
 from runtime.engines.base import Engine

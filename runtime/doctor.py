@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
+from engine_bridge.access.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
 from engine_bridge.errors import BunrakuError
 from runtime.character.file import SHIPPED, Character, find_character, shipped_folder
 from runtime.engines.cache import EngineCache
@@ -192,7 +192,7 @@ def _wire() -> Finding:
 
 def _shared_memory() -> Finding:
     """Whether a producer of the shipped character's size would get its ring, by making one."""
-    from engine_bridge.ring import RingReader, RingWriter
+    from engine_bridge.avf.ring import RingReader, RingWriter
 
     try:
         ring = RingWriter(_SHIPPED_PICTURE_BYTES, session=1)
@@ -208,7 +208,7 @@ def _shared_memory() -> Finding:
 
 
 def _streams() -> Finding:
-    from engine_bridge.discovery import find_streams
+    from engine_bridge.access.discovery import find_streams
 
     playing = ", ".join(f"{place.stream} at {place.frames}" for place in find_streams())
     return Finding("streams", GOOD, playing or "none is played now")

@@ -13,7 +13,7 @@ import threading
 import time
 
 from engine_bridge import ControlSpec, StreamInfo, WireError
-from engine_bridge.control_server import ControlServer
+from engine_bridge.producer.control_server import ControlServer
 from tests import zmtp_peer
 
 INFO = StreamInfo(

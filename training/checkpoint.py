@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError, TrainingError
 from runtime.atomic import replacing
+from training.errors import CheckpointError, TrainingError
 
 FORMAT = 1
 PARTS = {"recipe": str, "data_digest": str, "networks": dict, "optimizers": dict, "position": dict}

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine_bridge.errors import CheckpointError, RecipeError
 from runtime.terminal import run_command_line, say_json
 from training.console import PlainConsole
+from training.errors import CheckpointError, RecipeError
 from training.stopping import Stopped
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import onnx
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError
 from runtime.character.file import Character
+from training.errors import CheckpointError
 from training.task import Ancestor
 
 Weights = dict[str, Tensor]

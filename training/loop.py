@@ -27,12 +27,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError, RecipeError, SinkError, TrainingError
+from engine_bridge.errors import SinkError
 from runtime.atomic import replacing
 from runtime.character.file import Character, find_character
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
 from training.console import PlainConsole
 from training.curves import Curves
+from training.errors import CheckpointError, RecipeError, TrainingError
 from training.pace import Pace
 from training.settings import Recipe, Start
 from training.stopping import StopRequest

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from engine_bridge.errors import RecipeError
 from runtime.tables import TableError, decode_text
+from training.errors import RecipeError
 from training.settings import Recipe
 from training.tasks import TASKS
 

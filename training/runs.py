@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import msgspec
 
-from engine_bridge.errors import CheckpointError
 from runtime.atomic import replacing
 from training.checkpoint import load_checkpoint
+from training.errors import CheckpointError
 from training.recipe import read_resolved
 from training.task import Exporting, Looking, Note, Task
 from training.tasks import open_task

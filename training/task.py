@@ -16,9 +16,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError
 from runtime.character.file import Character, Manifest
 from training.data.dataset import Dataset, Split
+from training.errors import CheckpointError
 from training.settings import Recipe, Stage
 
 Note = Callable[[str], None]

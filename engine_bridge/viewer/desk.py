@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine_bridge.messages import ControlState, IdentityMix
+from engine_bridge.avf.messages import ControlState, IdentityMix
 
 
 class Desk:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from engine_bridge.messages import ControlSpec
+from engine_bridge.avf.messages import ControlSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 import pygame
 
-from engine_bridge.messages import LinkState, LiveStats
+from engine_bridge.avf.messages import LinkState, LiveStats
 
 from . import theme
 

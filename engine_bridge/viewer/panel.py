@@ -21,8 +21,8 @@ from pygame_gui.elements import (
     UITextEntryLine,
 )
 
+from engine_bridge.avf.messages import ControlSpec, StreamInfo
 from engine_bridge.labels import control_label
-from engine_bridge.messages import ControlSpec, StreamInfo
 
 from . import background, theme
 from .desk import Desk

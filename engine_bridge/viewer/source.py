@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from engine_bridge.avf.messages import ControlState, LinkState, LiveStats, StreamInfo
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlState, LinkState, LiveStats, StreamInfo
 
 
 class StreamSource(Protocol):

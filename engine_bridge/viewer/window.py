@@ -23,10 +23,10 @@ from typing import Final
 import pygame
 from msgspec import structs
 
+from engine_bridge.avf.messages import LinkState, StreamInfo
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import BunrakuError, SinkError
 from engine_bridge.frame import Frame, Pixels
-from engine_bridge.messages import LinkState, StreamInfo
 
 from . import background as backgrounds
 from . import theme

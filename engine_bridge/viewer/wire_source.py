@@ -10,14 +10,14 @@ from typing import Final
 
 from msgspec import structs
 
+from engine_bridge.access.endpoints import DEFAULT_FRAMES_ENDPOINT
+from engine_bridge.access.keys import ClientKeys
+from engine_bridge.avf.messages import ControlState, LinkState, LiveStats, StreamInfo
+from engine_bridge.client.control_client import ControlClient
+from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.clock import now_ns
-from engine_bridge.control_client import ControlClient
-from engine_bridge.endpoints import DEFAULT_FRAMES_ENDPOINT
 from engine_bridge.errors import WireError
 from engine_bridge.frame import Frame
-from engine_bridge.keys import ClientKeys
-from engine_bridge.messages import ControlState, LinkState, LiveStats, StreamInfo
-from engine_bridge.subscriber import Subscriber
 
 logger = logging.getLogger(__name__)
 

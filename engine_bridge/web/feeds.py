@@ -14,14 +14,15 @@ from typing import Any, Final
 
 import zmq
 
+from engine_bridge.access.keys import ClientKeys
+from engine_bridge.avf.packing import MAX_BYTES, unpack
+from engine_bridge.avf.planes import Part
+from engine_bridge.avf.wire import MAX_PARTS, TOPIC_FAMILY
+from engine_bridge.client.liveness import Patience
 from engine_bridge.clock import now_ns
-from engine_bridge.curve import use_client_keys
 from engine_bridge.errors import MessageRejected, WireError
-from engine_bridge.keys import ClientKeys
-from engine_bridge.liveness import Patience
-from engine_bridge.packing import MAX_BYTES, unpack
-from engine_bridge.planes import Part
-from engine_bridge.sockets import (
+from engine_bridge.sockets.encryption import use_client_keys
+from engine_bridge.sockets.zmq_sockets import (
     CONTROL_QUEUE,
     FRAME_QUEUE,
     MAX_CONTROL_BYTES,
@@ -32,7 +33,6 @@ from engine_bridge.sockets import (
     open_socket,
     receive_parts,
 )
-from engine_bridge.wire import MAX_PARTS, TOPIC_FAMILY
 
 OTHER_VERSION_AFTER_NS: Final = 1_500_000_000  # of silence
 OTHER_STREAM_AFTER_NS: Final = 5_000_000_000

@@ -30,12 +30,12 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from engine_bridge.endpoints import as_reached, check_connect
+from engine_bridge.access.endpoints import as_reached, check_connect
+from engine_bridge.access.keys import ClientKeys
+from engine_bridge.avf.packing import MAX_BYTES
+from engine_bridge.avf.wire import topic_of, topic_prefix
 from engine_bridge.errors import WireError
-from engine_bridge.keys import ClientKeys
-from engine_bridge.packing import MAX_BYTES
-from engine_bridge.sockets import Context, OncePerSecond
-from engine_bridge.wire import topic_of, topic_prefix
+from engine_bridge.sockets.zmq_sockets import Context, OncePerSecond
 
 from .feeds import ControlLink, Feed, unpack_part
 from .guard import DEFAULT_WEB_ADDRESS, Guard, Refusal, is_loopback, parse_address

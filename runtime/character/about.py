@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine_bridge.messages import ControlSpec, ExpressionSpec, Provenance, StreamInfo
+from engine_bridge.avf.messages import ControlSpec, ExpressionSpec, Provenance, StreamInfo
 
 from .controls import RULES, VOCABULARY
 from .file import Role

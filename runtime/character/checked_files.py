@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from engine_bridge.access.private_files import make_private_folder
 from engine_bridge.errors import PrivateFileError
-from engine_bridge.private_files import make_private_folder
 
 logger = logging.getLogger(__name__)
 

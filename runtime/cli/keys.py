@@ -34,7 +34,7 @@ def init(folder: FolderArgument = None, *, force: ForceOption = False) -> None:
 
     Example: `bunraku keys init`
     """
-    from engine_bridge.keys import make_server_keys
+    from engine_bridge.access.keys import make_server_keys
 
     where = _folder(folder)
     made = make_server_keys(where, overwrite=force)
@@ -62,7 +62,7 @@ def add(
 
     Example: `bunraku keys add laptop`
     """
-    from engine_bridge.keys import add_client, add_known_client
+    from engine_bridge.access.keys import add_client, add_known_client
 
     if public is not None:
         add_known_client(_folder(folder), name, public, overwrite=force)
@@ -81,7 +81,7 @@ def list_clients(folder: FolderArgument = None, as_json: JsonOption = False) -> 
 
     Example: `bunraku keys list --json`
     """
-    from engine_bridge.keys import AllowList, read_server_keys
+    from engine_bridge.access.keys import AllowList, read_server_keys
 
     server = read_server_keys(_folder(folder))
     allowed = AllowList(server.clients)
@@ -101,14 +101,14 @@ def remove(name: NameArgument, folder: FolderArgument = None) -> None:
 
     Example: `bunraku keys remove laptop`
     """
-    from engine_bridge.keys import remove_client
+    from engine_bridge.access.keys import remove_client
 
     remove_client(_folder(folder), name)
     say(f"{name} may no longer connect; restart the producer to end what is open")
 
 
 def _folder(given: Path | None) -> Path:
-    from engine_bridge.keys import default_folder
+    from engine_bridge.access.keys import default_folder
 
     return (default_folder() if given is None else given).absolute()
 

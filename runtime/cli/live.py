@@ -114,10 +114,10 @@ def live(
 
     Example: `bunraku live --driver recording:take.csv --record take.mp4`
     """
-    from engine_bridge.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
+    from engine_bridge.access.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
+    from engine_bridge.access.keys import read_server_keys
+    from engine_bridge.avf.wire import new_session, topic_of
     from engine_bridge.errors import SinkError
-    from engine_bridge.keys import read_server_keys
-    from engine_bridge.wire import new_session, topic_of
     from runtime.drivers.table import Sources
     from runtime.engines.upgrade import EngineUpgrade
     from runtime.live import loop as playing

@@ -10,7 +10,7 @@ from .options import JsonOption
 from .reporting import reporting
 
 if TYPE_CHECKING:
-    from engine_bridge.keys import ClientKeys
+    from engine_bridge.access.keys import ClientKeys
 
 
 @reporting
@@ -19,7 +19,7 @@ def streams(as_json: JsonOption = False) -> None:
 
     Example: `bunraku streams --json`
     """
-    from engine_bridge.discovery import find_streams
+    from engine_bridge.access.discovery import find_streams
 
     places = find_streams()
     if places:
@@ -46,8 +46,8 @@ def place_to_watch(where: str | None, stream: str | None, keys: ClientKeys | Non
         WireError: there is no such stream, there are several, or it needs other keys.
         PrivateFileError: this machine's streams cannot be looked for.
     """
-    from engine_bridge.discovery import find_endpoint, find_streams
-    from engine_bridge.endpoints import DEFAULT_FRAMES_ENDPOINT
+    from engine_bridge.access.discovery import find_endpoint, find_streams
+    from engine_bridge.access.endpoints import DEFAULT_FRAMES_ENDPOINT
     from engine_bridge.errors import WireError
 
     if where is not None and "://" in where:

@@ -52,9 +52,9 @@ def view(
 
     Example: `bunraku view tcp://192.168.0.7:5760 --key laptop.client.toml`
     """
-    from engine_bridge.endpoints import is_for_this_machine
+    from engine_bridge.access.endpoints import is_for_this_machine
+    from engine_bridge.access.keys import read_client_keys
     from engine_bridge.errors import SinkError
-    from engine_bridge.keys import read_client_keys
     from engine_bridge.viewer.window import run_window
     from engine_bridge.viewer.wire_source import WireSource
     from runtime.machine import missing_display

@@ -56,7 +56,7 @@ def web(
     """
     import threading
 
-    from engine_bridge.keys import read_client_keys
+    from engine_bridge.access.keys import read_client_keys
     from engine_bridge.web import WebRelay
     from runtime.live.loop import stop_on_signals
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from engine_bridge.messages import ControlState
+from engine_bridge.avf.messages import ControlState
 
 from .base import Kind, Whom
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from engine_bridge.errors import CharacterError, EngineError
-from engine_bridge.sockets import OncePerSecond
+from engine_bridge.sockets.zmq_sockets import OncePerSecond
 from runtime.character.file import PERSON_ENDS
 from runtime.character.person import Person, small
 from runtime.composite import open_composite

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from engine_bridge.access.endpoints import another_endpoint, as_reached
+from engine_bridge.access.keys import ClientKeys, ServerKeys, make_guest_keys
 from engine_bridge.clock import now_ns
-from engine_bridge.control_server import ControlServer
-from engine_bridge.endpoints import another_endpoint, as_reached
 from engine_bridge.errors import BunrakuError, SinkError
 from engine_bridge.frame import Frame
-from engine_bridge.frame_socket import FrameSocket
-from engine_bridge.keys import ClientKeys, ServerKeys, make_guest_keys
-from engine_bridge.publisher import Publisher
+from engine_bridge.producer.control_server import ControlServer
+from engine_bridge.producer.publisher import Publisher
+from engine_bridge.sockets.frame_socket import FrameSocket
 from runtime.character.about import note_about
 from runtime.engines.upgrade import EngineUpgrade
 from runtime.machine import seconds_since_process_start

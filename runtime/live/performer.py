@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from engine_bridge.avf.messages import ControlState, IdentityMix
 from engine_bridge.clock import now_ns as monotonic_ns
 from engine_bridge.errors import BunrakuError, ControlError
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlState, IdentityMix
 from runtime.character.controls import Control, Values, derivation
 from runtime.character.expressions import ExpressionFade
 from runtime.character.file import Role

@@ -14,16 +14,16 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from engine_bridge.adaptation import QualityLadder, fps_to_draw
-from engine_bridge.control_server import ControlServer
-from engine_bridge.discovery import Announcement, StreamPlace
+from engine_bridge.access.discovery import Announcement, StreamPlace
+from engine_bridge.access.keys import ServerKeys
+from engine_bridge.avf.messages import LiveStats, StreamInfo
 from engine_bridge.errors import PrivateFileError
 from engine_bridge.frame import Frame
-from engine_bridge.frame_socket import FrameSocket
-from engine_bridge.keys import ServerKeys
-from engine_bridge.messages import LiveStats, StreamInfo
-from engine_bridge.publisher import Publisher
-from engine_bridge.sockets import OncePerSecond
+from engine_bridge.producer.adaptation import QualityLadder, fps_to_draw
+from engine_bridge.producer.control_server import ControlServer
+from engine_bridge.producer.publisher import Publisher
+from engine_bridge.sockets.frame_socket import FrameSocket
+from engine_bridge.sockets.zmq_sockets import OncePerSecond
 from runtime.character.about import provenance_of, stream_info
 
 from .performer import Performer

@@ -12,9 +12,9 @@ import threading
 import msgspec
 import numpy as np
 
+from engine_bridge.avf.messages import ControlState, LiveStats, StreamInfo
 from engine_bridge.clock import now_ns
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlState, LiveStats, StreamInfo
 from runtime.drivers.port import ControlPort
 
 from .performer import Timings

@@ -19,9 +19,9 @@ import pytest
 import zmq
 
 from engine_bridge import Frame, Subscriber
+from engine_bridge.avf.ring import RingCache
+from engine_bridge.avf.wire import Bye, FrameMessage, Heartbeat, decode, split_topic
 from engine_bridge.errors import FrameOvertaken, MessageRejected
-from engine_bridge.ring import RingCache
-from engine_bridge.wire import Bye, FrameMessage, Heartbeat, decode, split_topic
 from tests.conformance_kit import KIT, Case, Expected, cases, ring_of
 
 PATIENCE_S = 30.0

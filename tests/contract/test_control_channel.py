@@ -24,9 +24,9 @@ from engine_bridge import (
     StreamInfo,
     WireError,
 )
+from engine_bridge.avf.control_wire import decode_server_message
 from engine_bridge.clock import now_ns
-from engine_bridge.control_inbox import MESSAGES_PER_POLL
-from engine_bridge.control_wire import decode_server_message
+from engine_bridge.sockets.inbox import MESSAGES_PER_POLL
 
 FREE_PORT = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0

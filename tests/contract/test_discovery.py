@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine_bridge import Publisher, Subscriber, WireError, discovery
-from engine_bridge.discovery import Announcement, StreamPlace, find_endpoint, find_streams
+from engine_bridge import Publisher, Subscriber, WireError
+from engine_bridge.access import discovery
+from engine_bridge.access.discovery import Announcement, StreamPlace, find_endpoint, find_streams
 from engine_bridge.errors import PrivateFileError
 from tests.bunraku_program import ENVIRONMENT
 
@@ -24,7 +25,7 @@ FREE_PORT = "tcp://127.0.0.1:0"
 ANNOUNCE = """
 import os, sys, time
 from engine_bridge import Publisher
-from engine_bridge.discovery import Announcement, StreamPlace
+from engine_bridge.access.discovery import Announcement, StreamPlace
 with Publisher("tcp://127.0.0.1:0", stream=sys.argv[1]) as publisher:
     place = StreamPlace(pid=os.getpid(), session=publisher.session, stream=sys.argv[1], frames=publisher.endpoint)
     with Announcement(place):

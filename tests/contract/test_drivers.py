@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine_bridge.avf.messages import ControlState
 from engine_bridge.errors import DriverError
-from engine_bridge.messages import ControlState
 from runtime.character.controls import VOCABULARY
 from runtime.character.idle import IdleSettings
 from runtime.drivers.base import Kind, Whom

@@ -18,8 +18,8 @@ import pytest
 import zmq
 
 from engine_bridge import ClientStats, Frame, LinkState, LiveStats, Provenance, Publisher, Subscriber, WireError
+from engine_bridge.avf.wire import Bye, FrameMessage, Heartbeat, decode, encode_frame
 from engine_bridge.clock import now_ns
-from engine_bridge.wire import Bye, FrameMessage, Heartbeat, decode, encode_frame
 
 FREE_PORT = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0

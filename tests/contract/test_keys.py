@@ -24,9 +24,9 @@ from engine_bridge import (
     StreamInfo,
     Subscriber,
     WireError,
-    keys,
 )
-from engine_bridge.keys import ClientKeys, ServerKeys
+from engine_bridge.access import keys
+from engine_bridge.access.keys import ClientKeys, ServerKeys
 
 pytestmark = pytest.mark.skipif(not zmq.has("curve"), reason="this libzmq was built without CURVE")
 
@@ -131,7 +131,7 @@ def test_unlisted_key_is_refused_and_named_on_both_sides(
         assert unknown.public in subscriber.last_error
         assert unknown.public in client.last_error
         assert subscriber.statistics.received == 0
-    said = [record.getMessage() for record in caplog.records if record.name == "engine_bridge.curve"]
+    said = [record.getMessage() for record in caplog.records if record.name == "engine_bridge.sockets.encryption"]
     assert any(f"bunraku keys add NAME --public '{unknown.public}'" in line for line in said)
 
 

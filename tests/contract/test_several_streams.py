@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine_bridge import Frame, LinkState, Publisher, Subscriber, WireError
-from engine_bridge.frame_socket import FrameSocket
+from engine_bridge.sockets.frame_socket import FrameSocket
 
 FREE_PORT = "tcp://127.0.0.1:0"
 PATIENCE_S = 60.0

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from engine_bridge import Frame, LinkState, Publisher, Subscriber, WireError
-from engine_bridge.last_frame import RING_RETRY_NS, LastFrame
-from engine_bridge.shared_memory import SharedMemory, SharedMemoryReader
-from engine_bridge.wire import Heartbeat, encode_frame, encode_heartbeat
+from engine_bridge.avf.shared_memory import SharedMemory, SharedMemoryReader
+from engine_bridge.avf.wire import Heartbeat, encode_frame, encode_heartbeat
+from engine_bridge.producer.last_frame import RING_RETRY_NS, LastFrame
 from tests.conftest import REPOSITORY, RunProgram
 
 FREE_PORT = "tcp://127.0.0.1:0"
@@ -289,7 +289,7 @@ def test_producer_and_client_live_in_a_container_with_too_little_shared_memory(r
 @pytest.mark.skipif(not SMALL_MEMORY, reason="filling /dev/shm needs Linux, `unshare` and root")
 def test_a_ring_stays_whole_when_somebody_fills_the_rest_of_shared_memory(run_program: RunProgram) -> None:
     code = (
-        "import errno; from engine_bridge.ring import RingReader, RingWriter\n"
+        "import errno; from engine_bridge.avf.ring import RingReader, RingWriter\n"
         "ring = RingWriter(1 << 18, session=1); pixels = memoryview(bytes([7]) * (1 << 18))\n"
         "try:\n"
         "    with open('/dev/shm/filler', 'wb', buffering=0) as filler:\n"

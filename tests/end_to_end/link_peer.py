@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from engine_bridge import ControlClient, ControlState, Subscriber
-from engine_bridge.keys import read_client_keys
+from engine_bridge.access.keys import read_client_keys
 
 
 def main(frames: str, control: str, key_file: str | None = None) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import msgpack
 import zmq
 
-from engine_bridge.curve import use_client_keys
-from engine_bridge.keys import read_client_keys
+from engine_bridge.access.keys import read_client_keys
+from engine_bridge.sockets.encryption import use_client_keys
 
 
 def main(frames: str, control: str, key_file: str | None = None) -> None:

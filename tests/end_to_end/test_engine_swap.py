@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.errors import EngineBuildError
 from engine_bridge.frame import Frame
-from engine_bridge.subscriber import Subscriber
 from runtime.character.file import Character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import open_engine

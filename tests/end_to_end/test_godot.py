@@ -26,15 +26,7 @@ import pytest
 import zmq
 from PIL import Image
 
-from engine_bridge import (
-    ControlServer,
-    ControlSpec,
-    ControlState,
-    ExpressionSpec,
-    Frame,
-    Publisher,
-    StreamInfo,
-)
+from engine_bridge import ControlServer, ControlSpec, ControlState, ExpressionSpec, Frame, Publisher, StreamInfo
 from tests import zmtp_peer
 from tests.conformance_kit import KIT, cases
 from tests.conftest import RunProgram

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from engine_bridge.control_client import ControlClient
-from engine_bridge.messages import Provenance
+from engine_bridge.avf.messages import Provenance
+from engine_bridge.client.control_client import ControlClient
+from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.plain_text import LINE_CHARS, NAME_CHARS, is_plain
-from engine_bridge.publisher import Publisher
-from engine_bridge.subscriber import Subscriber
+from engine_bridge.producer.publisher import Publisher
 from runtime.character.file import write_character
 from tests.bunraku_program import ANYWHERE, playing, run
 from tests.conftest import RunProgram

@@ -23,12 +23,12 @@ import pytest
 import zmq
 
 from engine_bridge import ControlClient, ControlState, LinkState, Subscriber
-from engine_bridge.control_server import ControlServer
+from engine_bridge.access.keys import add_client, make_server_keys
+from engine_bridge.avf.messages import StreamInfo
 from engine_bridge.frame import Frame
-from engine_bridge.frame_socket import FrameSocket
-from engine_bridge.keys import add_client, make_server_keys
-from engine_bridge.messages import StreamInfo
-from engine_bridge.publisher import Publisher
+from engine_bridge.producer.control_server import ControlServer
+from engine_bridge.producer.publisher import Publisher
+from engine_bridge.sockets.frame_socket import FrameSocket
 from tests import zmtp_peer
 from tests.bunraku_program import ANYWHERE, CARD, playing
 from tests.closing_server import OLD_GREETINGS

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine_bridge.control_client import ControlClient
-from engine_bridge.messages import ControlState
-from engine_bridge.subscriber import Subscriber
+from engine_bridge.avf.messages import ControlState
+from engine_bridge.client.control_client import ControlClient
+from engine_bridge.client.subscriber import Subscriber
 from tests.bunraku_program import ANYWHERE, BUNRAKU, CARD, ENVIRONMENT, NOWHERE, last_line, playing, run
 from tests.conftest import RunProgram
 from tests.tiny_character import write_tiny

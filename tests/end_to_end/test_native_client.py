@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine_bridge.control_server import ControlServer
+from engine_bridge.avf.messages import ControlSpec, ControlState, ExpressionSpec, StreamInfo
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlSpec, ControlState, ExpressionSpec, StreamInfo
-from engine_bridge.publisher import Publisher
+from engine_bridge.producer.control_server import ControlServer
+from engine_bridge.producer.publisher import Publisher
 from tests.conftest import REPOSITORY
 
 BUILD_TIMEOUT_S = 500

@@ -13,8 +13,8 @@ import pytest
 import zmq
 
 from engine_bridge import ControlClient, LinkState, Subscriber
-from engine_bridge.discovery import find_endpoint
-from engine_bridge.keys import default_folder, read_client_keys
+from engine_bridge.access.discovery import find_endpoint
+from engine_bridge.access.keys import default_folder, read_client_keys
 from tests.bunraku_program import ANYWHERE, CARD, ENVIRONMENT, last_line, playing, run
 from tests.conftest import RunProgram
 

@@ -21,7 +21,7 @@ WATCH = """
 import json, sys, time
 from pathlib import Path
 from engine_bridge import ControlClient, ControlState, LinkState, Subscriber
-from engine_bridge.keys import read_client_keys
+from engine_bridge.access.keys import read_client_keys
 keys = read_client_keys(Path(sys.argv[2])) if len(sys.argv) > 2 else None
 told = {}
 with Subscriber(sys.argv[1], keys=keys) as subscriber:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from engine_bridge import Pixels
-from engine_bridge.wire import FrameMessage, decode
+from engine_bridge.avf.wire import FrameMessage, decode
 from tests.busy_background import over, stripes
 from tests.conftest import REPOSITORY, RunProgram
 from tests.end_to_end.web_peers import Producer, card

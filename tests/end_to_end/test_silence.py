@@ -133,7 +133,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 def test_a_client_leaves_a_lost_connection_and_says_again_what_it_wants(
     producer: Producer, forwarders: tuple[Forwarder, Forwarder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine_bridge.liveness.FIRST_PATIENCE_NS", 1_000_000_000)  # ten seconds in earnest
+    monkeypatch.setattr("engine_bridge.client.liveness.FIRST_PATIENCE_NS", 1_000_000_000)  # ten seconds in earnest
     frames, control = forwarders
     with Subscriber(frames.endpoint) as subscriber, ControlClient(control.endpoint) as client:
         assert client.wait_for_info(PATIENCE_S)

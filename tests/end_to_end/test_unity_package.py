@@ -23,8 +23,8 @@ import pytest
 import zmq
 
 from engine_bridge import ControlServer, ControlSpec, ControlState, Frame, LiveStats, Publisher, StreamInfo
-from engine_bridge.messages import ExpressionSpec, Provenance
-from engine_bridge.wire import Heartbeat, encode_frame, encode_heartbeat, new_session
+from engine_bridge.avf.messages import ExpressionSpec, Provenance
+from engine_bridge.avf.wire import Heartbeat, encode_frame, encode_heartbeat, new_session
 from tests.conformance_kit import KIT, Case, Expected, cases, ring_of
 from tests.conftest import REPOSITORY
 from tests.native_build import native_library

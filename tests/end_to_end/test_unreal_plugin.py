@@ -25,9 +25,9 @@ import pytest
 import zmq
 
 from engine_bridge import ControlServer, ControlSpec, ControlState, Frame, Publisher, StreamInfo
-from engine_bridge.discovery import Announcement, StreamPlace
-from engine_bridge.keys import ServerKeys, add_client, make_server_keys
-from engine_bridge.messages import ExpressionSpec, IdentityMix, LiveStats, Provenance
+from engine_bridge.access.discovery import Announcement, StreamPlace
+from engine_bridge.access.keys import ServerKeys, add_client, make_server_keys
+from engine_bridge.avf.messages import ExpressionSpec, IdentityMix, LiveStats, Provenance
 from tests import unreal_build
 from tests.native_build import native_library
 from tests.unreal_build import ADDRESS, EXAMPLE, HERE, MODULE, NATIVE_HEADERS, PLUGIN, REPOSITORY, THREAD

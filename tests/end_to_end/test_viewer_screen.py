@@ -17,7 +17,7 @@ import sys
 import numpy as np
 import pygame
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlSpec, LiveStats, StreamInfo
+from engine_bridge.avf.messages import ControlSpec, LiveStats, StreamInfo
 from engine_bridge.viewer.window import Window
 
 class Source:

@@ -13,9 +13,9 @@ import pygame
 import pytest
 from PIL import Image
 
+from engine_bridge.avf.messages import ControlSpec, ExpressionSpec, LinkState, LiveStats, StreamInfo
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlSpec, ExpressionSpec, LinkState, LiveStats, StreamInfo
 from engine_bridge.viewer.window import Window, run_window
 
 SIZE = (800, 600)

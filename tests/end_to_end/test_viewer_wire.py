@@ -9,11 +9,11 @@ import pygame
 import pytest
 import zmq
 
-from engine_bridge.control_server import ControlServer
+from engine_bridge.access.keys import make_server_keys
+from engine_bridge.avf.messages import ControlSpec, LinkState, LiveStats, StreamInfo
 from engine_bridge.frame import Frame
-from engine_bridge.keys import make_server_keys
-from engine_bridge.messages import ControlSpec, LinkState, LiveStats, StreamInfo
-from engine_bridge.publisher import Publisher
+from engine_bridge.producer.control_server import ControlServer
+from engine_bridge.producer.publisher import Publisher
 from engine_bridge.viewer.window import Window
 from engine_bridge.viewer.wire_source import WireSource
 

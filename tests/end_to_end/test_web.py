@@ -18,11 +18,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from engine_bridge import ControlState, WireError
-from engine_bridge.control_wire import Hello, Pong, Refuse, Welcome, decode_server_message, encode_client_message
-from engine_bridge.control_wire import Ping as ControlPing
+from engine_bridge.avf.control_wire import Hello, Pong, Refuse, Welcome, decode_server_message, encode_client_message
+from engine_bridge.avf.control_wire import Ping as ControlPing
+from engine_bridge.avf.wire import Bye, Heartbeat
 from engine_bridge.web import WebRelay
 from engine_bridge.web.relay import MAX_MESSAGE_BYTES, MAX_PAGES
-from engine_bridge.wire import Bye, Heartbeat
 from tests.conftest import RunProgram
 from tests.end_to_end.web_peers import PATIENCE_S, Browser, Producer, card, eventually
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from engine_bridge import Pixels
+from engine_bridge.avf.wire import FrameMessage, decode
 from engine_bridge.web import WebRelay
-from engine_bridge.wire import FrameMessage, decode
 from tests.busy_background import STRIPE_PX, STRIPES, over, stripes
 from tests.chromium import Chromium, Tab
 from tests.conftest import REPOSITORY

@@ -14,8 +14,8 @@ import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
 from engine_bridge import ControlServer, ControlSpec, ControlState, ExpressionSpec, Frame, Pixels, Publisher, StreamInfo
-from engine_bridge.control_wire import ServerMessage, decode_server_message
-from engine_bridge.wire import FrameMessage, Message, decode
+from engine_bridge.avf.control_wire import ServerMessage, decode_server_message
+from engine_bridge.avf.wire import FrameMessage, Message, decode
 
 PATIENCE_S = 60.0
 CONTROLS = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine_bridge.adaptation import QUALITIES, QualityLadder, fps_to_draw
+from engine_bridge.producer.adaptation import QUALITIES, QualityLadder, fps_to_draw
 
 S = 1_000_000_000
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from engine_bridge.errors import BunrakuError, CheckpointError, DatasetError, RecipeError
+from engine_bridge.errors import BunrakuError
 from runtime.character.file import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from runtime.engines.choice import candidates
@@ -21,6 +21,7 @@ from training.animator.task import AnimatorTask, above_eyes, faces
 from training.cast import from_dict, render, write_dataset
 from training.data.dataset import open_dataset, read_labels, shrink_premultiplied
 from training.data.references import open_layers, open_references
+from training.errors import CheckpointError, DatasetError, RecipeError
 from training.loop import fit
 from training.recipe import load_recipe
 from training.runs import exporting, looking, open_run

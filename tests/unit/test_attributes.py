@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine_bridge.errors import DatasetError
 from training.data.attributes import attribute_table
 from training.data.dataset import IdentityRow
+from training.errors import DatasetError
 from training.latents.people import KnownIdentities
 
 

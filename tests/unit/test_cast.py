@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine_bridge.errors import DatasetError
 from runtime.character.controls import PORTRAIT_CONTROLS
 from runtime.composite.references import LAYERS
 from training.cast.controls_sampling import sample_controls
@@ -21,6 +20,7 @@ from training.cast.identity import HAIR_STYLES, OUTFITS, Identity, from_dict, sa
 from training.cast.named import NAMED_CAST
 from training.cast.render import regions, render, render_layers
 from training.data.references import OPEN_POSE
+from training.errors import DatasetError
 
 AKI = NAMED_CAST["Aki"]
 GOLDEN = Path(__file__).parents[1] / "golden" / "cast_aki.png"

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine_bridge.errors import CheckpointError, TrainingError
 from training.checkpoint import PARTS, load_checkpoint, not_finite, previous_of, save_checkpoint
+from training.errors import CheckpointError, TrainingError
 
 STATE: dict[str, Any] = {
     "recipe": "{}",

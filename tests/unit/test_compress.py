@@ -11,7 +11,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError, RecipeError
 from training.cast import write_dataset
 from training.checkpoint import save_checkpoint
 from training.data.dataset import Dataset, open_dataset
@@ -22,6 +21,7 @@ from training.decoder.recipe import DecoderRecipe, DecoderStage, Distil, Loss, M
 from training.decoder.state import build_networks
 from training.decoder.teacher import Teacher
 from training.decoder.trainer import StageTrainer
+from training.errors import CheckpointError, RecipeError
 from training.recipe import load_recipe
 from training.settings import Data as DataSettings
 from training.settings import Start

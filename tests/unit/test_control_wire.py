@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine_bridge.control_wire import (
+from engine_bridge.avf.control_wire import (
     Hello,
     Ping,
     Pong,
@@ -29,8 +29,8 @@ from engine_bridge.control_wire import (
     encode_server_message,
     welcome_of,
 )
+from engine_bridge.avf.messages import ClientStats, ControlSpec, ControlState, ExpressionSpec, IdentityMix, StreamInfo
 from engine_bridge.errors import MessageRejected, WireError
-from engine_bridge.messages import ClientStats, ControlSpec, ControlState, ExpressionSpec, IdentityMix, StreamInfo
 
 INFO = StreamInfo(
     session=5,

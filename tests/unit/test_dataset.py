@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine_bridge.errors import DatasetError
 from training.cast import write_dataset
 from training.data.dataset import GroupSampler, open_dataset, read_labels, shrink_premultiplied, split_frames
 from training.data.folder import FolderMapping, import_folder, read_mapping
+from training.errors import DatasetError
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from engine_bridge.errors import CheckpointError, RecipeError
 from tests.training_runs import check_that_it_goes_on
 from training.animator.chain import evaluate_chain
 from training.animator.fitting import fitted
@@ -22,6 +21,7 @@ from training.animator.task import AnimatorTask
 from training.cast import write_dataset
 from training.cli import app
 from training.encoder.task import EncoderTask
+from training.errors import CheckpointError, RecipeError
 from training.layers import unit_size
 from training.loop import fit
 from training.pictures import planar

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import engine_bridge
-from engine_bridge.endpoints import another_endpoint, as_reached, check_bind, check_connect, is_for_this_machine
+from engine_bridge.access.endpoints import another_endpoint, as_reached, check_bind, check_connect, is_for_this_machine
 from engine_bridge.errors import WireError
 
 

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine_bridge.errors import DatasetError, RecipeError
 from training.data.dataset import decode_picture, open_dataset, read_labels
 from training.data.folder import import_folder, read_mapping
+from training.errors import DatasetError, RecipeError
 from training.recipe import load_recipe
 
 HEAD = 'name = "t"\nlicence = "CC0-1.0"\nauthor = "me"\n'

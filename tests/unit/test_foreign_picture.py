@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from engine_bridge.errors import DatasetError
 from training.data.foreign_picture import MAX_PIXELS, read_picture
+from training.errors import DatasetError
 
 Pixels = npt.NDArray[np.uint8]
 

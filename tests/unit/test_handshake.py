@@ -7,8 +7,8 @@ import errno
 import pytest
 import zmq
 
-from engine_bridge.handshake import HandshakeJudge
-from engine_bridge.keys import ClientKeys
+from engine_bridge.access.keys import ClientKeys
+from engine_bridge.sockets.handshake import HandshakeJudge
 
 KEYS = ClientKeys("s" * 40, "p" * 40, "secret" * 6 + "four")
 MISMATCH = zmq.Event.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH

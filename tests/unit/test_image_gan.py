@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from engine_bridge.errors import CheckpointError, DatasetError, RecipeError
 from runtime.character.file import Character
 from runtime.engines.making import Candidate, EngineSettings, make_engine
 from runtime.live.performer import DEFAULT_PSI
 from tests.training_runs import check_that_it_goes_on
+from training.errors import CheckpointError, DatasetError, RecipeError
 from training.image_gan import dense, distances
 from training.image_gan.dense import DenseTask
 from training.image_gan.distances import frechet, nearest, variety

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 import torch
 
-from engine_bridge.errors import CheckpointError
 from training.checkpoint import save_checkpoint
 from training.decoder.inherit import Ancestor, begin_from
 from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import Networks, build_networks
+from training.errors import CheckpointError
 from training.recipe import load_recipe
 
 RANGES = [(-1.0, 1.0, 0.0), (0.0, 1.0, 0.0)]

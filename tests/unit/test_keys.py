@@ -11,9 +11,9 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine_bridge import keys
+from engine_bridge.access import keys
+from engine_bridge.access.keys import AllowList, Client, ClientKeys
 from engine_bridge.errors import PrivateFileError
-from engine_bridge.keys import AllowList, Client, ClientKeys
 
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="files have no mode here that says who may read them")
 

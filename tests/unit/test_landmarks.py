@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from engine_bridge.errors import DatasetError
 from runtime.composite.base import PLANES
 from runtime.composite.references import REFERENCES
 from training.animator.composite import shares
@@ -21,6 +20,7 @@ from training.cast import NAMED_CAST, render_layers, write_dataset
 from training.cast.landmarks import landmarks_of_picture, landmarks_of_references
 from training.data.landmarks import open_landmarks
 from training.data.references import OPEN_POSE
+from training.errors import DatasetError
 from training.losses.bending import bending
 from training.losses.landmarks import landmark_terms
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine_bridge.connection_guard import UnfinishedMessage
-from engine_bridge.control_wire import MAX_CLIENT_ELEMENTS, decode_client_message
+from engine_bridge.avf.control_wire import MAX_CLIENT_ELEMENTS, decode_client_message
+from engine_bridge.avf.messages import LiveStats, StreamInfo
+from engine_bridge.avf.packing import MAX_ELEMENTS, unpack
+from engine_bridge.avf.wire import Heartbeat, decode, encode_heartbeat
 from engine_bridge.errors import MessageRejected
-from engine_bridge.messages import LiveStats, StreamInfo
-from engine_bridge.packing import MAX_ELEMENTS, unpack
-from engine_bridge.subscriptions import Subscriptions
-from engine_bridge.wire import Heartbeat, decode, encode_heartbeat
+from engine_bridge.sockets.guard import UnfinishedMessage
+from engine_bridge.sockets.subscriptions import Subscriptions
 
 INFO = StreamInfo(5, "aki", "Aki", 256, 256, 60.0, [])
 

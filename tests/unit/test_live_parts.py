@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine_bridge.avf.messages import ControlState
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlState
 from runtime import atomic
 from runtime.character.about import stream_info
 from runtime.character.file import SHIPPED

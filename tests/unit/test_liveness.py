@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from engine_bridge.liveness import FrameOrder, Liveness, Patience
-from engine_bridge.messages import LinkState
-from engine_bridge.sockets import OncePerSecond
+from engine_bridge.avf.messages import LinkState
+from engine_bridge.client.liveness import FrameOrder, Liveness, Patience
+from engine_bridge.sockets.zmq_sockets import OncePerSecond
 
 S = 1_000_000_000
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from engine_bridge.errors import BunrakuError, CheckpointError, RecipeError, SinkError, TrainingError
+from engine_bridge.errors import BunrakuError, SinkError
 from training import curves
 from training.cast import write_dataset
 from training.decoder import trainer
 from training.decoder.recipe import DecoderRecipe
+from training.errors import CheckpointError, RecipeError, TrainingError
 from training.latents.prior import fit_mapping
 from training.loop import fit
 from training.recipe import load_recipe

@@ -17,11 +17,11 @@ import filelock
 import numpy as np
 import pytest
 
-from engine_bridge.errors import DatasetError
 from training.cast import write_dataset
 from training.data import picture_cache
 from training.data.dataset import open_dataset
 from training.data.picture_cache import VARIABLE, kept_file
+from training.errors import DatasetError
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine_bridge.errors import MessageRejected
-from engine_bridge.frame import Pixels
-from engine_bridge.planes import (
+from engine_bridge.avf.planes import (
     EncodedPicture,
     Part,
     Picture,
@@ -25,7 +23,9 @@ from engine_bridge.planes import (
     encode_raw,
     encode_shared,
 )
-from engine_bridge.ring import RingCache, RingWriter
+from engine_bridge.avf.ring import RingCache, RingWriter
+from engine_bridge.errors import MessageRejected
+from engine_bridge.frame import Pixels
 
 
 def smooth_picture(width: int, height: int) -> Pixels:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from engine_bridge.errors import CheckpointError, DatasetError, RecipeError
 from runtime.composite.references import LAYERS, REFERENCES
 from tests.training_runs import check_that_it_goes_on
 from training.cast import write_dataset
+from training.errors import CheckpointError, DatasetError, RecipeError
 from training.loop import fit
 from training.portrait.graphs import portrait_graph
 from training.portrait.networks import Portrait, settled

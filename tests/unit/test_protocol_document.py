@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import zmq
 
-from engine_bridge import control_wire, messages, wire
+from engine_bridge.avf import control_wire, messages, wire
+from engine_bridge.avf.messages import Provenance
 from engine_bridge.errors import ProtocolMismatch
 from engine_bridge.frame import Frame
-from engine_bridge.messages import Provenance
-from engine_bridge.sockets import open_socket
+from engine_bridge.sockets.zmq_sockets import open_socket
 from tests.conftest import REPOSITORY
 
 DOCUMENT = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")

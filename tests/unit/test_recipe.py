@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine_bridge.errors import RecipeError
 from training.decoder.recipe import DecoderRecipe
+from training.errors import RecipeError
 from training.recipe import RECIPES, load_recipe
 
 SMALL = """

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine_bridge.avf.ring import PAGE, SLOTS, RingReader, RingWriter
+from engine_bridge.avf.shared_memory import SharedMemory, remove_orphans
 from engine_bridge.errors import FrameOvertaken, MessageRejected
-from engine_bridge.ring import PAGE, SLOTS, RingReader, RingWriter
-from engine_bridge.shared_memory import SharedMemory, remove_orphans
 from tests.conftest import RunProgram
 
 SIZE = 100_000
@@ -143,7 +143,7 @@ def test_memory_that_is_no_ring(head: tuple[bytes, int, int, int, int]) -> None:
 def test_reader_of_a_ring_that_was_cut_is_told_and_lives(run_program: RunProgram, left: int) -> None:
     """In a program of its own: a reader that can be killed would end the test run."""
     code = (
-        "import os; from engine_bridge.ring import RingReader, RingWriter\n"
+        "import os; from engine_bridge.avf.ring import RingReader, RingWriter\n"
         "from engine_bridge.errors import MessageRejected\n"
         f"ring = RingWriter({SIZE}, session=1); reader = RingReader(ring.name)\n"
         f"pixels = memoryview(bytes({SIZE})); where = ring.write(pixels)\n"
@@ -190,7 +190,7 @@ def test_ring_that_does_not_fit_is_refused_and_leaves_nothing(run_program: RunPr
     """By the limit on the size of a file, which needs no root as a small /dev/shm does."""
     code = (
         "import os, resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
-        "from engine_bridge.ring import RingWriter; before = set(os.listdir('/dev/shm'))\n"
+        "from engine_bridge.avf.ring import RingWriter; before = set(os.listdir('/dev/shm'))\n"
         "try: RingWriter(1 << 20, session=1)\n"
         "except OSError as error: print(error)\n"
         "print([name for name in set(os.listdir('/dev/shm')) - before if name.startswith('bunraku-')])"

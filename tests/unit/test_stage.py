@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from engine_bridge.avf.messages import ControlState, IdentityMix
 from engine_bridge.errors import CharacterError, ControlError, DriverError, EngineMismatch
 from engine_bridge.frame import Frame
-from engine_bridge.messages import ControlState, IdentityMix
 from runtime.character.expressions import Expression, ExpressionFade
 from runtime.character.idle import HairSway, IdleLife, IdleSettings, lid
 from runtime.character.latents import IdentityFade, Latents

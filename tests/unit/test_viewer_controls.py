@@ -6,8 +6,8 @@ import sys
 import pygame
 import pytest
 
+from engine_bridge.avf.messages import ControlSpec, IdentityMix
 from engine_bridge.errors import SinkError
-from engine_bridge.messages import ControlSpec, IdentityMix
 from engine_bridge.viewer import background
 from engine_bridge.viewer.desk import Desk
 from engine_bridge.viewer.input_map import BINDINGS, Action, action_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine_bridge.liveness import LinkState
-from engine_bridge.messages import LiveStats
+from engine_bridge.avf.messages import LiveStats
+from engine_bridge.client.liveness import LinkState
 from engine_bridge.viewer.overlay import figures, short_figures
 
 REASON = "no NVIDIA driver here (tensorrt, tensorrt-rtx, cuda); the character has no int8 generator (openvino int8)"

@@ -12,11 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine_bridge.clock import age_ns
-from engine_bridge.errors import MessageRejected, WireError
-from engine_bridge.frame import Frame, Pixels
-from engine_bridge.messages import LiveStats, Provenance
-from engine_bridge.wire import (
+from engine_bridge.avf.messages import LiveStats, Provenance
+from engine_bridge.avf.wire import (
     Bye,
     FrameMessage,
     Heartbeat,
@@ -28,6 +25,9 @@ from engine_bridge.wire import (
     split_topic,
     topic_of,
 )
+from engine_bridge.clock import age_ns
+from engine_bridge.errors import MessageRejected, WireError
+from engine_bridge.frame import Frame, Pixels
 
 TOPIC = b"avf1/aki"
 BOMBS = [bytes.fromhex("dd0fffffff"), bytes.fromhex("df0fffffff"), b"\x91" * 5000 + b"\xc0", b"\x81\xa1a" * 5000]

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError, DatasetError
 from training import metrics
 from training.animator.fitting import fitted
 from training.animator.sheets import write_comparison
 from training.data.control_ranges import sweep_controls
+from training.errors import CheckpointError, DatasetError
 from training.latents.drift import drift
 from training.pictures import planar
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine_bridge.errors import CheckpointError, DatasetError
 from training import metrics
 from training.animator.sheets import draw_sheets, write_comparison
+from training.errors import CheckpointError, DatasetError
 from training.obedience import obedience
 
 if TYPE_CHECKING:

@@ -35,7 +35,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from runtime.character.file import Character, Manifest
 from runtime.composite.references import REFERENCES
 from training.adversary import Adversary
@@ -51,6 +50,7 @@ from training.data.dataset import Dataset, GroupSampler, Split, Uint8, open_data
 from training.data.landmarks import open_landmarks
 from training.data.references import open_layers, open_references
 from training.discriminator import PatchDiscriminator
+from training.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from training.from_character import ancestors_in, weights_of
 from training.losses.adversarial import Shown
 from training.losses.bending import bending

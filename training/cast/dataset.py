@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from engine_bridge.errors import DatasetError
 from runtime.character.controls import PORTRAIT_CONTROLS
 from runtime.composite.references import LAYERS, REFERENCES
 from training.data.references import OPEN_POSE
+from training.errors import DatasetError
 
 from .controls_sampling import sample_controls
 from .identity import Identity, sample_identity

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import DatasetError
 from training.data.dataset import IdentityRow
+from training.errors import DatasetError
 
 MOST_WORDS = 64  # a text attribute with more different values is a name or a note, not a kind
 

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import DatasetError
 from runtime.character.controls import VOCABULARY
 from runtime.drivers.live_link_face import plain_name
+from training.errors import DatasetError
 
 _PLAIN_NAMES = {plain_name(name): name for name in VOCABULARY}
 

@@ -28,10 +28,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from engine_bridge.errors import DatasetError, RecipeError
 from runtime.character.file import unfit_names
 from training.data.control_ranges import ControlRange, check_ranges
 from training.data.picture_cache import Note, kept_file
+from training.errors import DatasetError, RecipeError
 from training.settings import Data
 from training.stopping import Stopped, forget_signals
 

@@ -23,7 +23,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import DatasetError
 from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.atomic import replacing_folder
 from runtime.character.controls import VOCABULARY
@@ -32,6 +31,7 @@ from training.data.control_ranges import did_you_mean
 from training.data.dataset import FrameRow, IdentityRow, Manifest
 from training.data.foreign_picture import read_picture
 from training.data.mapping import Column, FolderMapping, Region, check_mapping, read_mapping
+from training.errors import DatasetError
 
 __all__ = ["Column", "FolderMapping", "Region", "import_folder", "read_mapping"]
 

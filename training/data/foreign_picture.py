@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from engine_bridge.errors import DatasetError
+from training.errors import DatasetError
 
 MAX_FILE_BYTES: Final = 512 << 20
 MAX_PIXELS: Final = 8192 * 8192

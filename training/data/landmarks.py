@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import DatasetError
 from runtime.composite.references import REFERENCES
 from training.data.dataset import Points, read_labels
+from training.errors import DatasetError
 
 Floats = npt.NDArray[np.float32]
 

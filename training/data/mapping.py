@@ -9,9 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from engine_bridge.errors import DatasetError
 from runtime.tables import TableError, decode_text
 from training.data.control_ranges import ControlRange, check_ranges
+from training.errors import DatasetError
 
 if sys.version_info >= (3, 11):
     import tomllib

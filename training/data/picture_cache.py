@@ -17,7 +17,7 @@ from typing import Final
 import filelock
 import platformdirs
 
-from engine_bridge.errors import DatasetError
+from training.errors import DatasetError
 
 LIMIT_BYTES: Final = 64 << 30  # of the user's cache; a single larger data set is kept, and is then alone there
 VARIABLE: Final = "BUNRAKU_PICTURE_CACHE"

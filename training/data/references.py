@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import DatasetError
 from runtime.composite.references import LAYERS, REFERENCES
 from training.data.dataset import Progress, Uint8, content_key, map_pictures, read_labels
 from training.data.picture_cache import Note
+from training.errors import DatasetError
 
 OPEN_POSE: Final = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "aa": 1.0}
 

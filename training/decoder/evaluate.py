@@ -16,13 +16,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import DatasetError
 from training import metrics
 from training.data.control_ranges import sweep_controls
 from training.data.dataset import Dataset, Split
 from training.decoder import alpha
 from training.decoder.latents import latents_of
 from training.decoder.pictures import draw, encode
+from training.errors import DatasetError
 from training.latents.drift import drift
 from training.obedience import obedience
 from training.pictures import premultiplied_tensor, unpremultiply

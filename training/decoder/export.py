@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
-from engine_bridge.errors import CharacterError, CheckpointError
+from engine_bridge.errors import CharacterError
 from runtime.character.expressions import default_expressions
 from runtime.character.file import FrameSize, Manifest, write_character
 from runtime.character.idle import IdleSettings
@@ -31,6 +31,7 @@ from training.decoder.networks import Generator
 from training.decoder.pictures import draw
 from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import Networks
+from training.errors import CheckpointError
 from training.latents.graphs import mapping_graph
 from training.latents.people import Mapping
 from training.losses import terms as losses

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError
 from training.data.control_ranges import sweep_controls
 from training.decoder.export import Trained, named_latents
 from training.decoder.pictures import draw
+from training.errors import CheckpointError
 from training.sheets import write_sheet
 
 Float32 = npt.NDArray[np.float32]

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engine_bridge.errors import CheckpointError
 from training.checkpoint import load_checkpoint
 from training.decoder.networks import SEED_SIZE, Generator
 from training.decoder.state import Networks
+from training.errors import CheckpointError
 from training.task import Ancestor, ancestors_of
 
 Weights = dict[str, Tensor]

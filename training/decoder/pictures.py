@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError
 from training.decoder.networks import Generator
+from training.errors import CheckpointError
 from training.latents.encoder import Encoder
 from training.sheets import Uint8
 

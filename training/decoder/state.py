@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError
 from training.decoder.networks import Discriminator, Generator, Thumbnail
 from training.decoder.recipe import DecoderRecipe
+from training.errors import CheckpointError
 from training.latents.encoder import Encoder
 from training.latents.people import KnownIdentities, Mapping
 

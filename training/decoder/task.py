@@ -11,7 +11,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError, RecipeError
 from runtime.character.file import Manifest
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, GroupSampler, Split, open_dataset, split_for_training
@@ -24,6 +23,7 @@ from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import Networks, build_networks
 from training.decoder.teacher import Teacher
 from training.decoder.trainer import Batch, StageTrainer, begin_with_attributes
+from training.errors import CheckpointError, RecipeError
 from training.settings import Stage
 from training.task import Ancestor, Note, Position, Progress, Task
 

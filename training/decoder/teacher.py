@@ -12,11 +12,11 @@ import msgspec
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import CheckpointError
 from training.checkpoint import load_checkpoint
 from training.decoder.networks import Generator
 from training.decoder.recipe import DecoderRecipe
 from training.decoder.state import build_generator
+from training.errors import CheckpointError
 from training.latents.people import Mapping
 from training.losses.terms import premultiply
 

@@ -17,7 +17,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from engine_bridge.errors import CheckpointError, TrainingError
 from training.adversary import Adversary
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset
@@ -26,6 +25,7 @@ from training.decoder.networks import THUMBNAIL_PX
 from training.decoder.recipe import DecoderRecipe, DecoderStage, Distil, taught
 from training.decoder.state import Networks
 from training.decoder.teacher import Teacher
+from training.errors import CheckpointError, TrainingError
 from training.latents.people import Mapping, WholeAttributes
 from training.latents.prior import fit_mapping
 from training.losses import terms as losses

@@ -24,12 +24,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from engine_bridge.errors import CheckpointError, DatasetError, TrainingError
 from training.checkpoint import load_checkpoint
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, Split, Uint8, open_dataset, read_labels, split_for_training
 from training.encoder.network import Recogniser
 from training.encoder.recipe import EncoderRecipe, EncoderStage
+from training.errors import CheckpointError, DatasetError, TrainingError
 from training.latents.people import KnownIdentities, WholeAttributes
 from training.losses.attributes import AttributeLoss
 from training.optim.ema import update_average

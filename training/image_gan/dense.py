@@ -28,10 +28,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from engine_bridge.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from runtime.character.file import Manifest
 from training.checkpoint import load_checkpoint
 from training.data.dataset import Dataset, Split, split_for_training
+from training.errors import CheckpointError, DatasetError, RecipeError, TrainingError
 from training.image_gan.evaluate import evaluate_dense, measured
 from training.image_gan.export import export_dense
 from training.image_gan.networks import Discriminator, Generator

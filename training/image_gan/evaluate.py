@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import DatasetError
 from training import metrics
+from training.errors import DatasetError
 from training.image_gan.distances import frechet, nearest, variety
 from training.image_gan.sheets import write_nearest, write_seeds, write_walks
 

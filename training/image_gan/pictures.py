@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from engine_bridge.errors import DatasetError
 from training.data.control_ranges import ControlRange
 from training.data.dataset import REGIONS, Dataset, IdentityRow, Manifest, Uint8
 from training.data.foreign_picture import read_picture
+from training.errors import DatasetError
 from training.image_gan.recipe import Pictures
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine_bridge.errors import TrainingError
+from training.errors import TrainingError
 from training.latents.people import Mapping, WholeAttributes
 from training.optim.ema import update_average
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from engine_bridge.errors import DatasetError
 from runtime.composite.references import LAYERS, REFERENCES
 from training import metrics
 from training.animator.composite import over
+from training.errors import DatasetError
 from training.portrait.sheets import draw_sheets
 
 if TYPE_CHECKING:

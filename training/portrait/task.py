@@ -27,7 +27,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from engine_bridge.errors import CheckpointError, TrainingError
 from runtime.character.file import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from training.adversary import Adversary
@@ -37,6 +36,7 @@ from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, Split, open_dataset, read_labels, split_for_training
 from training.data.references import open_references
 from training.discriminator import PatchDiscriminator
+from training.errors import CheckpointError, TrainingError
 from training.from_character import ancestors_in, weights_of
 from training.latents.graphs import mapping_graph
 from training.latents.people import KnownIdentities, Mapping, WholeAttributes

@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine_bridge.errors import DatasetError
 from runtime.character.file import Character, Role, write_character
 from runtime.drivers.recording import Recording
 from runtime.engines.backend import Drawing
@@ -29,6 +28,7 @@ from runtime.machine import profile_threads
 from training import metrics
 from training.data.dataset import Dataset, Split, split_frames
 from training.decoder import alpha
+from training.errors import DatasetError
 from training.pictures import premultiplied_tensor
 from training.precision import gate
 from training.precision.quantise import Prepared, prepare, quantise

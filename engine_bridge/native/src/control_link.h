@@ -1,5 +1,5 @@
 // The client's side of the control channel: a thread that says hello, sends the newest state and keeps in touch. Twin
-// of engine_bridge/control_client.py.
+// of engine_bridge/client/control_client.py.
 #pragma once
 
 #include <cstdint>

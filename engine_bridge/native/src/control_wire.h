@@ -1,5 +1,5 @@
 // The control channel in bytes: what a client says, and what a producer answers. Knows no socket. Twin of
-// engine_bridge/control_wire.py.
+// engine_bridge/avf/control_wire.py.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Addresses of producers. Knows strings, opens nothing. Twin of engine_bridge/endpoints.py.
+// Addresses of producers. Knows strings, opens nothing. Twin of engine_bridge/access/endpoints.py.
 #pragma once
 
 #include <string>

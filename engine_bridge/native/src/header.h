@@ -1,5 +1,5 @@
 // What the parts of a frame message say, read and checked in the order of docs/protocol.md. Twin of
-// engine_bridge/wire.py. Knows bytes; decodes no pixels and knows no socket. Everything points into the message it was
+// engine_bridge/avf/wire.py. Knows bytes; decodes no pixels and knows no socket. Everything points into the message it was
 // read from.
 #pragma once
 

@@ -1,5 +1,5 @@
 // What libzmq holds back of a message that has not ended, which no limit of its own counts. Twin of ProducerWatch in
-// engine_bridge/connection_guard.py. Knows a descriptor and bytes; the system counts what has arrived, on Linux and for
+// engine_bridge/sockets/guard.py. Knows a descriptor and bytes; the system counts what has arrived, on Linux and for
 // TCP. Elsewhere nothing is limited here.
 #pragma once
 

@@ -1,5 +1,5 @@
 // How a client judges its producer: alive, silent, gone, talking nonsense. Pure: time is an argument. Twin of
-// engine_bridge/liveness.py, whose picture of the states holds here too.
+// engine_bridge/client/liveness.py, whose picture of the states holds here too.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ private:
 };
 
 // How long a client waits on a connection that libzmq believes in and on which nothing comes: ten seconds, then twice
-// as long each time, up to forty, until something is heard. engine_bridge/liveness.py says why.
+// as long each time, up to forty, until something is heard. engine_bridge/client/liveness.py says why.
 class Patience {
 public:
     // Something came, good or bad.

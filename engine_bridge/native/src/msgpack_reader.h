@@ -1,5 +1,5 @@
 // msgpack with bounds, read in place: nothing is allocated, whatever the bytes promise. Twin of
-// engine_bridge/packing.py.
+// engine_bridge/avf/packing.py.
 //
 // check_map() looks at every byte once; only what it has let through may be given to Map and Array.
 #pragma once

@@ -1,4 +1,4 @@
-// Pixel layouts of the wire, and the ones that a client may ask for. Twin of engine_bridge/pixels.py, with which it
+// Pixel layouts of the wire, and the ones that a client may ask for. Twin of engine_bridge/avf/pixels.py, with which it
 // agrees bit for bit.
 #pragma once
 

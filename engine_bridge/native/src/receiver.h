@@ -1,5 +1,5 @@
 // The thread that receives frames all the time and leaves the newest one in the box. Twin of
-// engine_bridge/subscriber.py.
+// engine_bridge/client/subscriber.py.
 #pragma once
 
 #include <string>

@@ -25,7 +25,7 @@ Bytes4 converted(const Bytes4 &rows, std::uint32_t width, std::uint32_t height, 
     return out;
 }
 
-// What engine_bridge/pixels.py says of one pixel, in the simplest words.
+// What engine_bridge/avf/pixels.py says of one pixel, in the simplest words.
 Bytes4 by_the_book(int red, int green, int blue, int alpha, PixelLayout layout) {
     int colours[] = {red, green, blue};
     if (layout.alpha == AlphaMode::opaque) {

@@ -52,7 +52,7 @@ typedef enum bunraku_result {
     BUNRAKU_UNSUPPORTED = -9   /* this build lacks what was asked for, for example CURVE */
 } bunraku_result;
 
-/* How a client stands with its producer; the twin of LinkState in engine_bridge/messages.py. */
+/* How a client stands with its producer; the twin of LinkState in engine_bridge/avf/messages.py. */
 typedef enum bunraku_state {
     BUNRAKU_LOST = 0,        /* never heard, silent for 5 s, or said bye */
     BUNRAKU_LIVE = 1,        /* a good message within the last 1.5 s */

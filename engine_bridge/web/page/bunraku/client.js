@@ -1,6 +1,6 @@
 // The client: one WebSocket to the relay, the newest frame for whoever draws, controls and measurements back. It puts
 // the other files together; bytes and rules are theirs. WebSocket and createImageBitmap are asked for only when used.
-// Twin: engine_bridge/control_client.py.
+// Twin: engine_bridge/client/control_client.py.
 
 import { packState, readControl } from "./control.js";
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, Liveness } from "./liveness.js";

@@ -1,5 +1,5 @@
 // Messages of the control channel: what a producer says, and the state that is wanted of it. Knows nothing of sending.
-// Twin: engine_bridge/control_wire.py.
+// Twin: engine_bridge/avf/control_wire.py.
 
 import { Float, pack, unpack } from "./msgpack.js";
 import { MAJOR, MAX_SIDE_PX } from "./protocol.js";

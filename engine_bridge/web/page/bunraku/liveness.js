@@ -1,5 +1,5 @@
 // Whether the other side of a link is alive, by what was heard from it and when. Knows no socket, clock or message.
-// Twin: engine_bridge/liveness.py.
+// Twin: engine_bridge/client/liveness.py.
 
 export const STALE_AFTER_MS = 1500;
 export const LOST_AFTER_MS = 5000;

@@ -1,5 +1,5 @@
 // Messages of the frame channel: topic, header, and which parts belong to them. Knows neither pixels (planes.js) nor
-// what came before (reader.js). Twin: engine_bridge/wire.py.
+// what came before (reader.js). Twin: engine_bridge/avf/wire.py.
 
 import { unpack } from "./msgpack.js";
 import { readPlanes } from "./planes.js";

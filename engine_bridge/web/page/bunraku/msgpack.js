@@ -1,5 +1,5 @@
 // msgpack with bounds: one map from bytes of unknown origin, and back. Knows nothing of what the keys mean.
-// Twin: engine_bridge/packing.py.
+// Twin: engine_bridge/avf/packing.py.
 
 import { MessageRejected } from "./rejected.js";
 

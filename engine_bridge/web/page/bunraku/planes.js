@@ -1,5 +1,5 @@
 // The planes of a frame: whether they are what its header says, and unpacked where that is LZ4. Knows no topic, and not
-// what the planes look like (pixels.js); decoding JPEG is the browser's business. Twin: engine_bridge/wire.py.
+// what the planes look like (pixels.js); decoding JPEG is the browser's business. Twin: engine_bridge/avf/wire.py.
 
 import { crc32 } from "./crc32.js";
 import { checkJpeg } from "./jpeg.js";

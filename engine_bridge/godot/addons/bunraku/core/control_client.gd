@@ -1,6 +1,6 @@
 # Sends absolute control states to a producer; only the newest one waits. Knows no node; time is an argument.
 #
-# Twin of engine_bridge/control_client.py without its thread: call tick() on every frame of the game.
+# Twin of engine_bridge/client/control_client.py without its thread: call tick() on every frame of the game.
 
 const Link = preload("link.gd")
 const Liveness = preload("liveness.gd")

@@ -1,6 +1,6 @@
 # Receives one stream and keeps its newest frame. Knows no node or texture; time is an argument.
 #
-# Twin of engine_bridge/subscriber.py without its thread: tick() drains the socket until nothing is left, so that the
+# Twin of engine_bridge/client/subscriber.py without its thread: tick() drains the socket until nothing is left, so that the
 # newest frame wins. Call it on every frame of the game. If the game itself stood still for a while, what waits in the
 # system and in the producer's queue is old; tick() then waits up to 20 ms for something newer to follow.
 

@@ -1,6 +1,6 @@
 # Which frames are news: strictly rising numbers within a session, anything in a new session.
 #
-# Twin of FrameOrder in engine_bridge/liveness.py. Numbers are unsigned 64-bit ones in signed variables, so they are
+# Twin of FrameOrder in engine_bridge/client/liveness.py. Numbers are unsigned 64-bit ones in signed variables, so they are
 # compared with their highest bit turned over.
 
 const HIGHEST_BIT = 1 << 63

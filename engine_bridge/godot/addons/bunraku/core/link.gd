@@ -9,7 +9,7 @@ const Zmtp = preload("zmtp.gd")
 const CONNECT_NS = 2000000000  # for the connection
 const GREET_NS = 10000000000  # for the handshake; a suspended producer answers when it wakes
 # A link on which nothing comes is given up after ten seconds and made again, then after twice as long each time, up to
-# forty, until something is heard. engine_bridge/liveness.py says why.
+# forty, until something is heard. engine_bridge/client/liveness.py says why.
 const FIRST_PATIENCE_NS = 10000000000
 const LONGEST_PATIENCE_NS = 40000000000
 const LONGEST_TICK_NS = 500000000  # only time in which the game ran counts as silence

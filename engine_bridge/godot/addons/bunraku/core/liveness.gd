@@ -1,6 +1,6 @@
 # How a client judges its producer: alive, silent, gone, talking nonsense. Pure: time is an argument.
 #
-# Twin of engine_bridge/liveness.py; the states are numbered as in bunraku/client.h.
+# Twin of engine_bridge/client/liveness.py; the states are numbered as in bunraku/client.h.
 
 enum { LOST, LIVE, STALE, ERROR, INCOMPATIBLE }
 

@@ -18,10 +18,11 @@ from typing import Final, TypeAlias
 import zmq
 from zmq.utils import z85
 
-from .endpoints import is_for_this_machine
-from .errors import PrivateFileError, WireError
-from .keys import AllowList, ClientKeys, ServerKeys
-from .sockets import Context, OncePerSecond, Socket, SocketThread, bind
+from engine_bridge.access.endpoints import is_for_this_machine
+from engine_bridge.access.keys import AllowList, ClientKeys, ServerKeys
+from engine_bridge.errors import PrivateFileError, WireError
+
+from .zmq_sockets import Context, OncePerSecond, Socket, SocketThread, bind
 
 logger = logging.getLogger(__name__)
 

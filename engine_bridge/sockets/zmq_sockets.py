@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 
 import zmq
 
-from .clock import now_ns
-from .endpoints import check_bind, check_connect, is_ipv6
-from .errors import WireError
-from .knock import answers
-from .planes import MAX_PICTURE_BYTES
+from engine_bridge.access.endpoints import check_bind, check_connect, is_ipv6
+from engine_bridge.access.knock import answers
+from engine_bridge.avf.planes import MAX_PICTURE_BYTES
+from engine_bridge.clock import now_ns
+from engine_bridge.errors import WireError
 
 Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
 Socket: TypeAlias = "zmq.Socket[bytes]"

@@ -14,29 +14,12 @@ import msgspec
 import numpy as np
 import zmq
 
-from .clock import age_ns, now_ns, unix_offset_ns
-from .connection_guard import ProducerWatch
-from .curve import use_client_keys
-from .endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect, is_for_this_machine
-from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
-from .frame import Frame
-from .handshake import HandshakeJudge, HandshakeWatch
-from .keys import ClientKeys
-from .liveness import STALE_AFTER_NS, FrameOrder, Liveness, Patience
-from .messages import ClientStats, LinkState, LiveStats, Provenance
-from .planes import RAW, VARIANTS
-from .ring import RingCache
-from .sockets import (
-    FRAME_QUEUE,
-    MAX_FRAME_BYTES,
-    OncePerSecond,
-    Socket,
-    SocketThread,
-    connect,
-    open_socket,
-    receive_parts,
-)
-from .wire import (
+from engine_bridge.access.endpoints import DEFAULT_FRAMES_ENDPOINT, as_reached, check_connect, is_for_this_machine
+from engine_bridge.access.keys import ClientKeys
+from engine_bridge.avf.messages import ClientStats, LinkState, LiveStats, Provenance
+from engine_bridge.avf.planes import RAW, VARIANTS
+from engine_bridge.avf.ring import RingCache
+from engine_bridge.avf.wire import (
     MAJOR,
     MAX_PARTS,
     MAX_TOPIC_BYTES,
@@ -52,6 +35,24 @@ from .wire import (
     topic_of,
     topic_prefix,
 )
+from engine_bridge.clock import age_ns, now_ns, unix_offset_ns
+from engine_bridge.errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
+from engine_bridge.frame import Frame
+from engine_bridge.sockets.encryption import use_client_keys
+from engine_bridge.sockets.guard import ProducerWatch
+from engine_bridge.sockets.handshake import HandshakeJudge, HandshakeWatch
+from engine_bridge.sockets.zmq_sockets import (
+    FRAME_QUEUE,
+    MAX_FRAME_BYTES,
+    OncePerSecond,
+    Socket,
+    SocketThread,
+    connect,
+    open_socket,
+    receive_parts,
+)
+
+from .liveness import STALE_AFTER_NS, FrameOrder, Liveness, Patience
 
 logger = logging.getLogger(__name__)
 

@@ -18,22 +18,13 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
-from .errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
-from .frame import Frame
+from engine_bridge.errors import FrameOvertaken, MessageRejected, ProtocolMismatch, WireError
+from engine_bridge.frame import Frame
+
 from .messages import LiveStats, Provenance
 from .packing import MAX_KEYS, pack, to_record, unpack
 from .pixels import ALPHA_MODES, BYTES_PER_PIXEL, COLOUR_SPACES, ORIGINS, to_rgba_top_straight
-from .planes import (
-    MAX_PICTURE_BYTES,
-    RAW,
-    EncodedPicture,
-    Part,
-    Picture,
-    Plane,
-    Unsigned,
-    decode_planes,
-    encode_raw,
-)
+from .planes import MAX_PICTURE_BYTES, RAW, EncodedPicture, Part, Picture, Plane, Unsigned, decode_planes, encode_raw
 from .ring import RingCache
 
 PROTOCOL: Final = "avf/1"

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import PrivateFileError
+from engine_bridge.errors import PrivateFileError
 
 if sys.version_info >= (3, 11):
     import tomllib

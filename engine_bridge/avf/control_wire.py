@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from .errors import MessageRejected, ProtocolMismatch, WireError
+from engine_bridge.errors import MessageRejected, ProtocolMismatch, WireError
+
 from .messages import ClientStats, ControlState, IdentityMix, StreamInfo
 from .packing import MAX_BYTES, MAX_ELEMENTS, pack, to_record, unpack
 from .plain_numbers import plain, plain_state

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Final
 
-from .errors import WireError
+from engine_bridge.errors import WireError
 
 DEFAULT_FRAMES_ENDPOINT: Final = "tcp://127.0.0.1:5760"
 DEFAULT_CONTROL_ENDPOINT: Final = "tcp://127.0.0.1:5761"

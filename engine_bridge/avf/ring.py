@@ -21,8 +21,9 @@ from typing import Final
 
 import numpy as np
 
-from .errors import FrameOvertaken, MessageRejected
-from .frame import Pixels
+from engine_bridge.errors import FrameOvertaken, MessageRejected
+from engine_bridge.frame import Pixels
+
 from .shared_memory import SharedMemory, SharedMemoryReader
 
 MAGIC: Final = b"BNRKRNG1"

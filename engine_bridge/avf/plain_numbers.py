@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from .errors import MessageRejected, WireError
+from engine_bridge.errors import MessageRejected, WireError
+
 from .messages import ControlState, IdentityMix
 
 

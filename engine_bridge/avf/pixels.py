@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from .frame import Pixels
+from engine_bridge.frame import Pixels
 
 BYTES_PER_PIXEL: Final = {"rgba8": 4, "bgra8": 4, "rgb8": 3, "a8": 1}
 COLOUR_SPACES: Final = ("srgb", "linear")

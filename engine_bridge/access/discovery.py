@@ -13,8 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
+from engine_bridge.avf.wire import topic_of
+from engine_bridge.errors import PrivateFileError, WireError
+
 from .endpoints import as_reached
-from .errors import PrivateFileError, WireError
 from .knock import answers
 from .private_files import (
     check_private_folder,
@@ -24,7 +26,6 @@ from .private_files import (
     remove_parts_of_the_dead,
     write_private,
 )
-from .wire import topic_of
 
 MAX_STREAMS: Final = 256  # looked at; more than that is no folder of ours
 

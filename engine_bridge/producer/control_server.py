@@ -16,10 +16,8 @@ from typing import Final
 import msgspec
 import zmq
 
-from .clock import now_ns
-from .connection_guard import ConnectionGuard, Limits
-from .control_inbox import ControlInbox
-from .control_wire import (
+from engine_bridge.access.keys import ServerKeys
+from engine_bridge.avf.control_wire import (
     Hello,
     Ping,
     Pong,
@@ -30,11 +28,13 @@ from .control_wire import (
     encode_server_message,
     welcome_of,
 )
-from .curve import door_of
-from .errors import MessageRejected, WireError
-from .keys import ServerKeys
-from .messages import ClientStats, ControlState, StreamInfo
-from .sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, open_socket
+from engine_bridge.avf.messages import ClientStats, ControlState, StreamInfo
+from engine_bridge.clock import now_ns
+from engine_bridge.errors import MessageRejected, WireError
+from engine_bridge.sockets.encryption import door_of
+from engine_bridge.sockets.guard import ConnectionGuard, Limits
+from engine_bridge.sockets.inbox import ControlInbox
+from engine_bridge.sockets.zmq_sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, OncePerSecond, open_socket
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,14 @@ from typing import Final, TypeAlias
 
 import zmq
 
-from .connection_guard import ConnectionGuard, Limits, identity_of, source_of
-from .curve import door_of
-from .endpoints import DEFAULT_FRAMES_ENDPOINT
-from .errors import WireError
-from .keys import ServerKeys
-from .sockets import FRAME_QUEUE, open_socket
+from engine_bridge.access.endpoints import DEFAULT_FRAMES_ENDPOINT
+from engine_bridge.access.keys import ServerKeys
+from engine_bridge.errors import WireError
+
+from .encryption import door_of
+from .guard import ConnectionGuard, Limits, identity_of, source_of
 from .subscriptions import Subscriptions
+from .zmq_sockets import FRAME_QUEUE, open_socket
 
 GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
 MAX_SUBSCRIPTION_BYTES: Final = 1024  # handshakes included

@@ -13,8 +13,9 @@ from typing import Final
 
 import zmq
 
-from .keys import ClientKeys
-from .sockets import Socket
+from engine_bridge.access.keys import ClientKeys
+
+from .zmq_sockets import Socket
 
 _EVENTS: Final = (
     zmq.Event.HANDSHAKE_SUCCEEDED

@@ -11,17 +11,27 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final
 
-from .clock import now_ns, unix_offset_ns
-from .endpoints import DEFAULT_FRAMES_ENDPOINT
-from .errors import WireError
-from .frame import Frame
-from .frame_socket import FrameSocket
-from .keys import ServerKeys
+from engine_bridge.access.endpoints import DEFAULT_FRAMES_ENDPOINT
+from engine_bridge.access.keys import ServerKeys
+from engine_bridge.avf.messages import LiveStats, Provenance
+from engine_bridge.avf.planes import RAW
+from engine_bridge.avf.wire import (
+    TOPIC_FAMILY,
+    Bye,
+    Heartbeat,
+    encode_bye,
+    encode_heartbeat,
+    new_session,
+    topic_of,
+    topic_prefix,
+)
+from engine_bridge.clock import now_ns, unix_offset_ns
+from engine_bridge.errors import WireError
+from engine_bridge.frame import Frame
+from engine_bridge.plain_text import LINE_CHARS, plain
+from engine_bridge.sockets.frame_socket import FrameSocket
+
 from .last_frame import LastFrame
-from .messages import LiveStats, Provenance
-from .plain_text import LINE_CHARS, plain
-from .planes import RAW
-from .wire import TOPIC_FAMILY, Bye, Heartbeat, encode_bye, encode_heartbeat, new_session, topic_of, topic_prefix
 
 HEARTBEAT_NS: Final = 500_000_000
 GREETING_NS: Final = 100_000_000  # between two greetings: each fills the queues of those who are there already

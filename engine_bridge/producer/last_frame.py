@@ -10,10 +10,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import zmq
 
-from .clock import now_ns
-from .frame import Frame, Pixels
-from .messages import Provenance
-from .planes import (
+from engine_bridge.avf.messages import Provenance
+from engine_bridge.avf.planes import (
     DEFAULT_JPEG_QUALITY,
     RAW,
     VARIANTS,
@@ -24,9 +22,11 @@ from .planes import (
     encode_raw,
     encode_shared,
 )
-from .ring import RingWriter
-from .shared_memory import remove_orphans
-from .wire import check_pixels, encode_frame
+from engine_bridge.avf.ring import RingWriter
+from engine_bridge.avf.shared_memory import remove_orphans
+from engine_bridge.avf.wire import check_pixels, encode_frame
+from engine_bridge.clock import now_ns
+from engine_bridge.frame import Frame, Pixels
 
 logger = logging.getLogger(__name__)
 

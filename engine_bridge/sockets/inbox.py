@@ -14,10 +14,11 @@ from typing import Final
 
 import zmq
 
-from .clock import now_ns
-from .connection_guard import ConnectionGuard, source_of
-from .packing import MAX_BYTES
-from .sockets import Socket
+from engine_bridge.avf.packing import MAX_BYTES
+from engine_bridge.clock import now_ns
+
+from .guard import ConnectionGuard, source_of
+from .zmq_sockets import Socket
 
 MAX_SENDERS: Final = 128  # with messages waiting
 MESSAGES_PER_POLL: Final = 64  # handed over; more are read

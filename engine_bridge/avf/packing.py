@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import msgpack  # type: ignore[import-untyped]
 import msgspec
 
-from .errors import MessageRejected
+from engine_bridge.errors import MessageRejected
 
 MAX_BYTES: Final = 64 * 1024  # of one packed map
 MAX_KEYS: Final = 64  # of the outermost map of a frame's header

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .messages import LinkState
+from engine_bridge.avf.messages import LinkState
 
 STALE_AFTER_NS: Final = 1_500_000_000
 LOST_AFTER_NS: Final = 5_000_000_000

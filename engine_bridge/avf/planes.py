@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 import simplejpeg
 
-from .errors import MessageRejected
-from .frame import Pixels
+from engine_bridge.errors import MessageRejected
+from engine_bridge.frame import Pixels
+
 from .ring import RingCache, RingWriter
 
 Part: TypeAlias = "bytes | memoryview"

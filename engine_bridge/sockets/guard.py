@@ -33,7 +33,7 @@ from typing import Any, Final
 
 import zmq
 
-from .sockets import Socket
+from .zmq_sockets import Socket
 
 CHECK_MS: Final = 10  # between two looks at the connections
 NEWCOMER_MS: Final = 1  # the same while one of them is new

@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 import zmq
 
-from .clock import now_ns
-from .connection_guard import ProducerWatch
-from .control_wire import (
+from engine_bridge.access.endpoints import DEFAULT_CONTROL_ENDPOINT, check_connect
+from engine_bridge.access.keys import ClientKeys
+from engine_bridge.avf.control_wire import (
     MAX_FPS,
     ClientMessage,
     Hello,
@@ -27,16 +27,16 @@ from .control_wire import (
     decode_server_message,
     encode_client_message,
 )
-from .curve import use_client_keys
-from .endpoints import DEFAULT_CONTROL_ENDPOINT, check_connect
-from .errors import MessageRejected, ProtocolMismatch, WireError
-from .frame import Frame
-from .handshake import HandshakeJudge, HandshakeWatch
-from .keys import ClientKeys
-from .liveness import Liveness, Patience
-from .messages import ClientStats, ControlState, LinkState, StreamInfo
-from .plain_numbers import plain_state
-from .sockets import (
+from engine_bridge.avf.messages import ClientStats, ControlState, LinkState, StreamInfo
+from engine_bridge.avf.plain_numbers import plain_state
+from engine_bridge.avf.wire import MAJOR
+from engine_bridge.clock import now_ns
+from engine_bridge.errors import MessageRejected, ProtocolMismatch, WireError
+from engine_bridge.frame import Frame
+from engine_bridge.sockets.encryption import use_client_keys
+from engine_bridge.sockets.guard import ProducerWatch
+from engine_bridge.sockets.handshake import HandshakeJudge, HandshakeWatch
+from engine_bridge.sockets.zmq_sockets import (
     CONTROL_QUEUE,
     MAX_CONTROL_BYTES,
     OncePerSecond,
@@ -46,7 +46,8 @@ from .sockets import (
     open_socket,
     receive_parts,
 )
-from .wire import MAJOR
+
+from .liveness import Liveness, Patience
 
 logger = logging.getLogger(__name__)
 

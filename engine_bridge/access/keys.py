@@ -22,14 +22,9 @@ from typing import Any, Final
 import zmq
 from zmq.utils import z85
 
-from .errors import PrivateFileError
-from .private_files import (
-    check_private_folder,
-    make_private_folder,
-    read_toml,
-    remove_parts_of_the_dead,
-    write_private,
-)
+from engine_bridge.errors import PrivateFileError
+
+from .private_files import check_private_folder, make_private_folder, read_toml, remove_parts_of_the_dead, write_private
 
 MAX_CLIENTS: Final = 1000
 _KEY_CHARACTERS: Final = 40

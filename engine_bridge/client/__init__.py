@@ -1,0 +1,1 @@
+"""The side that shows frames and sends controls."""

@@ -1,0 +1,1 @@
+"""The side that makes frames and takes controls."""
