@@ -23,7 +23,7 @@ from __future__ import annotations
 
 
 class BunrakuError(Exception):
-    """Base of all errors that a user can mend; the command line prints its text and exits with 1."""
+    """Base of all errors that a user can fix; the command line prints its text and exits with 1."""
 
 
 class CharacterError(BunrakuError):

@@ -53,7 +53,7 @@ def unpack(rgb: Pixels, out: Pixels | None = None) -> Pixels:
     _check(rgb, "rgb", 3)
     height, both = rgb.shape[:2]
     if both % 2:
-        raise ValueError(f"a picture {both} pixels wide has no two halves")
+        raise ValueError(f"a picture {both} pixels wide cannot be cut into two halves")
     width = both // 2
     if out is None:
         out = np.empty((height, width, 4), np.uint8)

@@ -40,7 +40,7 @@ def decode_text(data: bytes) -> str:
     """Bytes of a text file as text: UTF-8, or UTF-16 and UTF-32 as Windows programs write them.
 
     Raises:
-        TableError: the bytes are none of these.
+        TableError: the bytes are in none of these encodings.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and len(data) > 1 and 0 in data[:2] and any(data[:2]):

@@ -83,7 +83,7 @@ class Announcement:
             other = _read(self._path)
             if other is not None and _still_plays(other):
                 raise WireError(
-                    f"A stream {place.stream!r} is played already by process {other.pid} at {other.frames}. "
+                    f"A stream {place.stream!r} is already played by process {other.pid} at {other.frames}. "
                     f"Stop it, or choose another name: --stream NAME"
                 )
             write_private(self._path, _text_of(self._place), overwrite=True)
@@ -143,7 +143,7 @@ def find_endpoint(stream: str | None = None) -> StreamPlace:
     places = find_streams()
     names = ", ".join(place.stream for place in places)
     if stream is None and len(places) > 1:
-        raise WireError(f"Several streams are played here: {names}. Name one of them")
+        raise WireError(f"Several streams are playing here: {names}. Name one of them")
     for place in places:
         if stream in (None, place.stream):
             return place

@@ -180,7 +180,7 @@ def add_known_client(folder: Path, name: str, public: str, *, overwrite: bool = 
     """Put the public key of a client that has its pair already on the list.
 
     Raises:
-        PrivateFileError: the name is taken or malformed, the key is none, or it cannot be written.
+        PrivateFileError: the name is taken or malformed, the key is not valid, or it cannot be written.
     """
     server = read_server_keys(folder)
     if not is_key(public):
@@ -308,11 +308,11 @@ def _keys_in(path: Path, names: tuple[str, ...], *, secret: bool) -> dict[str, s
     for name in names:
         value = table.get(name)
         if not isinstance(value, str) or not is_key(value):
-            what = "is missing" if value is None else "is none"
+            what = "is missing" if value is None else "is not a valid key"
             raise PrivateFileError(
-                f'{path}: the key "{name}" {what}; due is {name} = "..." with {_KEY_CHARACTERS} characters of Z85'
+                f'{path}: the key "{name}" {what}; expected {name} = "..." with {_KEY_CHARACTERS} characters of Z85'
             )
     keys: dict[str, str] = {name: table[name] for name in names}
     if secret and zmq.curve_public(keys["secret"].encode()).decode() != keys["public"]:
-        raise PrivateFileError(f"{path}: the public key does not belong to the secret one; make the file anew")
+        raise PrivateFileError(f"{path}: the public key does not belong to the secret one; make a new file")
     return keys

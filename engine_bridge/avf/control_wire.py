@@ -162,7 +162,7 @@ def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientM
     if isinstance(message, Hello) and not 0.0 <= message.want.fps <= MAX_FPS:
         raise MessageRejected("number", f"a hello that wants {message.want.fps} frames per second")
     if isinstance(message, Request) and message.what not in REQUESTS:
-        raise MessageRejected("request", f"{message.what[:32]!r} is none of {', '.join(REQUESTS)}")
+        raise MessageRejected("request", f"{message.what[:32]!r} is not one of {', '.join(REQUESTS)}")
     assert isinstance(message, Hello | Request | Ping)
     return message
 
@@ -217,7 +217,7 @@ def _check_welcome(message: Welcome) -> None:
         raise MessageRejected("number", f"a stream of {info.fps} frames per second")
     for control in info.controls:
         if not -math.inf < control.minimum <= control.rest <= control.maximum < math.inf:
-            raise MessageRejected("number", f"the range of {control.name[:64]!r} is none")
+            raise MessageRejected("number", f"the range of {control.name[:64]!r} is not valid")
 
 
 def _decode(data: bytes | memoryview, kinds: dict[str, Any], max_elements: int) -> Any:

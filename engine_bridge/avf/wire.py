@@ -323,7 +323,7 @@ def _decode_frame(
         (header.org, ORIGINS),
     ):
         if value not in known:
-            raise MessageRejected("format", f"{value[:32]!r} is none of {', '.join(known)}")
+            raise MessageRejected("format", f"{value[:32]!r} is not one of {', '.join(known)}")
     if overtaken:
         raise FrameOvertaken(f"frame {header.id} was overtaken", session=header.ses, frame_id=header.id)
     picture = Picture(header.w, header.h, header.f, header.st, header.crc, header.ses)

@@ -101,7 +101,7 @@ def bind(socket: Socket, endpoint: str, *, from_elsewhere: bool = False) -> str:
     socket.ipv6 = is_ipv6(wanted)
     if wanted.startswith("ipc://") and answers(wanted):
         # libzmq would take the file of whoever is there, dead or alive.
-        raise WireError(f"Cannot bind {wanted}: somebody listens there. Stop it, or choose another path.")
+        raise WireError(f"Cannot bind {wanted}: something is listening there already. Stop it, or choose another path.")
     try:
         socket.bind(wanted)
     except zmq.ZMQError as error:

@@ -383,7 +383,7 @@ class Graph:
         self.inputs = tuple(map(_value_info, graph["input"]))
         self.outputs = tuple(map(_value_info, graph.get("output", [])))
         if not self.outputs or len({info.name for info in self.outputs}) < len(self.outputs):
-            raise CharacterError("it has no output, or one twice")
+            raise CharacterError("it has no output, or two have the same name")
         nodes = graph.get("node", [])
         if len(nodes) > MAX_NODES:
             raise CharacterError(f"it has more than {MAX_NODES} nodes")
@@ -393,7 +393,7 @@ class Graph:
     def _check_names(self, inputs: set[str], declared: int) -> None:
         """Every tensor is made once, and before it is used."""
         if "" in inputs or "None" in inputs or len(inputs) < declared:
-            raise CharacterError("it has an input without a name, or one twice")
+            raise CharacterError("an input has no name, or two have the same one")
         made = inputs | set(self.initializers)
         for node in self.nodes:
             for name in filter(None, node.inputs):
@@ -530,7 +530,7 @@ def _tensor(record: Record) -> Tensor:
     if len(data) != elements * ELEMENT_BYTES[element_type]:
         raise CharacterError(f"it holds a tensor of {list(shape)} with {len(data)} bytes")
     if element_type == BOOL and elements and np.frombuffer(data, np.uint8).max() > 1:
-        raise CharacterError("it holds a truth value that is neither true nor false")
+        raise CharacterError("it holds a boolean that is neither true nor false")
     return Tensor(element_type, shape, data)
 
 

@@ -42,7 +42,7 @@ class IdleOptions(msgspec.Struct, frozen=True):
 class _Idle:
     """An idle life for each person."""
 
-    warnings = ()
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, options: IdleOptions) -> None:
         self._options = options

@@ -92,7 +92,7 @@ class WindowOptions(msgspec.Struct, frozen=True):
 class _Ports:
     """A port for each person."""
 
-    warnings = ()
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, name: str, *, timeout_s: float | None, smooth: bool) -> None:
         self._name, self._timeout_s, self._smooth = name, timeout_s, smooth

@@ -142,7 +142,7 @@ class EngineCache:
         except filelock.Timeout:
             raise EngineError(
                 f"Another process has been building {key.name} for more than {WAIT_S / 60:.0f} minutes. "
-                f"End it, or remove {lock.lock_file}."
+                f"Stop it, or remove {lock.lock_file}."
             ) from None
         try:
             yield

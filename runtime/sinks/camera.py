@@ -32,7 +32,7 @@ class CameraSink:
             show: what will be sent.
 
         Raises:
-            SinkError: there is no such camera, it is in use, pyvirtualcam is not installed, or the colour is none.
+            SinkError: there is no such camera, it is in use, pyvirtualcam is not installed, or the colour is not valid.
         """
         self._rgb = RgbLayout(show.width, show.height, show.layout, parse_colour(show.background))
         try:

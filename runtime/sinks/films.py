@@ -301,7 +301,7 @@ def ffmpeg_path() -> str:
         path = str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise SinkError(
-            f"No ffmpeg was found ({error}). Write .webp or a folder of pictures instead, or install one with: "
+            f"No ffmpeg was found ({error}). Write .webp or a folder of pictures instead, or install ffmpeg with: "
             f"{install('--force-reinstall', 'imageio-ffmpeg')}"
         ) from error
     if shutil.which(path) is None:

@@ -35,7 +35,7 @@ class SpoutSink:
                 `SpoutGL.SpoutSender`; None takes that class.
 
         Raises:
-            SinkError: this is not Windows, SpoutGL is not installed, or the name is none.
+            SinkError: this is not Windows, SpoutGL is not installed, or the name is not valid.
         """
         if not 1 <= len(name.encode()) <= MAX_NAME_BYTES or not name.isprintable():
             raise SinkError(f"{name[:40]!r} cannot name a Spout sender. Use 1 to {MAX_NAME_BYTES} printable bytes.")
@@ -86,7 +86,7 @@ def open_spout(name: str, show: Show, *, make_sender: Callable[[], Any] | None =
 def _spout_sender() -> Callable[[], Any]:
     if sys.platform != "win32":
         raise SinkError(
-            "Spout is a thing of Windows. Elsewhere use the virtual camera (--to camera:auto) or a window capture; "
+            "Spout works on Windows only. Elsewhere use the virtual camera (--to camera:auto) or a window capture; "
             "docs/streaming.md has all ways."
         )
     try:

@@ -19,7 +19,8 @@ from PIL import Image
 
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
-from runtime.sinks.films import Film, ffmpeg_path, unfinished
+from runtime.sinks import unfinished
+from runtime.sinks.films import Film, ffmpeg_path
 from runtime.sinks.recorder import STALL_S, Recorder
 from tests.bunraku_program import BUNRAKU, CARD, ENVIRONMENT, NOWHERE, run
 from tests.conftest import REPOSITORY, RunProgram

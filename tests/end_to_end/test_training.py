@@ -19,6 +19,7 @@ from rich.console import Console
 
 from runtime.character.file import Character
 from tests.conftest import RunProgram
+from tests.training_runs import check_that_it_goes_on
 from training.loop import fit
 from training.recipe import load_recipe
 
@@ -60,31 +61,9 @@ def _wait_for_checkpoints(process: subprocess.Popen[bytes], path: Path, count: i
         time.sleep(0.002)
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_stopped_or_killed_run_ends_with_the_weights_of_one_that_was_not(place: Path) -> None:
-    longer = ["--set", "stage.0.kimg=0.1", "--set", "stage.1.kimg=0.1", "--set", "checkpoint_steps=2"]
-    command = [*TRAIN, "fit", "tiny", "--threads", "1", *longer]
-    environment = {**os.environ, **ENVIRONMENT}
-    for checkpoints, ending in ((3, signal.SIGKILL), (9, signal.SIGTERM), (5, signal.SIGHUP)):
-        process = subprocess.Popen([*command, "--out", "killed"], cwd=place, env=environment, stderr=subprocess.DEVNULL)
-        _wait_for_checkpoints(process, place / "killed" / "checkpoint.pt", checkpoints)
-        process.send_signal(ending)
-        assert process.wait(60) == (-ending if ending == signal.SIGKILL else 128 + ending)
-    for out in ("killed", "unharmed"):
-        ended = subprocess.run(
-            [*command, "--out", out], cwd=place, env=environment, timeout=300, capture_output=True, check=False
-        )
-        assert ended.returncode == 0, ended.stderr
-    unharmed, resumed = _weights(place / "unharmed" / "final.pt"), _weights(place / "killed" / "final.pt")
-    assert unharmed.keys() == resumed.keys()
-    different = [name for name in unharmed if not torch.equal(unharmed[name], resumed[name])]
-    assert different == []
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 @pytest.mark.usefixtures("one_thread")
-def test_a_killed_run_of_another_task_does_too(tmp_path: Path) -> None:
+def test_a_stopped_or_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (8 * 8, 8 * 8, 3), np.uint8)
     (tmp_path / "pictures").mkdir()
     Image.fromarray(noise).save(tmp_path / "pictures" / "sheet.png")
@@ -92,22 +71,34 @@ def test_a_killed_run_of_another_task_does_too(tmp_path: Path) -> None:
         f"data.path={tmp_path / 'pictures'}",
         "data.cell_px=8",
         "model.widths=[16,32]",
-        "stage=[{kimg=1.6,size_px=8,batch=8}]",
+        "stage=[{kimg=3.2,size_px=8,batch=8}]",
         "checkpoint_steps=20",
         "sheet_kimg=0",
     )
     command = [*TRAIN, "fit", "dense", "--threads", "1", *(word for setting in small for word in ("--set", setting))]
     environment = {**os.environ, **ENVIRONMENT}
-    process = subprocess.Popen([*command, "--out", "killed"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-    _wait_for_checkpoints(process, tmp_path / "killed" / "checkpoint.pt", 3)
-    process.kill()
-    assert process.wait(60) == -signal.SIGKILL
-    assert 0 < torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)["position"]["step"] < 200
+    checkpoint = tmp_path / "killed" / "checkpoint.pt"
+    for checkpoints, ending in ((3, signal.SIGKILL), (4, signal.SIGTERM), (2, signal.SIGHUP)):
+        process = subprocess.Popen(
+            [*command, "--out", "killed"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+        )
+        _wait_for_checkpoints(process, checkpoint, checkpoints)
+        process.send_signal(ending)
+        assert process.wait(60) == (-ending if ending == signal.SIGKILL else 128 + ending)
+    assert 0 < torch.load(checkpoint, weights_only=True)["position"]["step"] < 400
     for run in ("killed", "unharmed"):
         fit(load_recipe("dense", small), tmp_path / run, console=Console(file=io.StringIO()))
     unharmed, resumed = _weights(tmp_path / "unharmed" / "final.pt"), _weights(tmp_path / "killed" / "final.pt")
     assert unharmed.keys() == resumed.keys()
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in unharmed.items())
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_generator_goes_on_where_another_process_left_it(
+    place: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)  # the recipe names its data from there
+    check_that_it_goes_on("tiny", (), trained, tmp_path / "run")
 
 
 def test_evaluate_sample_and_export_make_a_character_that_opens(

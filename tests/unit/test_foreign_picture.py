@@ -128,7 +128,7 @@ def test_a_grey_key_counts_at_every_depth(tmp_path: Path, depth: int, row: bytes
 def test_sixteen_bits_are_rounded_and_not_clipped(tmp_path: Path) -> None:
     got, notes = read(tmp_path, png(3, 16, 0, struct.pack(">HHH", 0, 0x8000, 0xFFFF)), opaque=True)
     assert got[0, :, 0].tolist() == [0, 128, 255]
-    assert notes == ["has 16 bits a channel and is rounded to 8"]
+    assert notes == ["has 16 bits per channel and is rounded to 8"]
     got, _ = read(tmp_path, png(1, 16, 6, struct.pack(">HHHH", 0x1234, 0x8000, 0xFFFF, 0x4000)))
     assert got[0, 0].tolist() == [0x12, 0x80, 0xFF, 0x40]
     with pytest.raises(DatasetError, match="transparent colour of 16 bits"):

@@ -125,7 +125,7 @@ ALPHA = helper.make_attribute("alpha", 0.1)
         (one_node("Relu", tensor=tensor(raw_data=b"\0" * 4, float_data=[1])), "given twice"),
         (one_node("Relu", tensor=tensor(int64_data=[1])), "as int64_data"),
         (one_node("Relu", tensor=tensor(data_type=TensorProto.UINT8, int32_data=[256])), "outside 0..255"),
-        (one_node("Relu", tensor=tensor(data_type=TensorProto.BOOL, raw_data=b"\x02")), "truth value"),
+        (one_node("Relu", tensor=tensor(data_type=TensorProto.BOOL, raw_data=b"\x02")), "boolean"),
         (one_node("Relu", tensor=tensor(data_type=TensorProto.STRING, string_data=[b"x"])), "strings"),
         (one_node("Relu", tensor=tensor(dims=[1 << 40])), "no character needs"),
         (one_node("Relu", tensor=tensor(dims=[-1])), "no character needs"),

@@ -119,7 +119,7 @@ def test_full_disks_everywhere_are_told_with_the_room_needed(data: Path, cache: 
     def fill(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(DatasetError, match=r"no place for 0\.0 GiB.*No space left.*Free some space"):
+    with pytest.raises(DatasetError, match=r"not enough disk space for 0\.0 GiB.*No space left.*Free some space"):
         kept_file(data, "k" * 64, "32", 10, fill, note=print)
 
 

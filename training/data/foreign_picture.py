@@ -108,7 +108,7 @@ def _decode(data: bytes, *, opaque: bool) -> tuple[Image.Image, Image.Image | No
         if alpha is None and not opaque:
             raise DatasetError("has no alpha channel. Cut the character out, or pass --opaque.")
         if depth == 16 or image.mode.startswith("I;16"):
-            notes.append("has 16 bits a channel and is rounded to 8")
+            notes.append("has 16 bits per channel and is rounded to 8")
         if profile:
             colour = _from_profile(colour, profile, notes)
         elif "srgb" not in image.info and image.format == "PNG":

@@ -58,7 +58,7 @@ def kept_file(data: Path, key: str, kind: str, bytes_: int, fill: Callable[[Path
     tried = "; ".join(f"{place}: {_reason(error)}" for place, error in refused)
     full = any(isinstance(error, OSError) and error.errno == errno.ENOSPC for _, error in refused)
     raise DatasetError(
-        f"There is no place for {bytes_ / 2**30:.1f} GiB of decoded pictures ({tried}). "
+        f"There is not enough disk space for {bytes_ / 2**30:.1f} GiB of decoded pictures ({tried}). "
         f"{'Free some space there, or set' if full else 'Set'} {VARIABLE} to a folder that can take them."
     ) from refused[-1][1]
 

@@ -64,7 +64,7 @@ def measured(task: DenseTask, *, frames: int, at_px: int | None) -> dict[str, An
     held, train = task.split.unseen_identities, task.split.train
     count = min(frames, len(held))
     if count < 2:
-        raise DatasetError("Hardly a picture was held out of training. Raise data.holdout_identities.")
+        raise DatasetError("Too few pictures were held out of training. Raise data.holdout_identities.")
     shown = {
         "trained_on": task.pictures(train),
         "held_out": task.pictures(held[:count]),

@@ -120,7 +120,7 @@ def _cut(picture: Image.Image, path: Path, cell_px: int) -> Iterator[Image.Image
         return
     if width % cell_px or height % cell_px:
         raise DatasetError(
-            f"{path} has {width}x{height} px, which is no whole number of cells of {cell_px} px. Set data.cell_px to "
+            f"{path} has {width}x{height} px, not a whole number of cells of {cell_px} px. Set data.cell_px to "
             "the side of its cells, or to 0 if every file is one picture."
         )
     for top in range(0, height, cell_px):

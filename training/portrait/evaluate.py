@@ -40,7 +40,7 @@ def evaluate_portrait(
         raise DatasetError(f"Pictures of {size} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …")
     if not len(task.held_out):
         raise DatasetError(
-            "Nobody here is unknown to the run. Raise data.holdout_identities, or ask about others: --people."
+            "The run was trained on everybody here. Raise data.holdout_identities, or ask about others: --people."
         )
     report: dict[str, Any] = {"size_px": size, "compared_at_px": at_px}
     for question, people in (("unseen_people", task.held_out), ("seen_people", task.trained_on)):

@@ -40,7 +40,7 @@ function checkWelcome({ proto, info }) {
   if (!(Number.isFinite(info.fps) && info.fps >= 0)) throw new MessageRejected("number", `a stream of ${info.fps} frames per second`);
   for (const { name, minimum, maximum, rest } of info.controls) {
     if (!(-Infinity < minimum && minimum <= rest && rest <= maximum && maximum < Infinity)) {
-      throw new MessageRejected("number", `the range of ${name.slice(0, 64)} is none`);
+      throw new MessageRejected("number", `the range of ${name.slice(0, 64)} is not valid`);
     }
   }
 }

@@ -15,7 +15,7 @@ const ENCODINGS_OF_ROLE = { rgba: ["raw", "lz4"], rgb: ["raw", "lz4", "jpeg"], a
 export function readPlanes(header, payload) {
   const known = { f: Object.keys(BYTES_PER_PIXEL), cs: ["srgb", "linear"], am: ["straight", "premul", "opaque"], org: ["top", "bottom"] };
   for (const [key, values] of Object.entries(known)) {
-    if (!values.includes(header[key])) throw new MessageRejected("format", `${key} is none of ${values.join(", ")}`);
+    if (!values.includes(header[key])) throw new MessageRejected("format", `${key} is not one of ${values.join(", ")}`);
   }
   for (const { e, r } of header.pl) {
     if (!Object.hasOwn(ENCODINGS_OF_ROLE, r)) throw new MessageRejected("planes", `unknown role of a plane: ${r.slice(0, 32)}`);

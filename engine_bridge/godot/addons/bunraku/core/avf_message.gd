@@ -98,7 +98,7 @@ var stream = ""
 var _reader = MsgpackReader.new()
 
 
-# Takes a topic apart into `major`, `variant` and `stream`. False if it is none; then `code` says so.
+# Takes a topic apart into `major`, `variant` and `stream`. False if it is not a topic; then `code` says so.
 func read_topic(topic) -> bool:
 	code = ""
 	why = ""
@@ -208,7 +208,7 @@ func _check_heartbeat(header) -> bool:
 func _check_frame(message, parts) -> bool:
 	for choice in [["f", BYTES_PER_PIXEL.keys()], ["cs", COLOUR_SPACES], ["am", ALPHA_MODES], ["org", ORIGINS]]:
 		if not choice[1].has(message[choice[0]]):
-			return _refuse("format", "%s is none of %s" % [choice[0], choice[1]])
+			return _refuse("format", "%s is not one of %s" % [choice[0], choice[1]])
 	var roles = []
 	for plane in message["pl"]:
 		if not ROLES.has(plane["r"]):

@@ -23,7 +23,7 @@ static func part(bytes, from: int, count: int):
 	return bytes.subarray(from, from + count - 1)
 
 
-# The text that bytes are in UTF-8, or null if they are none.
+# The text that bytes are in UTF-8, or null if they are not valid UTF-8.
 #
 # Checked here because both engines replace bad bytes, or print about them, instead of telling. A NUL, at which they
 # would end the text, becomes U+FFFD, so that no name can pass for a shorter one.

@@ -16,7 +16,7 @@ var why = ""  # the same for people
 
 var _stream = null
 var _elements = 0  # so far, of all containers
-var _count = 0  # elements of the container that was just opened, -1 if the value is none
+var _count = 0  # elements of the container that was just opened, -1 if the value is not a container
 
 
 # An unsigned number of 2^63 or more, which no script has; `bits` are those of a signed one.
