@@ -56,6 +56,7 @@ HANDSHAKE_S: Final = 5.0
 PING_S: Final = 10.0  # and as long again for the answer
 SEND_S: Final = 10.0
 GOODBYE_S: Final = 1.0
+LAST_WORDS_S: Final = 0.1  # a producer that ends says so just before its relay does: let that reach the pages
 START_S: Final = 10.0
 NOTICES_KEPT: Final = 8
 ANSWERS_KEPT: Final = 32
@@ -194,6 +195,7 @@ class WebRelay:
                         audience.look_around()
                     with contextlib.suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), LOOK_AROUND_S)
+                await asyncio.sleep(LAST_WORDS_S)
                 self._loop.call_later(GOODBYE_S, self._hang_up_on_all)
         finally:
             self._context.destroy(linger=0)
