@@ -26,7 +26,7 @@ from runtime.character.file import Character, find_character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import open_engine
 from runtime.engines.making import EngineSettings
-from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop, LiveSettings
 from runtime.live.performer import Performer
 from runtime.machine import describe
 
@@ -40,7 +40,7 @@ def measure(path: Path, people: list[str | int], every: float) -> list[tuple[int
     performer = Performer(choice.role, choice.engine, open_drivers(["wire", "idle"], choice.role.idle), session=1)
     live = LiveSettings(fps=FPS, publish="tcp://127.0.0.1:0", control="tcp://127.0.0.1:0")
     seen: list[tuple[int, int]] = []
-    with choice, LiveLoop([performer], live, window=False) as loop:
+    with choice, LiveLoop([Act([performer])], live, window=False) as loop:
         assert loop.publisher is not None
         assert loop.control_server is not None
         thread = threading.Thread(target=loop.run, daemon=True)

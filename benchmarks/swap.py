@@ -25,7 +25,7 @@ from runtime.drivers.table import open_drivers
 from runtime.engines.choice import candidates, open_engine
 from runtime.engines.making import Candidate, EngineSettings
 from runtime.engines.upgrade import EngineUpgrade
-from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop, LiveSettings
 from runtime.live.performer import Performer
 from runtime.machine import describe
 
@@ -43,7 +43,7 @@ def measure(path: Path, first: str, then: Candidate, seconds: float) -> list[tup
     with (
         choice,
         EngineUpgrade(path, [then], settings, begin=begin) as upgrade,
-        LiveLoop([performer], live, window=False, upgrade=upgrade) as loop,
+        LiveLoop([Act([performer], upgrade)], live, window=False) as loop,
     ):
         assert loop.publisher is not None
         thread = threading.Thread(target=loop.run, daemon=True)

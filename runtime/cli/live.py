@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,8 @@ from runtime.terminal import log_to_stderr, say, say_json
 from .opening import find, open_choice, settings_of
 from .options import (
     AUTO,
+    SHIPPED,
     STREAM,
-    CharacterArgument,
     EngineOption,
     IdentityOption,
     JsonOption,
@@ -34,7 +35,14 @@ if TYPE_CHECKING:
 
 @reporting
 def live(
-    character: CharacterArgument = None,
+    characters: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHARACTER]...",
+            help=f"A .bunraku file, or the name of a shipped character; several play at once.  [default: {SHIPPED}]",
+            show_default=False,
+        ),
+    ] = None,
     *,
     identity: IdentityOption = None,
     engine: EngineOption = AUTO,
@@ -109,6 +117,8 @@ def live(
     `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
     takes over between two frames.
 
+    Several characters play on one stage, each on an engine of its own and as a stream of its file's name.
+
     With `--people` one process plays several people of one character. Their frames go out of one endpoint under
     their names, their controls come in at one endpoint each, and the window shows the first.
 
@@ -130,19 +140,34 @@ def live(
             f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
         )
     film, sinks = _sinks(to or [], record, camera, spout)
-    cast = _cast(people, identity, stream)
-    for name, _ in cast:
+    casts = _casts(characters or [], people, identity, stream)
+    for name, _ in (person for cast in casts for person in cast):
         topic_of(name)
     if keys is not None and insecure:
         raise typer.BadParameter("--keys and --insecure exclude each other")
     server_keys = None if keys is None else read_server_keys(keys)
     engine_settings = settings_of(threads, profile)
-    path = find(character, engine)
-    with (
-        Sources(driver or [], window=window) as sources,
-        open_choice(path, engine, precision, engine_settings, quick=True) as choice,
-    ):
-        drivers = [sources.drivers_of(choice.role.idle, person=index) for index in range(len(cast))]
+    with ExitStack() as stack:
+        sources = stack.enter_context(Sources(driver or [], window=window))
+        acts: list[playing.Act] = []
+        for character, cast in zip(characters or [None], casts, strict=True):
+            already = sum(len(act.performers) for act in acts)
+            path = find(character, engine)
+            choice = stack.enter_context(open_choice(path, engine, precision, engine_settings, quick=True))
+            say(f"{choice.role.name} on {choice.sentence()}")
+            performers = [
+                Performer(
+                    choice.role,
+                    choice.engine,
+                    sources.drivers_of(choice.role.idle, person=index),
+                    identity=who,
+                    stream=name,
+                    session=new_session(),
+                )
+                for index, (name, who) in enumerate(cast, already)
+            ]
+            upgrade = EngineUpgrade(path or Path(), choice.better, engine_settings)
+            acts.append(playing.Act(performers, upgrade, choice.note))
         settings = playing.LiveSettings(
             fps=fps,
             publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
@@ -159,20 +184,15 @@ def live(
             web_origins=tuple(web_origin or ()),
             web_token=web_token,
         )
-        say(f"{choice.role.name} on {choice.sentence()}")
         for warning in sources.warnings:
             say(f"Note: {warning}.", err=True)
-        performers = [
-            Performer(choice.role, choice.engine, moved, identity=who, stream=name, session=new_session())
-            for (name, who), moved in zip(cast, drivers, strict=True)
-        ]
-        with (
-            EngineUpgrade(path or Path(), choice.better, engine_settings) as upgrade,
-            playing.LiveLoop(performers, settings, window=window, upgrade=upgrade, engine_note=choice.note) as loop,
-        ):
-            _say_where(loop, drivers[0].label, named=people is not None)
+        for act in acts:
+            if act.upgrade is not None:
+                stack.enter_context(act.upgrade)
+        with playing.LiveLoop(acts, settings, window=window) as loop:
+            _say_where(loop)
             if window:
-                title = f"{choice.role.name} - Bunraku"
+                title = f"{acts[0].performers[0].role.name} - Bunraku"
                 playing.play_in_window(loop, title=title, background=background, tell=say)
             else:
                 playing.play_without_window(loop)
@@ -196,13 +216,13 @@ def _sinks(
     return (films[0] if films else None), tuple(others)
 
 
-def _say_where(loop: LiveLoop, driver: str, *, named: bool) -> None:
+def _say_where(loop: LiveLoop) -> None:
     """Where frames go and controls come in."""
     for played in loop.streams:
         frames_at = played.publisher.endpoint if played.publisher else "off"
         controls_at = played.control_server.endpoint if played.control_server else "off"
-        name = f"{played.performer.stream}: " if named else ""
-        say(f"{name}frames {frames_at}  controls {controls_at}  driver {driver}")
+        name = f"{played.performer.stream}: " if len(loop.streams) > 1 else ""
+        say(f"{name}frames {frames_at}  controls {controls_at}  driver {played.performer.drivers.label}")
     if loop.sinks:
         say(f"showing on {', '.join(loop.sinks)}")
     if loop.web is not None:
@@ -220,16 +240,25 @@ def _say_how_it_went(report: LiveReport) -> None:
         say(f"wrote {', '.join(report.recordings)}{left_out}")
 
 
-def _cast(people: str | None, identity: str | None, stream: str) -> list[tuple[str, str | None]]:
-    """Who plays: pairs of a stream's name and an identity."""
+def _casts(
+    characters: list[str], people: str | None, identity: str | None, stream: str
+) -> list[list[tuple[str, str | None]]]:
+    """Who plays each character: pairs of a stream's name and an identity."""
+    if len(characters) > 1:
+        if people is not None or identity is not None or stream != STREAM:
+            raise typer.BadParameter("--people, --identity and --stream go with one character")
+        names = [Path(character).stem for character in characters]
+        if len(set(names)) < len(names):
+            raise typer.BadParameter("characters on one stage need files of different names; streams are called so")
+        return [[(name, None)] for name in names]
     if people is None:
-        return [(stream, identity)]
+        return [[(stream, identity)]]
     if identity is not None or stream != STREAM:
         raise typer.BadParameter("--people names identities and streams; leave out --identity and --stream")
     names = [name.strip() for name in people.split(",")]
     if "" in names or len(set(names)) < len(names):
         raise typer.BadParameter(f'--people "{people[:80]}": write different names with commas between them')
-    return [(name, name) for name in names]
+    return [[(name, name) for name in names]]
 
 
 def _endpoint(given: str | None, default: str) -> str | None:

@@ -93,6 +93,28 @@ class LiveSettings:
     web_token: str | None = None
 
 
+@dataclass(slots=True)
+class Act:
+    """One character on the stage, as one person or several, on an engine of its own.
+
+    Attributes:
+        performers: who play it, on one engine; each under a stream's name of its own.
+        upgrade: a faster engine that may come; what it replaces is handed to it.
+        engine_note: why the engine is the one it is.
+        swaps: how often a faster engine took over.
+    """
+
+    performers: Sequence[Performer]
+    upgrade: EngineUpgrade | None = None
+    engine_note: str = ""
+    swaps: int = 0
+
+    @property
+    def note(self) -> str:
+        """Why it is this engine, or how far a faster one is."""
+        return (self.upgrade.note if self.upgrade is not None else "") or self.engine_note
+
+
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the loop did; the object that `--json` prints. Inference is that of the first person.
 
@@ -164,7 +186,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveLoop:
-    """Draws one character, as one person or several, for whoever watches.
+    """Draws characters, each as one person or several, for everybody who watches.
 
     Open it as a context manager, then call `run` in any one thread. Window, recording and other sinks show the first
     person.
@@ -177,33 +199,28 @@ class LiveLoop:
 
     def __init__(
         self,
-        performers: Sequence[Performer],
+        acts: Sequence[Act],
         settings: LiveSettings,
         *,
         window: bool,
-        upgrade: EngineUpgrade | None = None,
-        engine_note: str = "",
     ) -> None:
         """Open sockets, devices and the recording.
 
         Args:
-            performers: who plays, of one character and on one engine; each under a stream's name of its own.
+            acts: who plays what.
             settings: what else to do.
-            window: whether a window of this process will show the first of them.
-            upgrade: a faster engine that may come; what it replaces is handed to it.
-            engine_note: why the engine is the one it is.
+            window: whether a window of this process will show the first person.
 
         Raises:
             WireError: an endpoint is taken or not allowed, or somebody plays a stream of that name.
             SinkError: the recording cannot be written, or a sink cannot be opened.
         """
+        self._acts = list(acts)
+        performers = [performer for act in self._acts for performer in act.performers]
         self._performer = performers[0]
         self._stage = Stage(performers)
         self._settings = settings
-        self._upgrade = upgrade
-        self._engine_note = engine_note
         self._steady_note = ""
-        self._swaps = 0
         self._pacer = FramePacer(settings.fps)
         self._steady = SteadyRate(settings.fps)
         self._target_fps = settings.fps
@@ -373,8 +390,8 @@ class LiveLoop:
             provider=about.label,
             engine_version=about.version,
             precision=about.precision,
-            engine_note=self._engine_note,
-            engine_swaps=self._swaps,
+            engine_note=self._acts[0].engine_note,
+            engine_swaps=sum(act.swaps for act in self._acts),
             threads=about.threads,
             width=about.sizes.width,
             height=about.sizes.height,
@@ -427,16 +444,17 @@ class LiveLoop:
 
     def _take_better_engine(self) -> None:
         """Between two frames, so that each is whole and drawn by one engine."""
-        engine = self._upgrade.take() if self._upgrade is not None else None
-        if engine is None or self._upgrade is None:
-            return
-        old = self._performer.engine
-        self._stage.use_engine(old, engine)
-        self._upgrade.retire(old)
-        self._swaps += 1
-        self._engine_note = ""
-        self._steady.start_over()
-        logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
+        for act in self._acts:
+            engine = act.upgrade.take() if act.upgrade is not None else None
+            if engine is None or act.upgrade is None:
+                continue
+            old = act.performers[0].engine
+            self._stage.use_engine(old, engine)
+            act.upgrade.retire(old)
+            act.swaps += 1
+            act.engine_note = ""
+            self._steady.start_over()
+            logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
 
     def _watched(self) -> list[LiveStream]:
         """The streams that somebody wants frames of, in their order."""
@@ -466,7 +484,7 @@ class LiveLoop:
             self._first_ns = done
             self._first_frame_s = seconds_since_process_start()
             self._pacer.restart()  # the first may have taken long, to draw or read somebody: nobody missed any
-            if self._performer.role.latents.has_mapping and (self.source or self.control_server):
+            if self.source or self.control_server:
                 self._warming = threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True)
                 self._warming.start()
         else:
@@ -478,11 +496,14 @@ class LiveLoop:
         self._frames += 1
 
     def _warm_up(self) -> None:
-        """Load the mapping network aside, so that the first seed does not hold a frame up."""
-        try:
-            self._performer.role.latents.warm_up()
-        except BunrakuError as error:  # the edge of the thread; whoever asks for a seed is told again
-            logger.warning("%s", error)
+        """Load the mapping networks aside, so that the first seed does not hold a frame up."""
+        for act in self._acts:
+            latents = act.performers[0].role.latents
+            if latents.has_mapping:
+                try:
+                    latents.warm_up()
+                except BunrakuError as error:  # the edge of the thread; whoever asks for a seed is told again
+                    logger.warning("%s", error)
 
     def _check_time(self, now: int) -> None:
         limit = self._settings.seconds
@@ -495,9 +516,9 @@ class LiveLoop:
             return
         self._stats_due_ns = now + _STATS_NS
         self._adapt(now)
-        engine_note = (self._upgrade.note if self._upgrade is not None else "") or self._engine_note
-        note = "; ".join(part for part in (self._steady_note, engine_note) if part)
-        for stream in self.streams:
+        notes = [act.note for act in self._acts for _ in act.performers]
+        for stream, engine_note in zip(self.streams, notes, strict=True):
+            note = "; ".join(part for part in (self._steady_note, engine_note) if part)
             stream.tell(now, target_fps=self._target_fps, dropped=self._pacer.dropped, engine_note=note)
 
     def _open_streams(self, performers: Sequence[Performer], *, window: bool, keys: ServerKeys | None) -> None:

@@ -21,7 +21,7 @@ from runtime.engines.choice import open_engine
 from runtime.engines.making import Candidate, EngineSettings
 from runtime.engines.table import availability
 from runtime.engines.upgrade import EngineUpgrade, build_in_process
-from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop, LiveSettings
 from runtime.live.performer import Performer
 from tests.tiny_character import write_tiny
 
@@ -41,7 +41,7 @@ def on_stage(tiny: Path, upgrade: EngineUpgrade) -> Iterator[tuple[LiveLoop, Sub
         choice = open_engine("onnxruntime", character, precision="fp32", settings=SETTINGS)
     performer = Performer(choice.role, choice.engine, open_drivers([], choice.role.idle), session=1)
     settings = LiveSettings(publish="tcp://127.0.0.1:0")
-    with choice, LiveLoop([performer], settings, window=False, upgrade=upgrade) as loop:
+    with choice, LiveLoop([Act([performer], upgrade)], settings, window=False) as loop:
         assert loop.publisher is not None
         thread = threading.Thread(target=loop.run, daemon=True)
         with Subscriber(loop.publisher.endpoint) as subscriber:

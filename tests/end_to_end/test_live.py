@@ -60,6 +60,20 @@ def test_a_character_plays_without_the_tools_that_live_does_not_need(tiny: Path,
     assert report["rss_mb"] <= 250
 
 
+def test_several_characters_play_at_once_each_under_the_name_of_its_file(
+    run_program: RunProgram, tiny: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.bunraku"
+    other.write_bytes(tiny.read_bytes())
+    command = [*BUNRAKU, "live", tiny, other, "--engine", "onnxruntime", "--no-window", *NOWHERE]
+    done = run_program([*command, "--seconds", "0.5", "--json"], environment=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert [stream["stream"] for stream in last_line(done.stdout)["streams"]] == [tiny.stem, "other"]
+    for wrong in ([tiny, tiny], [tiny, other, "--people", "a,b"], [tiny, other, "--stream", "x"]):
+        done = run_program([*BUNRAKU, "live", "--no-window", *wrong], environment=ENVIRONMENT)
+        assert done.returncode == 2, (wrong, done.stderr)
+
+
 def test_a_subscriber_sees_and_moves_a_live_character(tmp_path: Path) -> None:
     with playing(*CARD, *ANYWHERE, cwd=tmp_path) as (process, frames_at, controls_at):
         with Subscriber(frames_at) as subscriber, ControlClient(controls_at, name="test") as client:

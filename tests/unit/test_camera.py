@@ -15,7 +15,7 @@ from engine_bridge.errors import SinkError
 from engine_bridge.frame import Pixels
 from runtime.drivers.table import open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop, LiveSettings
 from runtime.live.performer import Performer
 from runtime.sinks.base import Show
 from runtime.sinks.table import open_sink
@@ -143,7 +143,7 @@ def test_a_camera_alone_keeps_the_show_going(devices: list[Device]) -> None:
     settings = LiveSettings(sinks=("camera:auto",))
     with SyntheticEngine(role.controls, width=64, height=48) as engine:
         performer = Performer(role, engine, open_drivers([], role.idle), session=5)
-        with LiveLoop([performer], settings, window=False) as loop:
+        with LiveLoop([Act([performer])], settings, window=False) as loop:
             assert loop.sinks == ["camera stand-in"]
             thread = threading.Thread(target=loop.run)
             thread.start()

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from engine_bridge.avf.messages import ControlState
+from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
@@ -25,7 +26,7 @@ from runtime.cli import options
 from runtime.drivers.port import ControlPort
 from runtime.drivers.table import open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.live.loop import LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop, LiveSettings
 from runtime.live.performer import Performer
 from runtime.live.stage import Stage
 from runtime.live.window_source import WindowSource
@@ -250,7 +251,7 @@ def live(tmp_path: Path, kind: type[SyntheticEngine] = SyntheticEngine, **settin
     engine = kind(ROLE.controls, width=64, height=48)
     engine.activate()
     performer = Performer(ROLE, engine, open_drivers([], ROLE.idle), session=5)
-    return LiveLoop([performer], LiveSettings(**settings), window=False)  # type: ignore[arg-type]
+    return LiveLoop([Act([performer])], LiveSettings(**settings), window=False)  # type: ignore[arg-type]
 
 
 def test_nobody_watching_means_nothing_is_drawn(tmp_path: Path) -> None:
@@ -269,6 +270,32 @@ def test_a_loop_that_measures_draws_and_reports(tmp_path: Path) -> None:
     assert report.frames > 1
     assert report.recorded == len((tmp_path / "take.jsonl").read_text().splitlines()) > 1
     assert report.provider == "synthetic/numpy fp32"
+
+
+def test_characters_of_different_sizes_share_a_stage(tmp_path: Path) -> None:
+    acts = []
+    for number, side in enumerate((64, 96)):
+        role = synthetic_role(width=side, height=side)
+        engine = SyntheticEngine(role.controls, width=side, height=side)
+        engine.activate()
+        drivers = open_drivers([], role.idle, person=number)
+        acts.append(Act([Performer(role, engine, drivers, stream=f"of-{side}", session=number + 1)]))
+    settings = LiveSettings(seconds=1.0, measure=True, publish="tcp://127.0.0.1:0", control="tcp://127.0.0.1:0")
+    with LiveLoop(acts, settings, window=False) as loop:
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        assert loop.publisher is not None
+        for side in (64, 96):
+            with Subscriber(loop.publisher.endpoint, stream=f"of-{side}") as subscriber:
+                frame = subscriber.wait(10)
+                assert frame is not None
+                assert frame.pixels.shape == (side, side, 4)
+        thread.join()
+    assert loop.error is None
+    report = loop.report()
+    assert [stream.stream for stream in report.streams] == ["of-64", "of-96"]
+    assert min(stream.frames for stream in report.streams) > 1
+    assert len({stream.control_server.endpoint for stream in loop.streams if stream.control_server}) == 2
 
 
 class LateEngine(SyntheticEngine):
