@@ -228,6 +228,18 @@ def test_killed_producer_is_missed_and_its_successor_is_found(game: Game) -> Non
     assert game.told["states"] == ["live", "stale", "lost", "live", "lost"]
 
 
+def test_releasing_all_controls_leaves_who_and_how(game: Game, producer: Producer) -> None:
+    game.tell("receive", producer.publisher.endpoint, "aki")
+    game.tell("control")
+    game.tell("hold", "jawOpen", 0.25)
+    game.tell("express", "happy")
+    game.tell("become", 7)
+    game.until(lambda _: producer.state.controls.get("jawOpen") == 0.25, meanwhile=producer.step)
+    game.tell("release_all")
+    game.until(lambda _: not producer.state.controls, meanwhile=producer.step)
+    assert (producer.state.identity, producer.state.expression) == (7, "happy")
+
+
 def test_controls_arrive_as_they_were_given_and_their_echo_is_timed(game: Game, producer: Producer) -> None:
     game.tell("receive", producer.publisher.endpoint, "aki")
     game.tell("control")

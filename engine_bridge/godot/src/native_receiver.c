@@ -376,11 +376,8 @@ static void release(receiver *self, const value *arguments, value *returned) {
 static void release_all(receiver *self, const value *arguments, value *returned) {
     (void)arguments;
     (void)returned;
+    self->has_changed = self->has_changed || self->control_count > 0;
     self->control_count = 0;
-    self->identity[0] = '\0';
-    self->seed = -1;
-    self->has_expression = false;
-    self->has_changed = true;
 }
 
 static void express(receiver *self, const value *arguments, value *returned) {

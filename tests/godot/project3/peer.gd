@@ -84,6 +84,8 @@ func obey(words) -> void:
 			control.wanted.hold(words[1], words[2])
 		"release":
 			control.wanted.release(words[1])
+		"release_all":
+			control.wanted.release_all()
 		"express":
 			control.wanted.express(words[1])
 		"become":

@@ -23,11 +23,11 @@ func release(control: String) -> void:
 		has_changed = true
 
 
-# Lets go of everything; an identity once taken stays.
+# Releases all controls. Identity, mix and expression stay.
 func release_all() -> void:
-	_controls = {}
-	_others = {}
-	has_changed = true
+	if _controls.size() > 0:
+		_controls = {}
+		has_changed = true
 
 
 # Turns the eyes, and the head by a third of it. Positive yaw is the viewer's right, positive pitch is up.
