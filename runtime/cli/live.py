@@ -150,7 +150,8 @@ def live(
     with ExitStack() as stack:
         sources = stack.enter_context(Sources(driver or [], window=window))
         acts: list[playing.Act] = []
-        for character, cast in zip(characters or [None], casts, strict=True):
+        named: list[str | None] = [*characters] if characters else [None]
+        for character, cast in zip(named, casts, strict=True):
             already = sum(len(act.performers) for act in acts)
             path = find(character, engine)
             choice = stack.enter_context(open_choice(path, engine, precision, engine_settings, quick=True))

@@ -43,7 +43,7 @@ def parse_options(spec: str, kind: type[_Options]) -> _Options:
 
 
 def _without_path(words: Sequence[str], known: Sequence[str]) -> tuple[list[str], str]:
-    rest, options = list(words), []
+    rest, options = list(words), list[str]()
     while len(rest) > 1 and "=" in rest[-1] and rest[-1].partition("=")[0] in known:
         options.insert(0, rest.pop())
     return options, ",".join(rest)
