@@ -26,8 +26,9 @@ from runtime.character.file import Character, find_character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import open_engine
 from runtime.engines.making import EngineSettings
-from runtime.live.loop import Act, LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop
 from runtime.live.performer import Performer
+from runtime.live.settings import LiveSettings
 from runtime.machine import describe
 
 FPS = 60.0

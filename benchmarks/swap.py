@@ -25,8 +25,9 @@ from runtime.drivers.table import open_drivers
 from runtime.engines.choice import candidates, open_engine
 from runtime.engines.making import Candidate, EngineSettings
 from runtime.engines.upgrade import EngineUpgrade
-from runtime.live.loop import Act, LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop
 from runtime.live.performer import Performer
+from runtime.live.settings import LiveSettings
 from runtime.machine import describe
 
 FPS = 60.0

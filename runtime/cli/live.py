@@ -30,7 +30,11 @@ from .reporting import reporting
 from .web import WebOption, WebOriginOption, WebTokenOption
 
 if TYPE_CHECKING:
-    from runtime.live.loop import LiveLoop, LiveReport
+    from runtime.drivers.table import Sources
+    from runtime.engines.choice import Choice
+    from runtime.live.loop import LiveLoop
+    from runtime.live.performer import Performer
+    from runtime.live.report import LiveReport
 
 
 @reporting
@@ -126,12 +130,13 @@ def live(
     """
     from engine_bridge.access.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
     from engine_bridge.access.keys import read_server_keys
-    from engine_bridge.avf.wire import new_session, topic_of
+    from engine_bridge.avf.wire import topic_of
     from engine_bridge.errors import SinkError
     from runtime.drivers.table import Sources
     from runtime.engines.upgrade import EngineUpgrade
-    from runtime.live import loop as playing
-    from runtime.live.performer import Performer
+    from runtime.live.loop import Act, LiveLoop
+    from runtime.live.play import play_in_window, play_without_window
+    from runtime.live.settings import LiveSettings
     from runtime.machine import missing_display
 
     log_to_stderr()
@@ -149,27 +154,15 @@ def live(
     engine_settings = settings_of(threads, profile)
     with ExitStack() as stack:
         sources = stack.enter_context(Sources(driver or [], window=window))
-        acts: list[playing.Act] = []
-        named: list[str | None] = [*characters] if characters else [None]
-        for character, cast in zip(named, casts, strict=True):
-            already = sum(len(act.performers) for act in acts)
-            path = find(character, engine)
+        acts: list[Act] = []
+        for character, cast in zip(characters or ("",), casts, strict=True):
+            path = find(character or None, engine)
             choice = stack.enter_context(open_choice(path, engine, precision, engine_settings, quick=True))
             say(f"{choice.role.name} on {choice.sentence()}")
-            performers = [
-                Performer(
-                    choice.role,
-                    choice.engine,
-                    sources.drivers_of(choice.role.idle, person=index),
-                    identity=who,
-                    stream=name,
-                    session=new_session(),
-                )
-                for index, (name, who) in enumerate(cast, already)
-            ]
             upgrade = EngineUpgrade(path or Path(), choice.better, engine_settings)
-            acts.append(playing.Act(performers, upgrade, choice.note))
-        settings = playing.LiveSettings(
+            before = sum(len(act.performers) for act in acts)
+            acts.append(Act(_performers(choice, cast, sources, before), upgrade, choice.note))
+        settings = LiveSettings(
             fps=fps,
             publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
             control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
@@ -190,13 +183,13 @@ def live(
         for act in acts:
             if act.upgrade is not None:
                 stack.enter_context(act.upgrade)
-        with playing.LiveLoop(acts, settings, window=window) as loop:
+        with LiveLoop(acts, settings, window=window) as loop:
             _say_where(loop)
             if window:
                 title = f"{acts[0].performers[0].role.name} - Bunraku"
-                playing.play_in_window(loop, title=title, background=background, tell=say)
+                play_in_window(loop, title=title, background=background, tell=say)
             else:
-                playing.play_without_window(loop)
+                play_without_window(loop)
         report = loop.report()
     _say_how_it_went(report)
     if as_json:
@@ -215,6 +208,24 @@ def _sinks(
     others += [] if camera is None else [f"camera:{camera}"]
     others += [] if spout is None else [f"spout:{spout}"]
     return (films[0] if films else None), tuple(others)
+
+
+def _performers(choice: Choice, cast: list[tuple[str, str | None]], sources: Sources, first: int) -> list[Performer]:
+    """The people of one character; `first` is the number of the first of them among all on the stage."""
+    from engine_bridge.avf.wire import new_session
+    from runtime.live.performer import Performer
+
+    return [
+        Performer(
+            choice.role,
+            choice.engine,
+            sources.drivers_of(choice.role.idle, person=person),
+            identity=who,
+            stream=name,
+            session=new_session(),
+        )
+        for person, (name, who) in enumerate(cast, first)
+    ]
 
 
 def _say_where(loop: LiveLoop) -> None:

@@ -58,7 +58,7 @@ def web(
 
     from engine_bridge.access.keys import read_client_keys
     from engine_bridge.web import WebRelay
-    from runtime.live.loop import stop_on_signals
+    from runtime.live.play import stop_on_signals
 
     log_to_stderr()
     stop = threading.Event()

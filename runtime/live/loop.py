@@ -9,16 +9,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from engine_bridge.access.endpoints import another_endpoint, as_reached
 from engine_bridge.access.keys import ClientKeys, ServerKeys, make_guest_keys
@@ -31,18 +27,20 @@ from engine_bridge.sockets.frame_socket import FrameSocket
 from runtime.character.about import note_about
 from runtime.engines.upgrade import EngineUpgrade
 from runtime.machine import seconds_since_process_start
-from runtime.signals import ending_signals, not_ended_twice
+from runtime.signals import not_ended_twice
 from runtime.sinks.base import Show
-from runtime.sinks.films import Film, Layout, parse_colour
+from runtime.sinks.films import Film, parse_colour
 from runtime.sinks.recorder import Recorder
 from runtime.sinks.table import open_sink
-from runtime.sinks.worker import NewestWorker, SinkReport
+from runtime.sinks.worker import NewestWorker
 
 from .pacing import FramePacer
 from .performer import Performer, Timings
+from .report import LiveReport
+from .settings import LiveSettings
 from .stage import Stage
 from .steady import SteadyRate
-from .stream import LiveStream, StreamReport
+from .stream import LiveStream
 from .window_source import WindowSource
 
 if TYPE_CHECKING:
@@ -54,43 +52,6 @@ _FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
 _STATS_NS: Final = 500_000_000
 _NOBODY_WATCHES_S: Final = 0.02
 _SETTLING_NS: Final = 1_000_000_000  # libraries warm up and people are read: not how it will go on
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveSettings:
-    """What the loop does besides drawing.
-
-    Attributes:
-        fps: frames per second to aim at.
-        publish: endpoint for frames, None for none.
-        control: endpoint for the first person's controls, None for none; the others take free ports beside it.
-        seconds: stop after so long, None for never.
-        record: file for pictures or controls, None for none.
-        background: what shows through in a film.
-        sinks: what else is shown the newest picture, each as NAME:ARGUMENT; see `runtime.sinks.table`.
-        layout: what becomes of alpha where such a sink takes only RGB.
-        measure: draw even if nobody watches.
-        keys: let clients on their list in, from anywhere, and nobody else; None lets everybody on this machine in.
-        insecure: without keys, let other machines in as well.
-        web: address of the page for browsers, None for none.
-        web_origins: pages of other origins that may connect.
-        web_token: that browsers must show; None draws one where one is needed.
-    """
-
-    fps: float = 60.0
-    publish: str | None = None
-    control: str | None = None
-    seconds: float | None = None
-    record: Path | None = None
-    background: str = "#202428"
-    sinks: tuple[str, ...] = ()
-    layout: Layout = "flat"
-    measure: bool = False
-    keys: ServerKeys | None = None
-    insecure: bool = False
-    web: str | None = None
-    web_origins: tuple[str, ...] = ()
-    web_token: str | None = None
 
 
 @dataclass(slots=True)
@@ -113,76 +74,6 @@ class Act:
     def note(self) -> str:
         """Why it is this engine, or how far a faster one is."""
         return (self.upgrade.note if self.upgrade is not None else "") or self.engine_note
-
-
-class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the loop did; the object that `--json` prints. Inference is that of the first person.
-
-    Attributes:
-        command: always `live`.
-        character: name.
-        provider: engine, provider and precision at the end.
-        engine_version: of the engine's library.
-        precision: of the engine.
-        engine_note: why it is this engine.
-        engine_swaps: how often a faster engine took over.
-        threads: that compute.
-        width: of the frames in pixels.
-        height: of the frames in pixels.
-        target_fps: frames per second asked for.
-        steady_fps: frames per second aimed at in the end: fewer, if the machine does not hold what was asked for.
-        fps: frames per second delivered, from the first frame to the last.
-        frames: rounds in which frames were delivered, one for each person watched.
-        dropped: frames after the first that were skipped because they would have been late.
-        interval_error_ms_p50: how far the distance of two frames is from the period, median.
-        interval_error_ms_p99: its 99th percentile.
-        engine_ms_p50: one inference, median.
-        engine_ms_p99: its 99th percentile.
-        other_ms_p50: everything in a round but the inference, median: controls, identity, sending, handing over.
-        other_ms_p99: its 99th percentile.
-        first_frame_s: from the start of the process to the first frame.
-        rss_mb: resident memory at the end, mebibytes.
-        seconds: how long frames were delivered.
-        recorded: frames written to the recording.
-        recording_missed: frames that the recording left out because encoder or disk did not keep up.
-        recordings: the files that were completed.
-        sinks: what became of the frames at the sinks.
-        bad_controls: control states that were refused.
-        streams: what became of every person.
-        motion_to_photon_ms: median from a window's control to the frame that answers it, None if there was none.
-    """
-
-    command: str = "live"
-    character: str
-    provider: str
-    engine_version: str
-    precision: str
-    engine_note: str
-    engine_swaps: int
-    threads: int
-    width: int
-    height: int
-    target_fps: float
-    steady_fps: float
-    fps: float
-    frames: int
-    dropped: int
-    interval_error_ms_p50: float
-    interval_error_ms_p99: float
-    engine_ms_p50: float
-    engine_ms_p99: float
-    other_ms_p50: float
-    other_ms_p99: float
-    first_frame_s: float | None
-    rss_mb: float
-    seconds: float
-    recorded: int
-    recording_missed: int
-    recordings: list[str]
-    sinks: list[SinkReport]
-    bad_controls: int
-    streams: list[StreamReport]
-    motion_to_photon_ms: float | None
 
 
 class LiveLoop:
@@ -595,70 +486,3 @@ def _open_web(
         origins=settings.web_origins,
         keys=keys,
     )
-
-
-@contextlib.contextmanager
-def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the signals that ask for an end stop the loop after the present round: recordings and byes are complete."""
-
-    def handler(_number: int, _frame: Any) -> None:
-        stop()
-
-    before = {number: signal.signal(number, handler) for number in ending_signals()}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-def play_without_window(loop: LiveLoop) -> None:
-    """Run the loop in this thread until its time is over or a signal comes.
-
-    Raises:
-        BunrakuError: what ended the loop.
-    """
-    with stop_on_signals(loop.stop):
-        loop.run()
-    _raise(loop)
-
-
-def play_in_window(loop: LiveLoop, *, title: str, background: str, tell: Callable[[str], None] | None = None) -> None:
-    """Run the loop in its own thread and the window in this one, the main thread, until the window is closed.
-
-    Args:
-        loop: made for a window.
-        title: of the window.
-        background: at first.
-        tell: called with sentences for the terminal.
-
-    Raises:
-        BunrakuError: what ended the loop, or why there is no window.
-    """
-    from engine_bridge.viewer.window import Window
-
-    assert loop.source is not None
-    # The window's Python must not keep the loop waiting for the interpreter longer than this.
-    sys.setswitchinterval(0.0005)
-    thread = threading.Thread(target=loop.run, name="bunraku-live", daemon=True)
-    with stop_on_signals(loop.stop):  # until the thread has ended
-        try:
-            with Window(loop.source, title=title, background=background, on_record=loop.record, tell=tell) as window:
-                thread.start()
-                while not window.closed and not loop.ended:
-                    window.step()
-                    window.rest()
-        finally:
-            loop.stop()
-            loop.source.close()
-            if thread.is_alive():
-                thread.join(timeout=10.0)
-    _raise(loop)
-
-
-def _raise(loop: LiveLoop) -> None:
-    if loop.error is None:
-        return
-    if isinstance(loop.error, (BunrakuError, KeyboardInterrupt)):
-        raise loop.error
-    raise RuntimeError(f"the live loop broke: {loop.error!r}") from loop.error

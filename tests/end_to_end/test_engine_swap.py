@@ -21,8 +21,9 @@ from runtime.engines.choice import open_engine
 from runtime.engines.making import Candidate, EngineSettings
 from runtime.engines.table import availability
 from runtime.engines.upgrade import EngineUpgrade, build_in_process
-from runtime.live.loop import Act, LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop
 from runtime.live.performer import Performer
+from runtime.live.settings import LiveSettings
 from tests.tiny_character import write_tiny
 
 SETTINGS = EngineSettings(threads=1)

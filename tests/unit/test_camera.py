@@ -15,8 +15,9 @@ from engine_bridge.errors import SinkError
 from engine_bridge.frame import Pixels
 from runtime.drivers.table import open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.live.loop import Act, LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop
 from runtime.live.performer import Performer
+from runtime.live.settings import LiveSettings
 from runtime.sinks.base import Show
 from runtime.sinks.table import open_sink
 from tests.unit.test_side_by_side import soft_portrait

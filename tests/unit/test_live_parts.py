@@ -26,8 +26,9 @@ from runtime.cli import options
 from runtime.drivers.port import ControlPort
 from runtime.drivers.table import open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
-from runtime.live.loop import Act, LiveLoop, LiveSettings
+from runtime.live.loop import Act, LiveLoop
 from runtime.live.performer import Performer
+from runtime.live.settings import LiveSettings
 from runtime.live.stage import Stage
 from runtime.live.window_source import WindowSource
 from runtime.signals import ending_signals
