@@ -35,7 +35,7 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: float = 1.0  # every layer by itself, at half the size
     landmarks: float = 12.0  # points that the data set gives: how far beside them paint is fetched, in half pictures
     hidden: float = 0.15  # how little of them comes from the reference that shows them
-    bending: float = 8.0  # of the flows of hair and body, beyond that of a rigid head
+    bending: float = 4.0  # of the flows of hair and body, beyond that of a rigid head
     adversarial: float = 0.02
     feature: float = 0.2  # features of the discriminator
     roughness: float = 1.0  # approximate R1 and R2 of it
