@@ -34,10 +34,10 @@ FILM: Final = ("Aki", "Neko", "Dante", "Kofi", "Rei", "Lumi")
 FILM_FPS: Final = 20
 FILM_BYTES: Final = 3_600_000
 BEHIND: Final = (212, 219, 231)
-BUST: Final = (47, 12, 465, 462)  # left, top, right, bottom in a frame of 512 px
-HEAD: Final = (52, 12, 460, 440)
-FACE: Final = (136, 146, 376, 353)
-HAIR: Final = (118, 26, 396, 212)
+BUST: Final = (47, 32, 465, 482)  # left, top, right, bottom in a frame of 512 px
+HEAD: Final = (62, 30, 450, 438)
+FACE: Final = (136, 186, 376, 393)
+HAIR: Final = (96, 62, 416, 276)
 MOODS: Final[tuple[tuple[str, dict[str, float]], ...]] = (
     *(("Aki", {mood: 1.0}) for mood in ("relaxed", "happy", "angry", "sad")),
     *(("Dante", {mood: 1.0}) for mood in ("happy", "angry", "sad")),
@@ -68,7 +68,7 @@ def film(choice: Choice, side: tuple[int, int] = (244, 263)) -> bytes:
         frames = stage.tick(round(number * 1e9 / FILM_FPS))
         cells = [shown(frame.pixels, BUST, side) for frame in frames]
         pictures.append(Image.fromarray(grid(cells, 3)))
-    for quality in range(90, 20, -6):
+    for quality in range(82, 20, -6):
         buffer = io.BytesIO()
         pictures[0].save(
             buffer,
