@@ -18,9 +18,9 @@ import pytest
 
 from engine_bridge import ControlClient, ControlServer, ControlSpec, ControlState, LinkState, StreamInfo, Subscriber
 from engine_bridge.producer.publisher import Publisher
+from engine_bridge.sockets import frame_socket as frame_sockets
 from engine_bridge.sockets.frame_socket import FrameSocket
 from engine_bridge.sockets.subscriptions import MAX_PER_CONNECTION, NEWS_AT_ONCE
-from engine_bridge.sockets.zmq_sockets import frame_socket as frame_sockets
 from tests.raw_zmtp import RawPeer
 from tests.zmtp_peer import frame, message
 

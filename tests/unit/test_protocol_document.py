@@ -61,7 +61,7 @@ def test_dumped_frame_is_what_is_sent() -> None:
 
 
 def test_every_code_is_listed_and_no_other() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "engine_bridge").glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "engine_bridge").rglob("*.py")]
     raised = {code for text in sources for code in re.findall(r'MessageRejected\(\s*"([a-z_]+)"', text)}
     raised |= {ProtocolMismatch("").code}
     assert first_cells(section("Reading a frame message")) == raised | {"header"}
