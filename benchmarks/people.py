@@ -25,7 +25,7 @@ from engine_bridge.errors import BunrakuError
 from runtime.character.file import Character, find_character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import open_engine
-from runtime.engines.making import EngineSettings
+from runtime.engines.factory import EngineSettings
 from runtime.live.loop import Act, LiveLoop
 from runtime.live.performer import Performer
 from runtime.live.settings import LiveSettings

@@ -23,7 +23,7 @@ from runtime.drivers.port import ControlPort
 from runtime.drivers.recording import RecordingDriver, read_recording
 from runtime.drivers.table import Drivers
 from runtime.engines.choice import Choice, open_engine
-from runtime.engines.making import EngineSettings
+from runtime.engines.factory import EngineSettings
 from runtime.live.performer import Performer
 from runtime.live.stage import Stage
 

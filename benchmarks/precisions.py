@@ -22,7 +22,7 @@ from engine_bridge.errors import BunrakuError
 from runtime.bench import HEADINGS, EngineFigures, bench_engines
 from runtime.character.file import Character, find_character, write_character
 from runtime.engines import openvino
-from runtime.engines.making import Candidate, EngineSettings
+from runtime.engines.factory import Candidate, EngineSettings
 from runtime.engines.table import unavailable
 from runtime.machine import describe
 from training.precision.quantise import prepare, quantise

@@ -23,7 +23,7 @@ from engine_bridge.errors import BunrakuError
 from runtime.character.file import Character, find_character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import candidates, open_engine
-from runtime.engines.making import Candidate, EngineSettings
+from runtime.engines.factory import Candidate, EngineSettings
 from runtime.engines.upgrade import EngineUpgrade
 from runtime.live.loop import Act, LiveLoop
 from runtime.live.performer import Performer

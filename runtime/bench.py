@@ -25,7 +25,7 @@ from runtime.live.performer import Performer
 from runtime.live.stage import Stage, pays_together
 
 from .bench_lane import Lane, psnr_db
-from .engines.making import Candidate, EngineSettings
+from .engines.factory import Candidate, EngineSettings
 
 # What the live loop is held to: a frame every 16.7 ms beside a game.
 BUDGET: Final = {

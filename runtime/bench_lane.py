@@ -24,7 +24,7 @@ from runtime.engines.base import Engine, Floats, Pixels
 from runtime.live.pacing import FramePacer
 
 from .engines.choice import load_engine
-from .engines.making import Candidate, EngineSettings
+from .engines.factory import Candidate, EngineSettings
 from .machine import seconds_since_process_start
 
 _POSES: Final = 48  # pictures that quality is judged by

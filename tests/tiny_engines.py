@@ -11,11 +11,11 @@ import pytest
 
 from runtime.character.file import Character
 from runtime.engines import tensorrt, tensorrt_rtx
-from runtime.engines.backend import Drawing
+from runtime.engines.backend import GeneratorModel
 from runtime.engines.base import Engine, Sizes
 from runtime.engines.cache import EngineCache
-from runtime.engines.making import Candidate, EngineSettings
-from runtime.engines.making import make_engine as make
+from runtime.engines.factory import Candidate, EngineSettings
+from runtime.engines.factory import make_engine as make
 from runtime.engines.table import SYNTHETIC, unavailable
 from tests.tiny_character import CONTROLS, SIDE, W_DIM
 
@@ -29,14 +29,14 @@ def make_engine(name: str, tiny: Path, **options: Any) -> Engine:
     Args:
         name: of the backend.
         tiny: from `write_tiny`; what is built for it is kept beside it.
-        options: how an engine that is built ahead is to draw, as in `Drawing`.
+        options: how an engine that is built ahead is to draw, as in `GeneratorModel`.
     """
     if name != SYNTHETIC:
         skip_for(unavailable(name))
     ahead = {"tensorrt": tensorrt.TensorRtEngine, "tensorrt-rtx": tensorrt_rtx.TensorRtRtxEngine}
     if name in ahead:
-        drawing = Drawing(generator_of(tiny), SIZES, **{"precision": "fp32", "layout": LAYOUT, **options})
-        return ahead[name](drawing, cache=EngineCache(tiny.parent / "built"))
+        model = GeneratorModel(generator_of(tiny), SIZES, **{"precision": "fp32", "layout": LAYOUT, **options})
+        return ahead[name](model, cache=EngineCache(tiny.parent / "built"))
     with Character.open(tiny) as character:
         return make(Candidate(name, "fp32"), character, EngineSettings(threads=1))
 

@@ -1,8 +1,4 @@
-"""Networks out of a character file, to go on training with. Knows graphs and names, not what is drawn.
-
-The export keeps the names of all weights and stores large ones with fewer bits; a few steps of training make up for
-what that loses.
-"""
+"""Networks out of a character file, to go on training with. Knows graphs and names, not what is drawn."""
 
 from __future__ import annotations
 
@@ -10,12 +6,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnx
 import torch
 from torch import Tensor
 
 from runtime.character.file import Character
 from training.errors import CheckpointError
+from training.onnx_export import weights_of_onnx
 from training.task import Ancestor
 
 Weights = dict[str, Tensor]
@@ -37,19 +33,12 @@ def weights_of(character: Character, member: str, prefix: str = "") -> Weights:
             f"{character.path} has no {member}, so this recipe's networks cannot begin with it. "
             "Name another character or the final.pt of a run."
         )
-    stored = {
-        tensor.name: onnx.numpy_helper.to_array(tensor)
-        for tensor in onnx.load_from_string(character.read(member)).graph.initializer
+    found = weights_of_onnx(character.read(member))
+    return {
+        name.removeprefix(prefix): torch.from_numpy(np.array(values))
+        for name, values in found.items()
+        if name.startswith(prefix)
     }
-    out: Weights = {}
-    for name, values in stored.items():
-        if not name.startswith(prefix) or name.endswith("_scale"):
-            continue
-        whole = name.removesuffix("_fp16").removesuffix("_int8")
-        of_rows = stored[f"{whole}_scale"].reshape(-1, *[1] * (values.ndim - 1)) if name.endswith("_int8") else 1
-        number = np.float32 if values.dtype in (np.float16, np.int8) else values.dtype
-        out[whole.removeprefix(prefix)] = torch.from_numpy(np.array(values * of_rows, number))
-    return out
 
 
 def ancestors_in(character: Character, part: str | None = None) -> tuple[Ancestor, ...]:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.errors import DatasetError
+
 
 def psnr(picture: Tensor, target: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB over all four channels."""
@@ -103,6 +105,22 @@ def figures(drawn: Tensor, wanted: Tensor, boxes: Tensor) -> dict[str, float]:
         if not errors.isnan().all():
             out[f"{name}_error"] = float(errors.nanmean())
     return {key: round(value, 5) for key, value in out.items()}
+
+
+def comparable_px(size_px: int, asked: int | None) -> int:
+    """The size to compare pictures at.
+
+    Args:
+        size_px: that they have.
+        asked: a smaller one; None for theirs.
+
+    Raises:
+        DatasetError: they cannot be reduced to it.
+    """
+    at_px = asked or size_px
+    if at_px > size_px or size_px % at_px:
+        raise DatasetError(f"Pictures of {size_px} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …")
+    return at_px
 
 
 def reduced(pictures: Tensor, size_px: int) -> Tensor:

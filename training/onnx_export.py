@@ -7,6 +7,7 @@ import logging
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from runtime.character.onnx_graph import read_graph
 
 OPSET = 20
+FP16, INT8, SCALE = "_fp16", "_int8", "_scale"  # what stored weights are called, behind the name of the whole ones
 HALVE_FROM = 1024  # elements
 LARGEST_HALF = 65504.0
 
@@ -80,9 +82,9 @@ def quarter_weights(model: onnx.ModelProto, least: int) -> None:
         name, whole = tensor.name, onnx.numpy_helper.to_array(tensor)
         scale = np.maximum(np.abs(whole.reshape(len(whole), -1)).max(1), 1e-12).astype(np.float32) / 127
         rounded = np.round(whole / scale.reshape(-1, *[1] * (whole.ndim - 1))).astype(np.int8)
-        tensor.CopyFrom(onnx.numpy_helper.from_array(rounded, f"{name}_int8"))
-        model.graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}_scale"))
-        ends = [f"{name}_int8", f"{name}_scale"], [name]
+        tensor.CopyFrom(onnx.numpy_helper.from_array(rounded, f"{name}{INT8}"))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}{SCALE}"))
+        ends = [f"{name}{INT8}", f"{name}{SCALE}"], [name]
         model.graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", *ends, f"{name}_whole", axis=0))
 
 
@@ -98,6 +100,27 @@ def halve_weights(model: onnx.ModelProto) -> None:
         if np.abs(whole).max() > LARGEST_HALF:  # would become infinite
             continue
         values = whole.astype(np.float16)
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}_fp16"))
-        cast = onnx.helper.make_node("Cast", [f"{name}_fp16"], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}{FP16}"))
+        cast = onnx.helper.make_node("Cast", [f"{name}{FP16}"], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
         model.graph.node.insert(0, cast)
+
+
+def weights_of_onnx(graph: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    """The weights that `onnx_of` stored, as fp32 and by the names that they had.
+
+    Args:
+        graph: ONNX bytes.
+    """
+    stored = {
+        tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(graph).graph.initializer
+    }
+    out = {}
+    for name, values in stored.items():
+        if name.endswith(FP16):
+            out[name.removesuffix(FP16)] = values.astype(np.float32)
+        elif name.endswith(INT8):
+            whole = name.removesuffix(INT8)
+            out[whole] = values * stored[whole + SCALE].reshape(-1, *[1] * (values.ndim - 1))
+        elif not (name.endswith(SCALE) and name.removesuffix(SCALE) + INT8 in stored):
+            out[name] = values
+    return out

@@ -195,7 +195,8 @@ class WebRelay:
                         audience.look_around()
                     with contextlib.suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), LOOK_AROUND_S)
-                await asyncio.sleep(LAST_WORDS_S)
+                if self._page_count:
+                    await asyncio.sleep(LAST_WORDS_S)
                 self._loop.call_later(GOODBYE_S, self._hang_up_on_all)
         finally:
             self._context.destroy(linger=0)

@@ -200,11 +200,14 @@ def _sinks(
     to: list[str], record: Path | None, camera: str | None, spout: str | None
 ) -> tuple[Path | None, tuple[str, ...]]:
     """The film to record, if any, and the other sinks; `--camera` and `--spout` are older words for two of them."""
-    films = [Path(asked[len("film:") :]) for asked in to if asked.startswith("film:")]
+    from runtime.sinks.table import FILM
+
+    parted = [(asked, *asked.partition(":")) for asked in to]
+    films = [Path(file) for _, name, _, file in parted if name == FILM]
     films += [] if record is None else [record]
     if len(films) > 1 or Path() in films:
         raise typer.BadParameter("one film at a time: --to film:FILE or --record FILE")
-    others = [asked for asked in to if not asked.startswith("film:")]
+    others = [asked for asked, name, *_ in parted if name != FILM]
     others += [] if camera is None else [f"camera:{camera}"]
     others += [] if spout is None else [f"spout:{spout}"]
     return (films[0] if films else None), tuple(others)
@@ -261,7 +264,7 @@ def _casts(
             raise typer.BadParameter("--people, --identity and --stream go with one character")
         names = [Path(character).stem for character in characters]
         if len(set(names)) < len(names):
-            raise typer.BadParameter("characters on one stage need files of different names; streams are called so")
+            raise typer.BadParameter("each stream has the name of its file: give files with different names")
         return [[(name, None)] for name in names]
     if people is None:
         return [[(stream, identity)]]

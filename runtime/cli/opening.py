@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from runtime.engines.choice import Choice
-    from runtime.engines.making import Candidate, EngineSettings
+    from runtime.engines.factory import Candidate, EngineSettings
 
 
 def find(character: str | None, engine: str) -> Path | None:
     """The character's file; None for the test card."""
     from runtime.character.file import find_character
+    from runtime.engines.table import SYNTHETIC
 
-    return None if engine == "synthetic" and character is None else find_character(character or SHIPPED)
+    return None if engine == SYNTHETIC and character is None else find_character(character or SHIPPED)
 
 
 def settings_of(threads: int | None, profile: Profile, *, patient: bool = False) -> EngineSettings:
     """How engines are to run, of the options about it."""
-    from runtime.engines.making import EngineSettings
+    from runtime.engines.factory import EngineSettings
 
     return EngineSettings(threads, "exclusive" if profile is Profile.exclusive else "shared", patient=patient)
 

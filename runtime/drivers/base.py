@@ -37,19 +37,6 @@ class Driver(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Whom:
-    """Whom a driver is to move.
-
-    Attributes:
-        idle: the character's idle settings.
-        person: which of several people on one stage.
-    """
-
-    idle: IdleSettings
-    person: int = 0
-
-
 class Source(Protocol):
     """What a command line named once: a file that was read, a socket that was opened. All people on a stage share it.
 
@@ -59,8 +46,13 @@ class Source(Protocol):
 
     warnings: tuple[str, ...]
 
-    def driver(self, whom: Whom) -> Driver | None:
-        """A driver for one person; None if there is to be none."""
+    def driver(self, idle: IdleSettings, person: int) -> Driver | None:
+        """A driver for one person; None if there is to be none.
+
+        Args:
+            idle: the character's idle settings.
+            person: which of several people on one stage, from 0.
+        """
 
     def close(self) -> None:
         """Free what it holds; its drivers have nothing to say from then on. Safe to call twice."""

@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.character.idle import IdleLife, IdleSettings
 
-from .base import Kind, Whom
+from .base import Kind
 
 
 class IdleDriver:
@@ -47,9 +47,9 @@ class _Idle:
     def __init__(self, options: IdleOptions) -> None:
         self._options = options
 
-    def driver(self, whom: Whom) -> IdleDriver | None:
+    def driver(self, idle: IdleSettings, person: int) -> IdleDriver | None:
         """See `Source`."""
-        return None if self._options.off else IdleDriver(whom.idle, seed=self._options.seed + whom.person)
+        return None if self._options.off else IdleDriver(idle, seed=self._options.seed + person)
 
     def close(self) -> None:
         """See `Source`."""

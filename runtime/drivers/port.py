@@ -9,8 +9,9 @@ from typing import Annotated, Final
 import msgspec
 
 from engine_bridge.avf.messages import ControlState
+from runtime.character.idle import IdleSettings
 
-from .base import Kind, Whom
+from .base import Kind
 
 
 class ControlPort:
@@ -97,7 +98,7 @@ class _Ports:
     def __init__(self, name: str, *, timeout_s: float | None, smooth: bool) -> None:
         self._name, self._timeout_s, self._smooth = name, timeout_s, smooth
 
-    def driver(self, whom: Whom) -> ControlPort:  # noqa: ARG002  everybody has one
+    def driver(self, idle: IdleSettings, person: int) -> ControlPort:  # noqa: ARG002  everybody has one
         """See `Source`."""
         timeout = self._timeout_s
         return ControlPort(self._name, timeout_s=timeout, smooth=self._smooth, tracks=timeout is not None)

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from engine_bridge.errors import ControlError, DriverError, RecordingError
 from engine_bridge.plain_text import LINE_CHARS, plain, plain_lines
 from runtime.character.controls import VOCABULARY, check_controls, check_names
+from runtime.character.idle import IdleSettings
 from runtime.tables import TableError, decode_text
 
-from .base import Kind, Whom
+from .base import Kind
 from .live_link_face import parse_live_link_face
 
 MAX_BYTES: Final = 512 << 20
@@ -271,7 +272,7 @@ class _Recorded:
         self._recording = from_neutral(recording, options.neutral) if options.neutral else recording
         self._options = options
 
-    def driver(self, whom: Whom) -> RecordingDriver:  # noqa: ARG002  everybody does the same
+    def driver(self, idle: IdleSettings, person: int) -> RecordingDriver:  # noqa: ARG002  everybody does the same
         """See `Source`."""
         how = self._options
         return RecordingDriver(self._recording, speed=how.speed, loop=how.loop, smooth=how.smooth, start_s=how.start)

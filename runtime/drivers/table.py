@@ -18,7 +18,7 @@ from engine_bridge.errors import DriverError
 from runtime.character.idle import IdleSettings
 
 from . import idle, port, recording
-from .base import Driver, Kind, Source, Whom
+from .base import Driver, Kind, Source
 from .options import parse_options
 from .port import ControlPort
 
@@ -88,7 +88,7 @@ class Sources:
             settings: the character's idle settings.
             person: which of several people on one stage; each has an idle life of its own.
         """
-        made = [(kind, source.driver(Whom(settings, person))) for kind, source in self._sources]
+        made = [(kind, source.driver(settings, person)) for kind, source in self._sources]
         ports = {kind: driver for kind, driver in made if isinstance(driver, ControlPort)}
         layers = tuple(driver for _, driver in made if driver is not None)
         return Drivers(layers, ports[port.WIRE], ports[port.WINDOW], self.warnings)

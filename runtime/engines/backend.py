@@ -13,11 +13,11 @@ Progress = Callable[[str, int, int], bool]  # (what, done, of): False gives up
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class GeneratorModel:
     """A generator that draws every pixel, and how it is to be run.
 
     Attributes:
-        model: ONNX, its tensors typed as `precision` says.
+        onnx: its tensors typed as `precision` says.
         sizes: of its rows and pictures.
         precision: `fp32`, `fp16`, `bf16` or `int8`.
         threads: that compute, on a processor.
@@ -27,7 +27,7 @@ class Drawing:
         progress: told how a build proceeds.
     """
 
-    model: bytes
+    onnx: bytes
     sizes: Sizes
     precision: str
     threads: int = 1
@@ -38,18 +38,18 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
+class AnimatorModel:
     """An animator, and how it is to be run.
 
     Attributes:
-        model: ONNX.
+        onnx: of the network.
         precision: of its motion.
         threads: that compute, on a processor.
         profile: how they share the machine.
         progress: told how a build proceeds.
     """
 
-    model: bytes
+    onnx: bytes
     precision: str
     threads: int = 1
     profile: ThreadProfile = "shared"
@@ -80,8 +80,8 @@ class Backend:
     moves_in: tuple[str, ...] = ("fp32",)
     unavailable: Callable[[], str]
     about: Callable[[], tuple[str, str]]
-    draw: Callable[[Drawing], Engine]
-    move: Callable[[Moving], LoadedGraph]
+    draw: Callable[[GeneratorModel], Engine]
+    move: Callable[[AnimatorModel], LoadedGraph]
     read: Callable[[bytes, int, ThreadProfile], LoadedGraph]
     lacks: Callable[[str], str] = lambda _: ""
     on_gpu: bool = False

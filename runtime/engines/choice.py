@@ -12,8 +12,8 @@ from runtime.character.file import Character, Role
 
 from .backend import Backend, Progress
 from .base import Engine
+from .factory import MEMBERS, USUAL, Candidate, EngineSettings, make_engine
 from .first_load import ensure_tried
-from .making import MEMBERS, USUAL, Candidate, EngineSettings, make_engine
 from .preview_check import check_against_preview
 from .synthetic import SyntheticEngine, synthetic_role
 from .table import BACKENDS, SYNTHETIC, backend_of
@@ -81,11 +81,11 @@ def candidates(
         EngineUnavailable: what was named is unknown or cannot be used here, or `auto` found nothing.
         CharacterError: the character lacks what was asked for.
     """
+    tried = [backend for backend in BACKENDS if not backend.by_name] if name == "auto" else [backend_of(name)]
     if precision not in PRECISIONS:
         raise EngineUnavailable(f'There is no precision "{precision}". Choose one of: {", ".join(PRECISIONS)}.')
     if precision in MEMBERS and MEMBERS[precision] not in character:
         raise CharacterError(f"{character.path.name} {_without(precision)}. Choose --precision fp32 or auto.")
-    tried = [backend for backend in BACKENDS if not backend.by_name] if name == "auto" else [backend_of(name)]
     if name != "auto" and (reason := tried[0].unavailable()):
         raise EngineUnavailable(f"The engine {name} cannot be used (`--engine auto` finds one that can): {reason}")
     found: list[Candidate] = []

@@ -28,7 +28,7 @@ from runtime.character.file import Character
 from runtime.character.latents import OnnxMapping
 from runtime.character.person import Person
 
-from .backend import Backend, Drawing
+from .backend import Backend, GeneratorModel
 from .base import Sizes
 
 WALL_S: Final = 60.0
@@ -192,8 +192,9 @@ def _child() -> None:
     from .onnxruntime import PROCESSOR
     from .table import BACKENDS
 
-    # The reference takes any precision, in its own way; it is never unavailable.
-    kinds = [kind for kind in BACKENDS if not (kind.on_gpu or kind.unavailable())]
+    # The reference first, for its refusal is the one that counts; it takes any precision, in its own way.
+    others = [kind for kind in BACKENDS if not (kind is PROCESSOR or kind.on_gpu or kind.unavailable())]
+    kinds = [PROCESSOR, *others]
     _limit_memory(trial.memory_bytes)
     # Only the reference must be able to play it, and only in full precision; `auto` passes over what cannot.
     plays = [
@@ -225,12 +226,13 @@ def _refusal(play: Callable[[], None], *, needed: bool) -> str:
 
 def _draw(kind: Backend, graph: bytes, precision: str, trial: _Trial) -> None:
     sizes = Sizes(trial.w_dim, trial.controls, trial.width, trial.height)
-    with kind.draw(Drawing(graph, sizes, precision, max(1, min(4, os.cpu_count() or 1)))):  # draws once by itself
+    threads = max(1, min(4, os.cpu_count() or 1))
+    with kind.draw(GeneratorModel(graph, sizes, precision, threads)):  # draws once by itself
         pass
 
 
 def _move(backend: str, trial: _Trial, moving: _Moving) -> None:
-    from .making import moving_engine
+    from .factory import moving_engine
 
     person = Person("its first person", trial.width, moving.pictures)
     with moving_engine(

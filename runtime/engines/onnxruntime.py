@@ -16,7 +16,7 @@ from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install, uninstall_then_install
 from runtime.machine import ThreadProfile, instructions
 
-from .backend import Backend, Drawing
+from .backend import Backend, GeneratorModel
 from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from .bound_session import BoundSession
 from .cuda_driver import cuda_driver
@@ -175,11 +175,11 @@ class OnnxRuntimeEngine(Engine):
     20) and made it later.
     """
 
-    def __init__(self, drawing: Drawing, name: str = "onnxruntime") -> None:
+    def __init__(self, model: GeneratorModel, name: str = "onnxruntime") -> None:
         """Prepare; `activate` loads.
 
         Args:
-            drawing: what to draw with.
+            model: what to draw with.
             name: one of `PROVIDERS`.
         """
         super().__init__()
@@ -188,10 +188,10 @@ class OnnxRuntimeEngine(Engine):
         import onnxruntime
 
         self._library = onnxruntime
-        self._drawing = drawing
+        self._model = model
         self._bound: Any = None
-        threads = drawing.threads if PROVIDERS[name] == CPU else 0
-        self._description = EngineDescription(name, *about(name), drawing.precision, threads, drawing.sizes)
+        threads = model.threads if PROVIDERS[name] == CPU else 0
+        self._description = EngineDescription(name, *about(name), model.precision, threads, model.sizes)
 
     @property
     def description(self) -> EngineDescription:
@@ -200,7 +200,7 @@ class OnnxRuntimeEngine(Engine):
 
     def _load(self) -> None:
         about = self._description
-        session = _open_session(self._drawing.model, about.threads, self._drawing.profile, about.provider)
+        session = _open_session(self._model.onnx, about.threads, self._model.profile, about.provider)
         if not about.on_cpu:
             _check_where_it_runs(session, about.provider)
         self._bound = BoundSession(session)
@@ -227,8 +227,8 @@ def _on_gpu(name: str, *, by_name: bool = False) -> Backend:
         precisions=("fp16", "fp32"),
         unavailable=lambda: unavailable(name),
         about=lambda: about(name),
-        draw=lambda drawing: OnnxRuntimeEngine(drawing, name),
-        move=lambda moving: open_graph(moving.model, moving.threads, moving.profile, name),
+        draw=lambda model: OnnxRuntimeEngine(model, name),
+        move=lambda model: open_graph(model.onnx, model.threads, model.profile, name),
         read=open_graph,
         on_gpu=True,
         by_name=by_name,
@@ -241,7 +241,7 @@ PROCESSOR: Final = Backend(
     unavailable=lambda: unavailable("onnxruntime"),
     about=about,
     draw=OnnxRuntimeEngine,
-    move=lambda moving: open_graph(moving.model, moving.threads, moving.profile),
+    move=lambda model: open_graph(model.onnx, model.threads, model.profile),
     read=open_graph,
     lacks=_lacks,
 )

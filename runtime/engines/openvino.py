@@ -15,7 +15,7 @@ from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install, install_extra
 from runtime.machine import ThreadProfile
 
-from .backend import Backend, Drawing
+from .backend import Backend, GeneratorModel
 from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 
 _DEVICE: Final = "CPU"
@@ -144,16 +144,16 @@ class OpenVinoEngine(Engine):
     In the exclusive profile its threads are pinned to cores; beside a game the system may move them.
     """
 
-    def __init__(self, drawing: Drawing) -> None:
+    def __init__(self, model: GeneratorModel) -> None:
         super().__init__()
         if reason := unavailable():
             raise EngineUnavailable(f"OpenVINO cannot be used: {reason}. `--engine auto` finds an engine that can.")
         import openvino
 
         self._library = openvino
-        self._drawing = drawing
+        self._model = model
         self._request: Any = None
-        self._description = EngineDescription("openvino", *about(), drawing.precision, drawing.threads, drawing.sizes)
+        self._description = EngineDescription("openvino", *about(), model.precision, model.threads, model.sizes)
 
     @property
     def description(self) -> EngineDescription:
@@ -161,8 +161,8 @@ class OpenVinoEngine(Engine):
         return self._description
 
     def _load(self) -> None:
-        drawing = self._drawing
-        self._request = _compile(drawing.model, drawing.threads, drawing.profile, drawing.precision)
+        model = self._model
+        self._request = _compile(model.onnx, model.threads, model.profile, model.precision)
 
     def _run(self, w: Floats, controls: Floats, out: Pixels) -> None:
         tensor = self._library.Tensor
@@ -189,7 +189,7 @@ BACKEND: Final = Backend(
     unavailable=unavailable,
     about=about,
     draw=OpenVinoEngine,
-    move=lambda moving: open_graph(moving.model, moving.threads, moving.profile, moving.precision),
+    move=lambda model: open_graph(model.onnx, model.threads, model.profile, model.precision),
     read=open_graph,
     lacks=_lacks,
 )

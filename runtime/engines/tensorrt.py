@@ -21,7 +21,7 @@ from engine_bridge.errors import EngineError, EngineMismatch, EngineUnavailable,
 from runtime.advice import install_extra
 
 from . import onnxruntime
-from .backend import Backend, Drawing, Progress
+from .backend import Backend, GeneratorModel, Progress
 from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from .cache import CacheKey, EngineCache
 from .cuda_driver import cuda_driver
@@ -194,11 +194,11 @@ class TensorRtEngine(Engine):
         cuda_graph_refusal: why not; empty if it is.
     """
 
-    def __init__(self, drawing: Drawing, *, cache: EngineCache | None = None) -> None:
+    def __init__(self, model: GeneratorModel, *, cache: EngineCache | None = None) -> None:
         """Say what to run; nothing is built or loaded before `activate`.
 
         Args:
-            drawing: what to draw with; its precision is also that of the plan.
+            model: what to draw with; its precision is also that of the plan.
             cache: where built plans are kept; None for this user's cache folder.
 
         Raises:
@@ -208,15 +208,15 @@ class TensorRtEngine(Engine):
         super().__init__()
         # Where TensorRT is missing, `TensorRtNetwork` says so; its version cannot be asked for.
         gpu, release = about() if not unavailable() else ("", "")
-        self._description = EngineDescription("tensorrt", gpu, release, drawing.precision, 0, drawing.sizes)
+        self._description = EngineDescription("tensorrt", gpu, release, model.precision, 0, model.sizes)
         self._network = TensorRtNetwork(
-            drawing.model,
-            ends_of_generator(drawing.sizes),
-            precision=drawing.precision,
-            layout=drawing.layout,
-            batches=drawing.batches,
+            model.onnx,
+            ends_of_generator(model.sizes),
+            precision=model.precision,
+            layout=model.layout,
+            batches=model.batches,
             cache=cache,
-            progress=drawing.progress,
+            progress=model.progress,
         )
 
     @property
@@ -325,7 +325,7 @@ BACKEND: Final = Backend(
     unavailable=unavailable,
     about=about,
     draw=TensorRtEngine,
-    move=lambda moving: open_graph(moving.model, progress=moving.progress),
+    move=lambda model: open_graph(model.onnx, progress=model.progress),
     read=onnxruntime.open_graph,
     on_gpu=True,
     built_ahead=True,

@@ -18,7 +18,7 @@ from engine_bridge.plain_text import LINE_CHARS, plain
 from runtime.advice import install_extra
 
 from . import onnxruntime
-from .backend import Backend, Drawing
+from .backend import Backend, GeneratorModel
 from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 from .bound_session import BoundSession
 from .cache import CacheKey, EngineCache
@@ -136,11 +136,11 @@ class TensorRtRtxEngine(Engine):
     A frame is synchronous: ONNX Runtime copies the inputs to the GPU and the picture back into the caller's memory.
     """
 
-    def __init__(self, drawing: Drawing, *, cache: EngineCache | None = None) -> None:
+    def __init__(self, model: GeneratorModel, *, cache: EngineCache | None = None) -> None:
         """Say what to run; nothing is compiled before `activate`.
 
         Args:
-            drawing: what to draw with. GPU memory is taken for as many pictures at once as the largest of its batches;
+            model: what to draw with. GPU memory is taken for as many pictures at once as the largest of its batches;
                 more are cut.
             cache: beside whose engines the compiled kernels are kept; None for this user's cache folder.
 
@@ -149,11 +149,11 @@ class TensorRtRtxEngine(Engine):
             EngineError: the cache folder is not private.
         """
         super().__init__()
-        self._batches = range(1, max(1, *drawing.batches) + 1)
-        self._network = _Network(drawing.model, precision=drawing.precision, most=self._batches[-1], cache=cache)
+        self._batches = range(1, max([1, *model.batches]) + 1)
+        self._network = _Network(model.onnx, precision=model.precision, most=self._batches[-1], cache=cache)
         self._bound: Any = None
         gpu, release = self._network.device, self._network.version
-        self._description = EngineDescription("tensorrt-rtx", gpu, release, drawing.precision, 0, drawing.sizes)
+        self._description = EngineDescription("tensorrt-rtx", gpu, release, model.precision, 0, model.sizes)
 
     @property
     def description(self) -> EngineDescription:
@@ -237,7 +237,7 @@ BACKEND: Final = Backend(
     unavailable=unavailable,
     about=about,
     draw=TensorRtRtxEngine,
-    move=lambda moving: open_graph(moving.model),
+    move=lambda model: open_graph(model.onnx),
     read=onnxruntime.open_graph,
     on_gpu=True,
     built_ahead=True,

@@ -24,7 +24,7 @@ from runtime.character.file import Character
 
 from .base import Engine
 from .choice import load_engine
-from .making import Candidate, EngineSettings
+from .factory import Candidate, EngineSettings
 from .table import backend_of
 
 logger = logging.getLogger(__name__)

@@ -375,7 +375,8 @@ class LiveLoop:
             self._first_ns = done
             self._first_frame_s = seconds_since_process_start()
             self._pacer.restart()  # the first may have taken long, to draw or read somebody: nobody missed any
-            if self.source or self.control_server:
+            seeds = any(act.performers[0].role.latents.has_mapping for act in self._acts)
+            if seeds and (self.source or self.control_server):
                 self._warming = threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True)
                 self._warming.start()
         else:

@@ -12,7 +12,7 @@ from engine_bridge.avf.messages import ControlState
 from engine_bridge.errors import DriverError
 from runtime.character.controls import VOCABULARY
 from runtime.character.idle import IdleSettings
-from runtime.drivers.base import Kind, Whom
+from runtime.drivers.base import Kind
 from runtime.drivers.options import parse_options
 from runtime.drivers.port import ControlPort
 from runtime.drivers.table import KINDS, NAMES, Sources
@@ -61,7 +61,7 @@ def test_it_is_closed_as_often_as_anybody_likes(kind: Kind, take: Path) -> None:
     options = parse_options(f"{kind.names[0]}:{take}" if "file" in kind.options.__struct_fields__ else "", kind.options)
     source = kind.open(options)
     assert isinstance(source.warnings, tuple)
-    driver = source.driver(Whom(IdleSettings()))
+    driver = source.driver(IdleSettings(), 0)
     source.close()
     source.close()
     if isinstance(driver, ControlPort):  # nobody offers anything any more
@@ -96,7 +96,7 @@ def test_what_was_opened_is_closed_when_the_next_one_cannot_be() -> None:
     class Held:
         warnings = ()
 
-        def driver(self, whom: Whom) -> None:
+        def driver(self, idle: IdleSettings, person: int) -> None:
             """Nobody's."""
 
         def close(self) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from engine_bridge.errors import CharacterError, EngineError, EngineMismatch, EngineUnavailable
 from runtime.character.file import Character, write_character
 from runtime.engines.choice import candidates, open_engine
-from runtime.engines.making import Candidate, EngineSettings, make_engine
+from runtime.engines.factory import Candidate, EngineSettings, make_engine
 from runtime.engines.openvino import has_bf16
 from runtime.engines.preview_check import check_against_preview
 from runtime.engines.table import BACKENDS, NAMES, SYNTHETIC, availability, unavailable

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine_bridge.errors import EngineError
-from runtime.engines.backend import Drawing
+from runtime.engines.backend import GeneratorModel
 from runtime.engines.base import Engine, Sizes
 from runtime.engines.onnxruntime import OnnxRuntimeEngine
 from runtime.engines.table import BACKENDS, SYNTHETIC
@@ -158,6 +158,6 @@ def test_it_draws_what_the_reference_draws(name: str, tiny: Path) -> None:
 
 
 def test_a_network_that_a_library_cannot_run_is_an_engine_error(tiny: Path) -> None:
-    engine = OnnxRuntimeEngine(Drawing(b"\x08\x0a", Sizes(1, 1, 1, 1), "fp32"))
+    engine = OnnxRuntimeEngine(GeneratorModel(b"\x08\x0a", Sizes(1, 1, 1, 1), "fp32"))
     with pytest.raises(EngineError, match="refuses the graph"):
         engine.activate()

@@ -18,7 +18,7 @@ from engine_bridge.frame import Frame
 from runtime.character.file import Character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import open_engine
-from runtime.engines.making import Candidate, EngineSettings
+from runtime.engines.factory import Candidate, EngineSettings
 from runtime.engines.table import availability
 from runtime.engines.upgrade import EngineUpgrade, build_in_process
 from runtime.live.loop import Act, LiveLoop

@@ -165,7 +165,7 @@ def test_the_shipped_character_is_blended_exactly(chromium: Chromium) -> None:
     from runtime.character.file import Character, find_character
     from runtime.drivers.table import open_drivers
     from runtime.engines.choice import open_engine
-    from runtime.engines.making import EngineSettings
+    from runtime.engines.factory import EngineSettings
     from runtime.live.performer import Performer
     from runtime.live.stage import Stage
 

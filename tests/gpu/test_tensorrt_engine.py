@@ -18,7 +18,7 @@ import pytest
 
 from engine_bridge.errors import EngineBuildError, EngineError, EngineMismatch
 from runtime.engines import tensorrt
-from runtime.engines.backend import Drawing
+from runtime.engines.backend import GeneratorModel
 from runtime.engines.base import Engine, Sizes
 from runtime.engines.cache import EngineCache
 from runtime.engines.ends import ends_of_generator
@@ -227,9 +227,8 @@ def test_many_starts_leave_no_memory_behind(tiny: Path) -> None:
 def test_a_graph_that_it_cannot_read_is_told(tiny: Path) -> None:
     model = onnx.load_from_string(generator_of(tiny))
     model.graph.node[1].op_type = "MatMulInteger"
-    engine = tensorrt.TensorRtEngine(
-        Drawing(model.SerializeToString(), SIZES, "fp32", layout=LAYOUT), cache=EngineCache(tiny.parent / "built")
-    )
+    unreadable = GeneratorModel(model.SerializeToString(), SIZES, "fp32", layout=LAYOUT)
+    engine = tensorrt.TensorRtEngine(unreadable, cache=EngineCache(tiny.parent / "built"))
     with pytest.raises(EngineBuildError, match=r"cannot (read|build) the generator"):
         engine.activate()
     assert engine.cuda_graph is False
@@ -256,7 +255,7 @@ def test_fp16_stays_near_fp32(tmp_path: Path) -> None:
     pictures = []
     for precision, export in (("fp32", generator_graph), ("fp16", half_generator_graph)):
         engine = tensorrt.TensorRtEngine(
-            Drawing(export(generator, len(CONTROLS)), size, precision, layout=LAYOUT),
+            GeneratorModel(export(generator, len(CONTROLS)), size, precision, layout=LAYOUT),
             cache=EngineCache(tmp_path / "built"),
         )
         with engine:

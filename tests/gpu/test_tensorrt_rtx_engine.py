@@ -9,7 +9,7 @@ import pytest
 
 from engine_bridge.errors import EngineError
 from runtime.engines import tensorrt_rtx
-from runtime.engines.backend import Drawing
+from runtime.engines.backend import GeneratorModel
 from runtime.engines.cache import EngineCache
 from tests.tiny_character import write_tiny
 from tests.tiny_engines import SIZES, inputs, make_engine, skip_for
@@ -42,6 +42,6 @@ def test_any_batch_is_drawn_and_what_was_compiled_is_kept(tiny: Path, max_batch:
 
 def test_a_graph_that_it_cannot_run_is_told(tmp_path: Path) -> None:
     cache = EngineCache(tmp_path / "built")
-    engine = tensorrt_rtx.TensorRtRtxEngine(Drawing(b"\x08\x0a", SIZES, "fp32"), cache=cache)
+    engine = tensorrt_rtx.TensorRtRtxEngine(GeneratorModel(b"\x08\x0a", SIZES, "fp32"), cache=cache)
     with pytest.raises(EngineError, match="refuses the generator"):
         engine.activate()

@@ -16,7 +16,7 @@ from engine_bridge.errors import CharacterError
 from runtime.character.file import Character, find_character, write_character
 from runtime.engines.base import Pixels
 from runtime.engines.choice import candidates
-from runtime.engines.making import EngineSettings, make_engine
+from runtime.engines.factory import EngineSettings, make_engine
 from runtime.engines.table import unavailable
 from tests import tiny_character
 from tests.random_generator import CONTROLS, SIZE_PX, W_DIM, random_generator

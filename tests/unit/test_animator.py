@@ -99,6 +99,13 @@ def test_moved_paint_stays_paint() -> None:
     assert moved.max() <= 1
 
 
+def test_solid_paint_can_be_fitted() -> None:
+    references = torch.ones(1, len(REFERENCES), 4, 64, 64, requires_grad=True)
+    warp(references, torch.zeros(1, len(REFERENCES), 2, 64, 64)).sum().backward()
+    assert references.grad is not None
+    torch.testing.assert_close(references.grad[..., 4:-4, 4:-4], torch.ones(1, len(REFERENCES), 4, 56, 56))
+
+
 def test_the_open_head_and_the_drawing_are_mixed_into_the_head_alone(aki: Tensor) -> None:
     motion = kept(torch.zeros(1, len(REFERENCES), 2, GRID, GRID))
     motion.planes[:, PLANES.index("open")] = 1

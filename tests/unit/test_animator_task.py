@@ -15,7 +15,7 @@ from engine_bridge.errors import BunrakuError
 from runtime.character.file import Character
 from runtime.composite.references import LAYERS, REFERENCES
 from runtime.engines.choice import candidates
-from runtime.engines.making import EngineSettings, make_engine
+from runtime.engines.factory import EngineSettings, make_engine
 from tests.training_runs import check_that_it_goes_on
 from training.animator.task import AnimatorTask, above_eyes, faces
 from training.cast import from_dict, render, write_dataset

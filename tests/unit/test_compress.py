@@ -165,8 +165,9 @@ def test_lessons_need_a_teacher(tmp_path: Path) -> None:
         'name = "x"\ntask = "decoder"\n[data]\npath = "d"\n'
         '[[stage]]\nkimg = 1\nsize_px = 64\nobjectives = ["pairs", "distillation"]\n'
     )
-    with pytest.raises(RecipeError, match=r"\[start\]"):
-        load_recipe(path)
+    for start in ((), ('start={character="aki"}',)):  # a character's networks move people and teach nothing
+        with pytest.raises(RecipeError, match=r"teacher.*\[start\]"):
+            load_recipe(path, start)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from runtime.character.file import Character
-from runtime.engines.making import Candidate, EngineSettings, make_engine
+from runtime.engines.factory import Candidate, EngineSettings, make_engine
 from runtime.live.performer import DEFAULT_PSI
 from tests.training_runs import check_that_it_goes_on
 from training.errors import CheckpointError, DatasetError, RecipeError

@@ -23,8 +23,8 @@ from runtime.character.person import Person
 from runtime.engines import openvino
 from runtime.engines.base import Engine
 from runtime.engines.choice import candidates, open_engine
+from runtime.engines.factory import EngineSettings, make_engine
 from runtime.engines.first_load import ensure_tried
-from runtime.engines.making import EngineSettings, make_engine
 from runtime.engines.table import backend_of, unavailable
 from tests.conftest import REPOSITORY
 from tests.tiny_character import generator, members

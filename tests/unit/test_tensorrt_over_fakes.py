@@ -19,12 +19,12 @@ import pytest
 from engine_bridge.errors import EngineError
 from runtime.character.file import Character
 from runtime.engines import onnxruntime, tensorrt
-from runtime.engines.backend import Drawing
+from runtime.engines.backend import GeneratorModel
 from runtime.engines.base import Sizes
 from runtime.engines.cache import EngineCache
 from runtime.engines.cuda_driver import CudaDriver, Gpu
 from runtime.engines.ends import ends_of_graph
-from runtime.engines.making import Candidate, EngineSettings, make_engine
+from runtime.engines.factory import Candidate, EngineSettings, make_engine
 from tests.fake_cudart import FakeCudart
 from tests.tiny_people import NAMES, write_people
 
@@ -111,8 +111,8 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
 def engine(fakes: Fakes, tmp_path: Path) -> Callable[..., tensorrt.TensorRtEngine]:
     def make(*batches: int) -> tensorrt.TensorRtEngine:
         cache = EngineCache(tmp_path / "built")
-        drawing = Drawing(b"the graph", SIZES, "fp16", layout="x", batches=batches or (1,))
-        return tensorrt.TensorRtEngine(drawing, cache=cache)
+        model = GeneratorModel(b"the graph", SIZES, "fp16", layout="x", batches=batches or (1,))
+        return tensorrt.TensorRtEngine(model, cache=cache)
 
     return make
 

@@ -15,7 +15,7 @@ from engine_bridge.errors import EngineBuildError, EngineError, EngineMismatch, 
 from runtime.composite.base import PLANES
 from runtime.composite.references import GRID, REFERENCES
 from runtime.engines import tensorrt, tensorrt_rtx
-from runtime.engines.backend import Drawing
+from runtime.engines.backend import GeneratorModel
 from runtime.engines.base import Sizes
 from runtime.engines.cache import CacheKey, EngineCache
 from runtime.engines.cuda_driver import cuda_driver
@@ -165,11 +165,11 @@ def test_without_a_driver_nothing_heavy_is_imported() -> None:
         (tensorrt_rtx.TensorRtRtxEngine, "TensorRT-RTX cannot be used"),
     ],
 )
-def test_where_it_cannot_run_it_says_why(make: Callable[[Drawing], object], named: str) -> None:
+def test_where_it_cannot_run_it_says_why(make: Callable[[GeneratorModel], object], named: str) -> None:
     if not cuda_driver().missing:
         pytest.skip("there is a driver here")
     with pytest.raises(EngineUnavailable, match=f"{named}: .*NVIDIA.*--engine auto"):
-        make(Drawing(b"", Sizes(8, 2, 32, 32), "fp16"))
+        make(GeneratorModel(b"", Sizes(8, 2, 32, 32), "fp16"))
 
 
 def test_the_plugin_is_told_shapes_and_a_folder_of_its_own() -> None:

@@ -87,7 +87,10 @@ def warp(references: Tensor, flow: Tensor) -> Tensor:
     count, pictures, _, size, _ = references.shape
     places = resized(flow.flatten(0, 1), size).permute(0, 2, 3, 1) + own_places(size, flow)
     moved = F.grid_sample(references.flatten(0, 1), places, mode="bicubic", padding_mode="border", align_corners=False)
-    return F.hardtanh(moved, 0.0, 1.0).view(count, pictures, 4, size, size)  # clamp takes four passes back
+    # The gradient of hardtanh takes one pass over the pictures, that of clamp four; but it is 0 where paint is 0 or 1.
+    # Flows do not need it there, since even paint has no slope. References that are fitted do.
+    bounded = moved.clamp(0, 1) if references.requires_grad else F.hardtanh(moved, 0.0, 1.0)
+    return bounded.view(count, pictures, 4, size, size)
 
 
 def over(layers: Tensor) -> Tensor:

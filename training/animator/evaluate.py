@@ -42,11 +42,7 @@ def evaluate_animator(
         DatasetError: nobody was held out, or pictures cannot be reduced to `at_px`.
     """
     dataset, split = task.dataset, task.split
-    at_px = at_px or dataset.size_px
-    if at_px > dataset.size_px or dataset.size_px % at_px:
-        raise DatasetError(
-            f"Pictures of {dataset.size_px} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …"
-        )
+    at_px = metrics.comparable_px(dataset.size_px, at_px)
     if not len(split.unseen_identities):
         raise DatasetError("No people were held out of training. Raise data.holdout_identities.")
     report: Report = {"size_px": dataset.size_px, "compared_at_px": at_px}

@@ -19,7 +19,7 @@ from runtime.character.file import FrameSize, Manifest, write_character
 from runtime.character.idle import IdleSettings
 from runtime.character.person import Person, members_of_person, small
 from runtime.composite.base import CLEAR, SOLID
-from runtime.engines.making import moving_engine
+from runtime.engines.factory import moving_engine
 from training.animator.graphs import PERSON, animator_graph, reader_graph
 from training.data.dataset import Uint8, read_labels
 from training.data.references import open_references

@@ -25,6 +25,8 @@ BODY_DEPTH = 0.1
 LOCK_DEPTH = 0.36  # of the plane of locks beside the face, where the ball of the hair is not in front of it
 LOCKS_FROM, LOCKS_LONG = 0.0, 1.6  # model units: where locks leave the ball, and where they end
 LOCKS_HANG = 0.3  # how much of the way from the head to what hangs their ends go
+LOCKS_FADE = 0.2  # model units of depth over which the ball gives way to that plane
+LOCKS_SOON = 1 / 8  # share of their length within which locks have left the ball
 SWAY = 0.2  # model units that hanging ends go to the side, per unit of sway
 RADIUS = 1.06  # of the ball; with these it matches the cast best (a search over heads and poses)
 HEAD_DEPTH = 0.8  # of the ball, towards the viewer, in radii: a face is flatter than the hair in front of it
@@ -80,24 +82,25 @@ class RigidMotion(nn.Module):
         head_shift, hang_shift = (
             [a - b for a, b in zip(neck, _times(turn, NECK), strict=True)] for turn in (head, hang)
         )
-        face = self._ball(head, head_shift, HEAD_DEPTH)
+        face = self._ball(head, head_shift, self._front(head_shift, HEAD_DEPTH))
         upper = ((MOUTH_Y - self.y - face[1]) / BETWEEN_Y).clamp(0, 1)  # a mouth does not look about
         looks = [
             _column(self._control(controls, f"gaze{axis}") * factor) * upper
             for axis, factor in zip(("Yaw", "Pitch"), LOOKS, strict=True)
         ]
-        low = ((self.y - LOCKS_FROM - head_shift[1].view(-1, 1, 1)) / (LOCKS_LONG - LOCKS_FROM)).clamp(0, 1)
+        low = ((self.y - LOCKS_FROM - _column(head_shift[1])) / (LOCKS_LONG - LOCKS_FROM)).clamp(0, 1)
         swayed = _column(self._control(controls, "hairSway")) * SWAY * low
-        hair = self._ball(head, head_shift, HAIR_DEPTH)
+        front = self._front(head_shift, HAIR_DEPTH)
+        beside = ((LOCK_DEPTH - front) / LOCKS_FADE + 0.5).clamp(0, 1) * (low / LOCKS_SOON).clamp(max=1)
+        ball = self._ball(head, head_shift, front)
         turned, hanging = (
             self._plane(turn, shift, LOCK_DEPTH) for turn, shift in ((head, head_shift), (hang, hang_shift))
         )
         locks = [torch.lerp(a, b, LOCKS_HANG * low) for a, b in zip(turned, hanging, strict=True)]
-        beside = ((LOCK_DEPTH - self._front(head_shift, HAIR_DEPTH)) / 0.2 + 0.5).clamp(0, 1) * (8 * low).clamp(max=1)
         long = self._plane(hang, hang_shift, HANG_DEPTH)
         flows = [
             face,
-            [torch.lerp(hair[0], locks[0] - swayed, beside), torch.lerp(hair[1], locks[1], beside)],
+            [torch.lerp(ball[0], locks[0] - swayed, beside), torch.lerp(ball[1], locks[1], beside)],
             [long[0] - swayed, long[1]],
             self._plane(body, body_shift, BODY_DEPTH),
             [along - look for along, look in zip(face, looks, strict=True)],
@@ -108,15 +111,14 @@ class RigidMotion(nn.Module):
         index = self._index.get(name)
         return torch.zeros_like(controls[:, 0]) if index is None else controls[:, index]
 
-    def _ball(self, turn: Matrix, shift: Vector, depth: float) -> Vector:
+    def _ball(self, turn: Matrix, shift: Vector, front: Tensor) -> Vector:
         """Every place lies on the front of a ball; outside of it, on a plane through its middle."""
-        z = self._front(shift, depth)
-        at = (self.x - _column(shift[0]), self.y - _column(shift[1]), z)
-        before = [sum((_column(turn[i][axis]) * at[i] for i in range(3)), torch.zeros_like(z)) for axis in (0, 1)]
+        at = (self.x - _column(shift[0]), self.y - _column(shift[1]), front)
+        before = [sum((_column(turn[i][axis]) * at[i] for i in range(3)), torch.zeros_like(front)) for axis in (0, 1)]
         return [before[0] - self.x, before[1] - self.y]
 
     def _front(self, shift: Vector, depth: float) -> Tensor:
-        """How far in front of its middle the surface of that ball is at every place."""
+        """How far the surface of that ball lies in front of its middle, [N, GRID, GRID], model units."""
         dx, dy = self.x - _column(shift[0]), self.y - _column(shift[1])
         return depth * torch.sqrt((RADIUS**2 - dx * dx - dy * dy).clamp_min(0.0) + 1e-4)
 

@@ -494,7 +494,7 @@ class AnimatorTask:
             if "discriminator" in weights:
                 self.discriminator.load_state_dict(weights["discriminator"])
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
-            raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+            raise CheckpointError(f"The checkpoint or character does not fit the recipe's networks: {error}") from error
 
 
 def faces(regions: Tensor, wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,11 +62,7 @@ def evaluate(
     Raises:
         DatasetError: nothing was held out, or pictures cannot be reduced to `at_px`.
     """
-    at_px = at_px or dataset.size_px
-    if at_px > dataset.size_px or dataset.size_px % at_px:
-        raise DatasetError(
-            f"Pictures of {dataset.size_px} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …"
-        )
+    at_px = metrics.comparable_px(dataset.size_px, at_px)
     if not len(split.unseen_controls):
         raise DatasetError(
             "No frames were held out of training, so there is nothing to evaluate on. Raise data.holdout_frames."

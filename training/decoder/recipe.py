@@ -109,7 +109,7 @@ class DecoderRecipe(Recipe, frozen=True, kw_only=True):
             if len({"pairs", "attributes", "adversarial"} & {*stage.objectives}) != 1:
                 return f"stage {index} needs exactly one of the objectives pairs, attributes and adversarial."
             if stage.distillation:
-                if self.start is None:
+                if self.start is None or not self.start.checkpoint:
                     return (
                         f"stage {index} learns by distillation, which needs a teacher; name its checkpoint in [start]."
                     )

@@ -58,9 +58,7 @@ def measured(task: DenseTask, *, frames: int, at_px: int | None) -> dict[str, An
         DatasetError: as `evaluate_dense` says.
     """
     size = task.dataset.size_px
-    at_px = at_px or size
-    if at_px > size or size % at_px:
-        raise DatasetError(f"Pictures of {size} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …")
+    at_px = metrics.comparable_px(size, at_px)
     held, train = task.split.unseen_identities, task.split.train
     count = min(frames, len(held))
     if count < 2:

@@ -35,9 +35,7 @@ def evaluate_portrait(
         DatasetError: nobody was held out, or pictures cannot be reduced to `at_px`.
     """
     size = task.dataset.size_px
-    at_px = at_px or size
-    if at_px > size or size % at_px:
-        raise DatasetError(f"Pictures of {size} px cannot be compared at {at_px} px. Divide them by 1, 2, 4 …")
+    at_px = metrics.comparable_px(size, at_px)
     if not len(task.held_out):
         raise DatasetError(
             "The run was trained on everybody here. Raise data.holdout_identities, or ask about others: --people."

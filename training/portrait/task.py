@@ -380,7 +380,7 @@ class PortraitTask:
                 self.mapping.load_state_dict(weights["mapping"])
                 self.mapping.eval()
         except (RuntimeError, AttributeError, LookupError, TypeError) as error:
-            raise CheckpointError(f"The checkpoint does not fit the recipe's networks: {error}") from error
+            raise CheckpointError(f"The checkpoint or character does not fit the recipe's networks: {error}") from error
 
 
 def focus_of(wanted: Tensor, extra: float) -> Tensor:

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from runtime.character.file import Character, Role, write_character
 from runtime.drivers.recording import Recording
-from runtime.engines.backend import Drawing
+from runtime.engines.backend import GeneratorModel
 from runtime.engines.base import Engine, Pixels, Sizes
+from runtime.engines.factory import Candidate, EngineSettings, make_engine
 from runtime.engines.first_load import ensure_tried
-from runtime.engines.making import Candidate, EngineSettings, make_engine
 from runtime.engines.openvino import has_bf16
 from runtime.engines.table import backend_of, unavailable
 from runtime.machine import profile_threads
@@ -381,7 +381,7 @@ def _backends() -> list[str]:
 def engine_for(backend: str, graph: bytes, role: Role, precision: str) -> Engine:
     """An engine for one graph of a character, not yet active; threads as beside a game."""
     sizes = Sizes(role.latents.w_dim, len(role.controls), role.width, role.height)
-    return backend_of(backend).draw(Drawing(graph, sizes, precision, profile_threads("shared")))
+    return backend_of(backend).draw(GeneratorModel(graph, sizes, precision, profile_threads("shared")))
 
 
 def _most_harmful(prepared: Prepared, exam: gate.Exam, drawn: Pixels, role: Role) -> list[str]:

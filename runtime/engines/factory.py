@@ -10,7 +10,7 @@ from runtime.character.file import Character
 from runtime.character.person import Person
 from runtime.machine import ThreadProfile, profile_threads
 
-from .backend import Drawing, Moving, Progress
+from .backend import AnimatorModel, GeneratorModel, Progress
 from .base import Engine, EngineDescription, Sizes
 from .moving import MovingEngine
 from .synthetic import SyntheticEngine
@@ -88,8 +88,8 @@ def make_engine(
             patient=settings.patient,
             progress=progress,
         )
-    drawing = Drawing(
-        model=character.read(MEMBERS.get(candidate.precision, "generator.onnx")),
+    model = GeneratorModel(
+        onnx=character.read(MEMBERS.get(candidate.precision, "generator.onnx")),
         sizes=Sizes(character.w_dim, len(character.controls), frame.width, frame.height),
         precision=candidate.precision,
         threads=threads,
@@ -98,7 +98,7 @@ def make_engine(
         batches=settings.batches,
         progress=progress,
     )
-    return backend_of(candidate.backend).draw(drawing)
+    return backend_of(candidate.backend).draw(model)
 
 
 def moving_engine(
@@ -135,9 +135,9 @@ def moving_engine(
     backend = backend_of(name)
     sizes = Sizes(len(people) + latent_dim, controls, people[0].side, people[0].side)
     return MovingEngine(
-        lambda: backend.move(Moving(animator, precision, threads, profile, progress)),
+        lambda: backend.move(AnimatorModel(animator, precision, threads, profile, progress)),
         # One thread: whoever is read is read beside the live loop, which needs the others.
-        lambda model: backend.read(model, 1, profile),
+        lambda graph: backend.read(graph, 1, profile),
         reader=reader,
         people=people,
         portrait=portrait,
