@@ -42,7 +42,7 @@ def live(
     characters: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CHARACTER]...",
+            metavar="CHARACTER",
             help=f"A .bunraku file, or the name of a shipped character; several play at once.  [default: {SHIPPED}]",
             show_default=False,
         ),
@@ -112,19 +112,18 @@ def live(
     """Play a character: show a window, publish frames, take controls.
 
     Without a window and without a subscriber nothing is drawn, unless `--record`, `--to` or `--seconds` asks for it.
-    Ctrl-C, SIGTERM, SIGHUP or closing the window ends the play cleanly, with exit code 0; 1 if a recording could not be
-    completed.
+    Ctrl-C, SIGTERM, SIGHUP or closing the window exits cleanly with code 0, or 1 if a recording could not be finished.
 
     While it is written, the recording `take.mp4` is called `take.unfinished-PROCESS.mp4`. That one plays too, and stays
     if anything goes wrong. A `take.mp4` that is already there is replaced when the new one is complete.
 
-    `--engine auto` begins at once on the processor; where there is a GPU, its engine is built and loaded meanwhile and
+    `--engine auto` begins at once on the CPU. Where there is a GPU, its engine is built and loaded in the background and
     takes over between two frames.
 
-    Several characters play on one stage, each on an engine of its own and as a stream of its file's name.
+    Several characters can play at once. Each has its own engine and a stream with the name of its file.
 
-    With `--people` one process plays several people of one character. Their frames go out of one endpoint under
-    their names, their controls come in at one endpoint each, and the window shows the first.
+    With `--people` one process plays several people of one character. Each is a stream with its name and a control
+    endpoint of its own; the window shows the first.
 
     Example: `bunraku live --driver recording:take.csv --record take.mp4`
     """
