@@ -112,7 +112,8 @@ def live(
     """Play a character: show a window, publish frames, take controls.
 
     Without a window and without a subscriber nothing is drawn, unless `--record`, `--to` or `--seconds` asks for it.
-    Ctrl-C, SIGTERM, SIGHUP or closing the window exits cleanly with code 0, or 1 if a recording could not be finished.
+    Ctrl-C, SIGTERM, SIGHUP or closing the window exits cleanly with code 0, or 1 if a recording is
+    not complete.
 
     While it is written, the recording `take.mp4` is called `take.unfinished-PROCESS.mp4`. That one plays too, and stays
     if anything goes wrong. A `take.mp4` that is already there is replaced when the new one is complete.
