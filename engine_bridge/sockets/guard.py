@@ -209,6 +209,7 @@ class ConnectionGuard:
         self._newest = -math.inf  # when the newest connection was made
         self._crowd: deque[float] = deque(maxlen=CROWD)  # when they were hung up on
         self._refuse_until = 0.0  # 0 while newcomers are welcome
+        self._kept_out = False  # whether the kernel leaves them waiting
         self._rounds_behind = 0  # the owner's own
         self._stop = threading.Event()
         self._monitor: Socket = watched.get_monitor_socket(_EVENTS)
@@ -441,7 +442,7 @@ class ConnectionGuard:
 
     def _shut_the_door(self, now: float) -> None:
         if not self._refuse_until:
-            self._keep_out(True)
+            self._kept_out = self._keep_out(True)
         self._refuse_until = now + random.uniform(*REFUSE_S)
 
     def _mind_the_door(self, now: float) -> None:
@@ -450,25 +451,33 @@ class ConnectionGuard:
             if self._rounds_behind >= BEHIND_ROUNDS:
                 self._shut_the_door(now)
         elif now >= self._refuse_until and not self._rounds_behind:
-            self._refuse_until = 0.0
-            self._keep_out(False)
+            if self._kept_out and not self._keep_out(False):
+                return  # for want of a descriptor, in a flood of connections; the next look tries again
+            self._refuse_until, self._kept_out = 0.0, False
 
-    def _keep_out(self, on: bool) -> None:
+    def _keep_out(self, on: bool) -> bool:
         """Have the kernel leave newcomers waiting, or let them in again. It asks them to try again by itself.
 
         Where it cannot, they are hung up on as soon as the monitor tells of them; so are those that it had let in.
+
+        Returns:
+            whether the kernel was told.
         """
         if sys.platform != "linux" or self._listener is None:
-            return
+            return False
         descriptor, identity = self._listener
         with contextlib.suppress(OSError), sockets.socket(fileno=sockets.dup(descriptor)) as same:
-            if identity_of(same.fileno()) == identity and same.family in (sockets.AF_INET, sockets.AF_INET6):
+            if identity_of(same.fileno()) != identity:
+                return not on  # it is closed: there is nobody to let in
+            if same.family in (sockets.AF_INET, sockets.AF_INET6):
                 if on:
                     program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
                     filter_ = struct.pack("@HP", 1, ctypes.addressof(program))
                     same.setsockopt(sockets.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
                 else:
                     same.setsockopt(sockets.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+                return True
+        return False
 
     def _accepted_here(self, same: sockets.socket) -> bool:
         """Whether it is a connection that was accepted at a place of the watched socket.

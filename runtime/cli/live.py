@@ -118,8 +118,8 @@ def live(
     While it is written, the recording `take.mp4` is called `take.unfinished-PROCESS.mp4`. That one plays too, and stays
     if anything goes wrong. A `take.mp4` that is already there is replaced when the new one is complete.
 
-    `--engine auto` begins at once on the CPU. Where there is a GPU, its engine is built and loaded in the background and
-    takes over between two frames.
+    `--engine auto` begins at once on the CPU. Where there is a GPU, its engine is built and loaded in the background
+    and takes over between two frames.
 
     Several characters can play at once. Each has its own engine and a stream with the name of its file.
 

@@ -29,6 +29,7 @@ OFTEN = (
 MAY_GROW_MB = 50
 KEPT = 0.9  # of the frames right before the flood
 ATTEMPTS = 4  # the machine may be busy with something else
+PATIENCE_S = 120.0  # the same: a flood that starves sends less, and is hung up on less often
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_flood_costs_an_honest_subscriber_no_frames_and_the_producer_no_memory(
 ) -> None:
     process, frames, control = producer
     with Subscriber(frames) as subscriber:
-        assert subscriber.wait(60.0) is not None
+        assert subscriber.wait(PATIENCE_S) is not None
         for attempt in range(ATTEMPTS):
             told = survey(name, process, subscriber, frames, control, seconds=1.0)
             assert process.is_running()
@@ -79,18 +80,18 @@ def test_new_subscriber_gets_in_while_another_is_hung_up_on_again_and_again(
     _, frames, control = producer
     with flooding(name, frames, control):
         with Subscriber(frames) as first:
-            assert first.wait(30.0) is not None
+            assert first.wait(PATIENCE_S) is not None
             eventually_refused(first)
         with Subscriber(frames) as second:
-            assert second.wait(30.0) is not None
+            assert second.wait(PATIENCE_S) is not None
 
 
 def eventually_refused(subscriber: Subscriber) -> None:
     """Wait until the flood has been hung up on again and again."""
-    deadline = time.monotonic() + 30.0
+    deadline = time.monotonic() + PATIENCE_S
     seen: set[int] = set()
     while len(seen) < 4:
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f"connections hung up on, at every heartbeat: {sorted(seen)}"
         subscriber.wait(0.1)
         if subscriber.stats is not None:
             seen.add(sum(subscriber.stats.over_limits.values()))
@@ -101,7 +102,7 @@ def test_new_subscriber_and_new_control_client_get_in_through_a_thousand_silent_
 ) -> None:
     _, frames, control = producer
     with flooding("1,000 silent connections", frames, control), Subscriber(frames) as subscriber:
-        assert subscriber.wait(30.0) is not None
+        assert subscriber.wait(PATIENCE_S) is not None
     with flooding("1,000 half handshakes", frames, control), ControlClient(control) as client:
-        assert client.wait_for_info(30.0) is not None
+        assert client.wait_for_info(PATIENCE_S) is not None
         client.send(ControlState(controls={"jawOpen": 0.5}))

@@ -203,6 +203,19 @@ def test_moving_a_slider_reaches_the_producer(chromium: Chromium, relay: WebRela
     tab.close()
 
 
+def test_a_second_welcome_leaves_the_slider_in_the_hand_that_moves_it(
+    chromium: Chromium, relay: WebRelay, producer: Producer
+) -> None:
+    tab = chromium.open(relay.url, width=900, height=700)
+    tab.wait_for("document.getElementById('control-jawOpen') !== null")
+    tab.evaluate("document.getElementById('control-jawOpen').focus()")
+    tab.evaluate("window.bunraku.client.dispatchEvent(new Event('info'))")
+    assert tab.evaluate("document.activeElement.id") == "control-jawOpen"
+    tab.press("ArrowRight")
+    eventually(lambda: producer.states and producer.states[-1].controls == {"jawOpen": 0.01})
+    tab.close()
+
+
 def test_expressions_and_identities_reach_the_producer(chromium: Chromium, relay: WebRelay, producer: Producer) -> None:
     tab = chromium.open(relay.url, width=900, height=700)
     tab.wait_for("document.querySelector('#expressions button') !== null")

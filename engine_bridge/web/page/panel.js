@@ -189,13 +189,17 @@ function buildSlider({ name, minimum, maximum, rest }) {
   return row;
 }
 
+let built = ""; // what the panel was built from
+
 function showInfo() {
   const { info } = client;
   if (!info) return;
   document.title = `${info.character} – Bunraku`;
   $("name").textContent = info.character;
   $("picture").setAttribute("aria-label", `${info.character}, live`);
-  if (bare) return;
+  const described = JSON.stringify([info.expressions, info.identities, info.has_mapping, info.controls]);
+  if (bare || described === built) return; // building again would take the slider out of the hand that moves it
+  built = described;
   buildChips($("expressions"), info.expressions.map(({ name, hotkey }) => ({ value: name, label: name, hint: hotkey })), pressExpression);
   for (const button of $("expressions").children) button.setAttribute("aria-pressed", String(button.value === wanted.expression));
   $("expressions-section").hidden = info.expressions.length === 0;
