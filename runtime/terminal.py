@@ -30,7 +30,7 @@ from typing import Any, Final, NoReturn, TextIO
 
 from engine_bridge.errors import BunrakuError, DriverError
 
-from .start import INTERRUPTED, leave_on_interrupt
+from .interrupt import INTERRUPTED, leave_on_interrupt
 
 _NEVER_FAIL: Final = ("replace", "backslashreplace", "ignore", "xmlcharrefreplace", "namereplace")
 _BIDIRECTIONAL: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

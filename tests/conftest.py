@@ -25,6 +25,12 @@ os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["SDL_AUDIODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
 
+# Workers of a parallel run share the cores. Threads that wait by spinning would take them from each other, so each
+# worker, and every program that it starts, computes on one thread.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # The programs of this run announce their streams to each other, and to nobody else on this machine.
 if sys.platform != "win32":
     os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="bunraku-tests-")
@@ -38,7 +44,20 @@ if "BUNRAKU_CHECKED_FILES" not in os.environ:
 
 
 # Each file is one worker's, so those that take minutes begin first; the last one would keep everybody waiting.
-LONGEST = ("test_training.py", "test_native_client.py", "test_godot.py", "test_web.py")
+LONGEST = (
+    "test_training.py",
+    "test_training_ends.py",
+    "test_encoder_task.py",
+    "test_unreal_plugin.py",
+    "test_native_client.py",
+    "test_alpha.py",
+    "test_godot.py",
+    "test_unity_package.py",
+    "test_animator_task.py",
+    "test_floods.py",
+    "test_network.py",
+    "test_web.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.start import leave_on_interrupt
+from runtime.interrupt import leave_on_interrupt
 
 if __name__ == "__main__":  # `python -m training.cli`: Ctrl-C is quiet during the imports below too
     leave_on_interrupt()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from runtime.start import leave_on_interrupt
+from runtime.interrupt import leave_on_interrupt
 
 # Read by glibc when a process begins: keep memory instead of giving it back and asking for it again many times a step,
 # and take it in large pages.

@@ -129,7 +129,7 @@ def shipped(request: pytest.FixtureRequest) -> dict[str, Pixels]:
     with Character.open(path) as character:
         role = character.role()
         if character.moves:
-            settings = EngineSettings(threads=2, patient=True)
+            settings = EngineSettings(threads=1, patient=True)
             engines = {
                 str(candidate): make_engine(candidate, character, settings)
                 for candidate in candidates("auto", character)[0]
@@ -142,7 +142,7 @@ def shipped(request: pytest.FixtureRequest) -> dict[str, Pixels]:
                 f"{backend} {precision}": engine_for(backend, model, role, precision)
                 for backend, model, precision in plays
             }
-    who: tuple[str | int, ...] = (*role.latents.names[::6], *((4, 17) if role.latents.has_mapping else ()))
+    who: tuple[str | int, ...] = (*role.latents.names[::6], *((4,) if role.latents.has_mapping else ()))
     poses = joined([perform(role, key, seconds=4, fps=0.5, talks=True, seed=n) for n, key in enumerate(who)])
     turned = np.array([[c.rest for c in role.controls]] * 2, np.float32)
     for column, control in enumerate(role.controls):

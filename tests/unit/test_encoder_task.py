@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.training_runs import check_that_it_goes_on
-from training.animator.chain import evaluate_chain
+from training.animator import chain
 from training.animator.fitting import fitted
 from training.animator.task import AnimatorTask
 from training.cast import write_dataset
@@ -119,8 +119,10 @@ def animator(portrait: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
 
 
 def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
-    animator: Path, finished: Path, portrait: tuple[Path, Path], tmp_path: Path
+    animator: Path, finished: Path, portrait: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(chain, "PEOPLE", 2)
+    monkeypatch.setattr(chain, "STEPS", 2)
     out = tmp_path / "evaluation"
     runs = ["--encoder", str(finished), "--portrait", str(portrait[1]), "--fit", "2"]
     done = CliRunner().invoke(app, ["evaluate", str(animator), "--out", str(out), "--frames", "8", *runs])
@@ -174,12 +176,12 @@ def test_runs_that_do_not_belong_together_are_refused(
     for run in (seeing, drawing):
         own, run.split = run.split, replace(held, train=held.unseen_identities)
         with pytest.raises(CheckpointError, match=f"The run {run.recipe.name} was trained on people"):
-            evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
+            chain.evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
         run.split = own
     with torch.no_grad():
         drawing.known.out.weight += 1
     with pytest.raises(CheckpointError, match="latents of another portrait generator"):
-        evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
+        chain.evaluate_chain(task, seeing, drawing, tmp_path, frames=8, note=print)
     for options, words in (
         (["--portrait", str(portrait[1])], "--portrait needs --encoder"),
         (["--encoder", str(finished), "--fit", "2"], "--fit needs --portrait"),
