@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from engine_bridge.errors import BunrakuError
-from runtime.character.file import Character, find_character
+from runtime.character.file import Character
 from runtime.character.person import small
+from runtime.character.shipped import find_character
 from runtime.composite import open_composite
 from runtime.engines import onnxruntime
 from runtime.machine import describe

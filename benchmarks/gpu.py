@@ -21,7 +21,8 @@ import numpy as np
 import onnxruntime
 import torch
 
-from runtime.character.file import Character, find_character
+from runtime.character.file import Character
+from runtime.character.shipped import find_character
 from runtime.machine import describe
 from training.decoder.graphs import generator_graph, half_generator_graph, pictures
 from training.decoder.networks import SEED_SIZE, Generator

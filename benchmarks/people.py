@@ -22,7 +22,8 @@ from engine_bridge.client.control_client import ControlClient
 from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import BunrakuError
-from runtime.character.file import Character, find_character
+from runtime.character.file import Character
+from runtime.character.shipped import find_character
 from runtime.drivers.table import open_drivers
 from runtime.engines.choice import open_engine
 from runtime.engines.factory import EngineSettings

@@ -18,7 +18,8 @@ from PIL import Image
 
 from engine_bridge.errors import BunrakuError
 from runtime.character.controls import PORTRAIT_CONTROLS
-from runtime.character.file import Character, find_character
+from runtime.character.file import Character
+from runtime.character.shipped import find_character
 from runtime.drivers.port import ControlPort
 from runtime.drivers.recording import RecordingDriver, read_recording
 from runtime.drivers.table import Drivers

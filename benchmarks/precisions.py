@@ -20,7 +20,9 @@ import numpy as np
 
 from engine_bridge.errors import BunrakuError
 from runtime.bench import HEADINGS, EngineFigures, bench_engines
-from runtime.character.file import Character, find_character, write_character
+from runtime.character.file import Character
+from runtime.character.shipped import find_character
+from runtime.character.writing import write_character
 from runtime.engines import openvino
 from runtime.engines.factory import Candidate, EngineSettings
 from runtime.engines.table import unavailable

@@ -18,7 +18,7 @@ from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.clock import now_ns
 from engine_bridge.errors import EngineError
 from engine_bridge.producer.publisher import Publisher
-from runtime.character.file import Role
+from runtime.character.role import Role
 from runtime.drivers.table import open_drivers
 from runtime.engines.base import Engine
 from runtime.live.performer import Performer

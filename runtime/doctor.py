@@ -12,7 +12,8 @@ import msgspec
 
 from engine_bridge.access.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
 from engine_bridge.errors import BunrakuError
-from runtime.character.file import SHIPPED, Character, find_character, shipped_folder
+from runtime.character.file import Character
+from runtime.character.shipped import SHIPPED, find_character, shipped_folder
 from runtime.engines.cache import EngineCache
 from runtime.engines.cuda_driver import cuda_driver
 from runtime.sinks.films import ffmpeg_path, film_encoder_name

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from runtime.character.file import write_character
+from runtime.character.writing import write_character
 from tests.tiny_character import CONTROLS, SIDE, W_DIM, manifest, members
 
 

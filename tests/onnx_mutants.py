@@ -20,9 +20,9 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from engine_bridge.errors import CharacterError
-from runtime.character.file import find_character
 from runtime.character.onnx_cost import cost_of
 from runtime.character.onnx_graph import ALLOWED_OPERATORS, TENSOR_ATTRIBUTES, Graph, Tensor, read_graph
+from runtime.character.shipped import find_character
 from tests.tiny_character import generator, mapping
 
 STANDARD = ("", "ai.onnx")

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from runtime.character.controls import PORTRAIT_CONTROLS, Control
-from runtime.character.file import ControlRange, FrameSize, Manifest, write_character
+from runtime.character.manifest import ControlRange, FrameSize, Manifest
+from runtime.character.writing import write_character
 
 W_DIM = 8
 Z_DIM = 6

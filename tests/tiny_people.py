@@ -17,8 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from runtime.character.controls import PORTRAIT_CONTROLS
-from runtime.character.file import FrameSize, Manifest, write_character
+from runtime.character.manifest import FrameSize, Manifest
 from runtime.character.person import READER_PX, members_of_person
+from runtime.character.writing import write_character
 from runtime.composite.base import PLANES
 from runtime.composite.references import GRID, REFERENCES
 from tests.tiny_character import manifest

@@ -342,7 +342,8 @@ def quantise(
 
     Example: `bunraku-train quantise aki.bunraku --data datasets/cast --out aki.int8.bunraku`
     """
-    from runtime.character.file import Character, find_character
+    from runtime.character.file import Character
+    from runtime.character.shipped import find_character
     from training.data.dataset import open_dataset
 
     source = find_character(character)
@@ -373,7 +374,8 @@ def alpha(
 
     Example: `bunraku-train alpha old.bunraku --out new.bunraku`
     """
-    from runtime.character.file import Character, find_character
+    from runtime.character.file import Character
+    from runtime.character.shipped import find_character
     from training.data.dataset import open_dataset
     from training.decoder.alpha_step import add_alpha_step
 

@@ -29,7 +29,8 @@ from torch import Tensor
 
 from engine_bridge.errors import SinkError
 from runtime.atomic import replacing
-from runtime.character.file import Character, find_character
+from runtime.character.file import Character
+from runtime.character.shipped import find_character
 from training.checkpoint import PARTS, load_checkpoint, previous_of, save_checkpoint
 from training.console import PlainConsole
 from training.curves import Curves

@@ -12,7 +12,7 @@ import torch
 
 from engine_bridge.errors import CharacterError
 from runtime.character.controls import VOCABULARY, Control
-from runtime.character.file import ControlRange
+from runtime.character.manifest import ControlRange
 from training.data.dataset import Dataset
 from training.settings import Recipe
 from training.task import Ancestor

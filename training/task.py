@@ -16,7 +16,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from runtime.character.file import Character, Manifest
+from runtime.character.file import Character
+from runtime.character.manifest import Manifest
 from training.data.dataset import Dataset, Split
 from training.errors import CheckpointError
 from training.settings import Recipe, Stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine_bridge.avf.messages import ControlSpec, ExpressionSpec, Provenance, StreamInfo
 
 from .controls import RULES, VOCABULARY
-from .file import Role
+from .role import Role
 
 
 def stream_info(role: Role, *, session: int, stream: str, fps: float, provider: str, derived: bool) -> StreamInfo:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from runtime.character.shipped import SHIPPED, find_character
 from runtime.terminal import say_json, table
 
-from .options import SHIPPED, CharacterArgument, JsonOption
+from .options import CharacterArgument, JsonOption
 from .reporting import reporting
 
 
@@ -15,7 +16,7 @@ def inspect(character: CharacterArgument = None, as_json: JsonOption = False) ->
     Example: `bunraku inspect aki --json`
     """
     from engine_bridge.plain_text import LINE_CHARS, plain
-    from runtime.character.file import Character, find_character
+    from runtime.character.file import Character
     from runtime.character.free_form import free_form_rows
 
     path = find_character(character or SHIPPED)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runtime.character.shipped import SHIPPED
 from runtime.terminal import log_to_stderr, say, say_json
 
 from .opening import find, open_choice, settings_of
 from .options import (
     AUTO,
-    SHIPPED,
     STREAM,
     EngineOption,
     IdentityOption,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.character.shipped import SHIPPED, find_character
 from runtime.terminal import say
 
-from .options import SHIPPED, Precision, Profile
+from .options import Precision, Profile
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 def find(character: str | None, engine: str) -> Path | None:
     """The character's file; None for the test card."""
-    from runtime.character.file import find_character
     from runtime.engines.table import SYNTHETIC
 
     return None if engine == SYNTHETIC and character is None else find_character(character or SHIPPED)

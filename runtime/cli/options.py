@@ -7,9 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
+from runtime.character.shipped import SHIPPED
+
 AUTO: Final = "auto"
 STREAM: Final = "bunraku"
-SHIPPED: Final = "aki"  # runtime.character.file.SHIPPED; that module is too heavy for --help
 
 
 def _known_engine(name: str) -> str:

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Final
 
 from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
-from runtime.character.file import Character, Role
+from runtime.character.file import Character
+from runtime.character.role import Role
 
 from .backend import Backend, Progress
 from .base import Engine

@@ -18,7 +18,7 @@ import numpy as np
 
 from engine_bridge.errors import CharacterError, EngineError
 from engine_bridge.sockets.zmq_sockets import OncePerSecond
-from runtime.character.file import PERSON_ENDS
+from runtime.character.ends import PERSON_ENDS
 from runtime.character.person import Person, small
 from runtime.composite import open_composite
 from runtime.composite.references import References

@@ -13,9 +13,9 @@ import numpy as np
 
 from runtime.character.controls import PORTRAIT_CONTROLS, Control
 from runtime.character.expressions import default_expressions
-from runtime.character.file import Role
 from runtime.character.idle import IdleSettings
 from runtime.character.latents import Latents
+from runtime.character.role import Role
 
 from .base import Engine, EngineDescription, Floats, Pixels, Sizes
 

@@ -18,9 +18,9 @@ from engine_bridge.errors import BunrakuError, ControlError
 from engine_bridge.frame import Frame
 from runtime.character.controls import Control, Values, derivation
 from runtime.character.expressions import ExpressionFade
-from runtime.character.file import Role
 from runtime.character.idle import HairSway
 from runtime.character.latents import IdentityFade
+from runtime.character.role import Role
 from runtime.drivers.base import Driver
 from runtime.drivers.filters import OneEuroFilter, OneEuroSettings
 from runtime.drivers.idle import IdleDriver

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine_bridge.errors import SinkError
 from runtime.character.about import note_about
-from runtime.character.file import Role
+from runtime.character.role import Role
 from runtime.drivers.base import Driver
 from runtime.drivers.idle import IdleDriver
 from runtime.drivers.port import ControlPort

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from engine_bridge.errors import CharacterError, EngineError, EngineMismatch, EngineUnavailable
-from runtime.character.file import Character, write_character
+from runtime.character.file import Character
+from runtime.character.writing import write_character
 from runtime.engines.choice import candidates, open_engine
 from runtime.engines.factory import Candidate, EngineSettings, make_engine
 from runtime.engines.openvino import has_bf16

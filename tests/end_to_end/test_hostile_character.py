@@ -13,7 +13,7 @@ from engine_bridge.client.control_client import ControlClient
 from engine_bridge.client.subscriber import Subscriber
 from engine_bridge.plain_text import LINE_CHARS, NAME_CHARS, is_plain
 from engine_bridge.producer.publisher import Publisher
-from runtime.character.file import write_character
+from runtime.character.writing import write_character
 from tests.bunraku_program import ANYWHERE, playing, run
 from tests.conftest import RunProgram
 from tests.tiny_character import manifest, members

@@ -162,7 +162,8 @@ def test_a_recorded_stream_plays_in_the_page(chromium: Chromium) -> None:
 
 
 def test_the_shipped_character_is_blended_exactly(chromium: Chromium) -> None:
-    from runtime.character.file import Character, find_character
+    from runtime.character.file import Character
+    from runtime.character.shipped import find_character
     from runtime.drivers.table import open_drivers
     from runtime.engines.choice import open_engine
     from runtime.engines.factory import EngineSettings

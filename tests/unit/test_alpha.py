@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine_bridge.errors import CharacterError
-from runtime.character.file import Character, find_character, write_character
+from runtime.character.file import Character
+from runtime.character.shipped import find_character
+from runtime.character.writing import write_character
 from runtime.engines.base import Pixels
 from runtime.engines.choice import candidates
 from runtime.engines.factory import EngineSettings, make_engine

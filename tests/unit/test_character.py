@@ -18,7 +18,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from engine_bridge.errors import BunrakuError, CharacterError, SinkError
-from runtime.character.file import MEMBER_LIMITS, Character, Manifest, find_character, write_character
+from runtime.character.archive import MEMBER_LIMITS
+from runtime.character.file import Character
+from runtime.character.manifest import Manifest
+from runtime.character.shipped import find_character
+from runtime.character.writing import write_character
 from tests.tiny_character import W_DIM, generator, manifest, mapping, members, write_tiny
 
 

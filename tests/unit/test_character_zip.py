@@ -19,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from engine_bridge.errors import CharacterError
-from runtime.character.file import Character, write_character
+from runtime.character.file import Character
+from runtime.character.writing import write_character
 from tests.tiny_character import W_DIM, Z_DIM, generator, manifest, mapping, members, write_tiny
 
 

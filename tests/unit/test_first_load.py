@@ -11,9 +11,10 @@ import pytest
 
 from engine_bridge.errors import CharacterError
 from runtime.character import checked_files
-from runtime.character.file import Character, find_character, shipped_folder
+from runtime.character.file import Character
 from runtime.character.onnx_cost import cost_of
 from runtime.character.onnx_graph import read_graph
+from runtime.character.shipped import find_character, shipped_folder
 from runtime.engines.choice import open_engine
 from runtime.engines.first_load import ensure_tried
 from tests.conftest import RunProgram

@@ -21,8 +21,6 @@ from engine_bridge.errors import SinkError
 from engine_bridge.frame import Frame
 from runtime import atomic
 from runtime.character.about import stream_info
-from runtime.character.file import SHIPPED
-from runtime.cli import options
 from runtime.drivers.port import ControlPort
 from runtime.drivers.table import open_drivers
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
@@ -344,7 +342,3 @@ def test_an_engine_that_fails_ends_the_loop_with_its_error(tmp_path: Path) -> No
         loop.streams[0].performer.engine.deactivate()
         loop.run()
     assert "not active" in str(loop.error)
-
-
-def test_the_command_line_and_the_runtime_name_the_same_character() -> None:
-    assert options.SHIPPED == SHIPPED

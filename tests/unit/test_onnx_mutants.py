@@ -11,8 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine_bridge.errors import CharacterError
-from runtime.character.file import Character, find_character
+from runtime.character.file import Character
 from runtime.character.onnx_graph import read_graph
+from runtime.character.shipped import find_character
 from tests.onnx_mutants import count, disagreements, parts_of, seeds
 from tests.tiny_character import generator
 

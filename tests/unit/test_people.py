@@ -18,8 +18,10 @@ import pytest
 
 from engine_bridge.errors import CharacterError, EngineError, EngineUnavailable
 from runtime.character import checked_files
-from runtime.character.file import Character, FrameSize, write_character
+from runtime.character.file import Character
+from runtime.character.manifest import FrameSize
 from runtime.character.person import Person
+from runtime.character.writing import write_character
 from runtime.engines import openvino
 from runtime.engines.base import Engine
 from runtime.engines.choice import candidates, open_engine

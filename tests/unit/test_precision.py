@@ -15,8 +15,10 @@ import torch
 from onnx import numpy_helper
 
 from runtime.character.controls import PORTRAIT_CONTROLS
-from runtime.character.file import Character, Role, write_character
+from runtime.character.file import Character
 from runtime.character.onnx_graph import summarise
+from runtime.character.role import Role
+from runtime.character.writing import write_character
 from runtime.engines.base import Engine, EngineDescription, Floats, Pixels
 from runtime.engines.synthetic import SyntheticEngine, synthetic_role
 from tests.tiny_character import W_DIM, manifest, members

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine_bridge.errors import CharacterError
-from runtime.character.file import Character, write_character
+from runtime.character.file import Character
+from runtime.character.writing import write_character
 from runtime.engines.preview_check import preview_of
 from tests.tiny_character import manifest, members
 

@@ -15,9 +15,10 @@ from PIL import Image
 
 from engine_bridge.errors import CharacterError
 from runtime.character.expressions import default_expressions
-from runtime.character.file import FrameSize, Manifest, write_character
 from runtime.character.idle import IdleSettings
+from runtime.character.manifest import FrameSize, Manifest
 from runtime.character.person import Person, members_of_person, small
+from runtime.character.writing import write_character
 from runtime.composite.base import CLEAR, SOLID
 from runtime.engines.factory import moving_engine
 from training.animator.graphs import PERSON, animator_graph, reader_graph

@@ -35,7 +35,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from runtime.character.file import Character, Manifest
+from runtime.character.file import Character
+from runtime.character.manifest import Manifest
 from runtime.composite.references import REFERENCES
 from training.adversary import Adversary
 from training.animator.composite import moved_layers, over, resized, shares

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from runtime.character.file import unfit_names
+from runtime.character.names import unfit_names
 from training.data.control_ranges import ControlRange, check_ranges
 from training.data.picture_cache import Note, kept_file
 from training.errors import DatasetError, RecipeError

@@ -20,7 +20,9 @@ from onnx import numpy_helper
 from PIL import Image
 
 from engine_bridge.errors import CharacterError
-from runtime.character.file import Character, Role, write_character
+from runtime.character.file import Character
+from runtime.character.role import Role
+from runtime.character.writing import write_character
 from training.decoder.alpha import CLEAR, GAIN, provenance_note
 from training.decoder.graphs import ALPHA
 from training.precision import gate

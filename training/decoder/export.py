@@ -21,8 +21,9 @@ from torch import Tensor
 
 from engine_bridge.errors import CharacterError
 from runtime.character.expressions import default_expressions
-from runtime.character.file import FrameSize, Manifest, write_character
 from runtime.character.idle import IdleSettings
+from runtime.character.manifest import FrameSize, Manifest
+from runtime.character.writing import write_character
 from training.data.dataset import Dataset, Split
 from training.decoder.alpha import provenance_note
 from training.decoder.graphs import encoder_graph, generator_graph, half_generator_graph

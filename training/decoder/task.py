@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from runtime.character.file import Manifest
+from runtime.character.manifest import Manifest
 from training.data.attributes import attribute_table
 from training.data.dataset import Dataset, GroupSampler, Split, open_dataset, split_for_training
 from training.decoder.evaluate import compare_checkpoints, evaluate

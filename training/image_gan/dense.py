@@ -28,7 +28,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from runtime.character.file import Manifest
+from runtime.character.manifest import Manifest
 from training.checkpoint import load_checkpoint
 from training.data.dataset import Dataset, Split, split_for_training
 from training.errors import CheckpointError, DatasetError, RecipeError, TrainingError

@@ -14,7 +14,8 @@ from PIL import Image
 from safetensors.numpy import save as save_tensors
 
 from engine_bridge.errors import CharacterError
-from runtime.character.file import FrameSize, Manifest, write_character
+from runtime.character.manifest import FrameSize, Manifest
+from runtime.character.writing import write_character
 from training.image_gan.graphs import generator_graph, mapping_graph
 from training.image_gan.sheets import bytes_of
 from training.provenance import provenance_of, ranges_of, runtime_controls

@@ -16,7 +16,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from runtime.character.file import Character, Role, write_character
+from runtime.character.file import Character
+from runtime.character.role import Role
+from runtime.character.writing import write_character
 from runtime.drivers.recording import Recording
 from runtime.engines.backend import GeneratorModel
 from runtime.engines.base import Engine, Pixels, Sizes

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from engine_bridge.avf.messages import ControlState
-from runtime.character.file import Role
+from runtime.character.role import Role
 from runtime.drivers.base import Driver
 from runtime.drivers.idle import IdleDriver
 from runtime.drivers.port import ControlPort
