@@ -30,9 +30,11 @@ from .reporting import reporting
 from .web import WebOption, WebOriginOption, WebTokenOption
 
 if TYPE_CHECKING:
+    from engine_bridge.access.keys import ServerKeys
     from runtime.drivers.table import Sources
     from runtime.engines.choice import Choice
-    from runtime.live.loop import LiveLoop
+    from runtime.engines.factory import EngineSettings
+    from runtime.live.loop import Act, LiveLoop
     from runtime.live.performer import Performer
     from runtime.live.report import LiveReport
 
@@ -129,57 +131,39 @@ def live(
     Example: `bunraku live --driver recording:take.csv --record take.mp4`
     """
     from engine_bridge.access.endpoints import DEFAULT_CONTROL_ENDPOINT, DEFAULT_FRAMES_ENDPOINT
-    from engine_bridge.access.keys import read_server_keys
-    from engine_bridge.avf.wire import topic_of
-    from engine_bridge.errors import SinkError
     from runtime.drivers.table import Sources
-    from runtime.engines.upgrade import EngineUpgrade
-    from runtime.live.loop import Act, LiveLoop
+    from runtime.live.loop import LiveLoop
     from runtime.live.play import play_in_window, play_without_window
     from runtime.live.settings import LiveSettings
-    from runtime.machine import missing_display
 
     log_to_stderr()
-    if window and (reason := missing_display()):
-        raise SinkError(
-            f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
-        )
+    if window:
+        _need_display()
+    # What is asked for, before an engine is opened, which may take minutes.
     film, sinks = _sinks(to or [], record, camera, spout)
     casts = _casts(characters or [], people, identity, stream)
-    for name, _ in (person for cast in casts for person in cast):
-        topic_of(name)
-    if keys is not None and insecure:
-        raise typer.BadParameter("--keys and --insecure exclude each other")
-    server_keys = None if keys is None else read_server_keys(keys)
-    engine_settings = settings_of(threads, profile)
+    settings = LiveSettings(
+        fps=fps,
+        publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
+        control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
+        seconds=seconds,
+        record=film,
+        background=background,
+        sinks=sinks,
+        layout=(camera_layout or layout).value,
+        measure=seconds is not None,
+        keys=_server_keys(keys, insecure=insecure),
+        insecure=insecure,
+        web=web,
+        web_origins=tuple(web_origin or ()),
+        web_token=web_token,
+    )
     with ExitStack() as stack:
         sources = stack.enter_context(Sources(driver or [], window=window))
-        acts: list[Act] = []
-        for character, cast in zip(characters or ("",), casts, strict=True):
-            path = find(character or None, engine)
-            choice = stack.enter_context(open_choice(path, engine, precision, engine_settings, quick=True))
-            say(f"{choice.role.name} on {choice.sentence()}")
-            upgrade = EngineUpgrade(path or Path(), choice.better, engine_settings)
-            before = sum(len(act.performers) for act in acts)
-            acts.append(Act(_performers(choice, cast, sources, before), upgrade, choice.note))
-        settings = LiveSettings(
-            fps=fps,
-            publish=_endpoint(publish, DEFAULT_FRAMES_ENDPOINT),
-            control=_endpoint(control, DEFAULT_CONTROL_ENDPOINT),
-            seconds=seconds,
-            record=film,
-            background=background,
-            sinks=sinks,
-            layout=(camera_layout or layout).value,
-            measure=seconds is not None,
-            keys=server_keys,
-            insecure=insecure,
-            web=web,
-            web_origins=tuple(web_origin or ()),
-            web_token=web_token,
-        )
+        acts = _open_acts(stack, characters or [""], casts, sources, engine, precision, settings_of(threads, profile))
         for warning in sources.warnings:
             say(f"Note: {warning}.", err=True)
+        # Faster engines are built from now on, beside the show.
         for act in acts:
             if act.upgrade is not None:
                 stack.enter_context(act.upgrade)
@@ -194,6 +178,16 @@ def live(
     _say_how_it_went(report)
     if as_json:
         say_json(report)
+
+
+def _need_display() -> None:
+    from engine_bridge.errors import SinkError
+    from runtime.machine import missing_display
+
+    if reason := missing_display():
+        raise SinkError(
+            f"No window can be opened: {reason}. Add --no-window; `bunraku view` shows the stream elsewhere."
+        )
 
 
 def _sinks(
@@ -211,6 +205,77 @@ def _sinks(
     others += [] if camera is None else [f"camera:{camera}"]
     others += [] if spout is None else [f"spout:{spout}"]
     return (films[0] if films else None), tuple(others)
+
+
+def _casts(
+    characters: list[str], people: str | None, identity: str | None, stream: str
+) -> list[list[tuple[str, str | None]]]:
+    """Who plays each character: pairs of a stream's name and an identity."""
+    from engine_bridge.avf.wire import topic_of
+
+    if len(characters) > 1:
+        if people is not None or identity is not None or stream != STREAM:
+            raise typer.BadParameter("--people, --identity and --stream go with one character")
+        casts = _one_each(characters)
+    elif people is not None:
+        if identity is not None or stream != STREAM:
+            raise typer.BadParameter("--people names identities and streams; leave out --identity and --stream")
+        casts = [_several(people)]
+    else:
+        casts = [[(stream, identity)]]
+    for name, _ in (person for cast in casts for person in cast):
+        topic_of(name)  # whether a stream can have this name
+    return casts
+
+
+def _one_each(characters: list[str]) -> list[list[tuple[str, str | None]]]:
+    names = [Path(character).stem for character in characters]
+    if len(set(names)) < len(names):
+        raise typer.BadParameter("each stream has the name of its file: give files with different names")
+    return [[(name, None)] for name in names]
+
+
+def _several(people: str) -> list[tuple[str, str | None]]:
+    names = [name.strip() for name in people.split(",")]
+    if "" in names or len(set(names)) < len(names):
+        raise typer.BadParameter(f'--people "{people[:80]}": write different names with commas between them')
+    return [(name, name) for name in names]
+
+
+def _server_keys(folder: Path | None, *, insecure: bool) -> ServerKeys | None:
+    from engine_bridge.access.keys import read_server_keys
+
+    if folder is not None and insecure:
+        raise typer.BadParameter("--keys and --insecure exclude each other")
+    return None if folder is None else read_server_keys(folder)
+
+
+def _endpoint(given: str | None, default: str) -> str | None:
+    return None if given == "off" else given or default
+
+
+def _open_acts(
+    stack: ExitStack,
+    characters: list[str],
+    casts: list[list[tuple[str, str | None]]],
+    sources: Sources,
+    engine: str,
+    precision: Precision,
+    settings: EngineSettings,
+) -> list[Act]:
+    """Each character on an engine of its own, which the stack closes; an empty name is the default character."""
+    from runtime.engines.upgrade import EngineUpgrade
+    from runtime.live.loop import Act
+
+    acts: list[Act] = []
+    for character, cast in zip(characters, casts, strict=True):
+        path = find(character or None, engine)
+        choice = stack.enter_context(open_choice(path, engine, precision, settings, quick=True))
+        say(f"{choice.role.name} on {choice.sentence()}")
+        upgrade = EngineUpgrade(path or Path(), choice.better, settings)
+        before = sum(len(act.performers) for act in acts)
+        acts.append(Act(_performers(choice, cast, sources, before), upgrade, choice.note))
+    return acts
 
 
 def _performers(choice: Choice, cast: list[tuple[str, str | None]], sources: Sources, first: int) -> list[Performer]:
@@ -253,28 +318,3 @@ def _say_how_it_went(report: LiveReport) -> None:
     if report.recordings:
         left_out = f", {report.recording_missed} frames left out" if report.recording_missed else ""
         say(f"wrote {', '.join(report.recordings)}{left_out}")
-
-
-def _casts(
-    characters: list[str], people: str | None, identity: str | None, stream: str
-) -> list[list[tuple[str, str | None]]]:
-    """Who plays each character: pairs of a stream's name and an identity."""
-    if len(characters) > 1:
-        if people is not None or identity is not None or stream != STREAM:
-            raise typer.BadParameter("--people, --identity and --stream go with one character")
-        names = [Path(character).stem for character in characters]
-        if len(set(names)) < len(names):
-            raise typer.BadParameter("each stream has the name of its file: give files with different names")
-        return [[(name, None)] for name in names]
-    if people is None:
-        return [[(stream, identity)]]
-    if identity is not None or stream != STREAM:
-        raise typer.BadParameter("--people names identities and streams; leave out --identity and --stream")
-    names = [name.strip() for name in people.split(",")]
-    if "" in names or len(set(names)) < len(names):
-        raise typer.BadParameter(f'--people "{people[:80]}": write different names with commas between them')
-    return [[(name, name) for name in names]]
-
-
-def _endpoint(given: str | None, default: str) -> str | None:
-    return None if given == "off" else given or default
