@@ -32,9 +32,11 @@ from . import background as backgrounds
 from . import theme
 from .desk import Desk
 from .input_map import BINDINGS, Action, action_of
+from .layout import WIDTH
 from .look import LookAt
 from .overlay import Figure, Overlay, figures, short_figures
-from .panel import SEEDS, WIDTH, Panel
+from .panel import Panel
+from .picker import SEEDS
 from .picture import Picture
 from .source import ReportsLink, ReportsProblem, StreamSource
 

@@ -128,7 +128,7 @@ def button(window, text):
 
 
 def row(window, name):
-    return window._panel._rows[name]
+    return window._panel._sliders.rows[name]
 
 
 def test_keys_become_expressions_and_the_same_key_takes_them_back(window, source):
@@ -144,7 +144,7 @@ def test_keys_become_expressions_and_the_same_key_takes_them_back(window, source
 def test_keys_light_their_button_although_nobody_touches_the_panel(window):
     time.sleep(0.6)  # the widgets are asleep by then
     window.step()
-    left, top = window._panel._expressions["happy"].rect.move(8, 4).topleft
+    left, top = window._panel._contents._expressions["happy"].rect.move(8, 4).topleft
     before = pygame.display.get_surface().get_at((left, top))[:3]
     press(window, pygame.K_1)
     lit = pygame.display.get_surface().get_at((left, top))[:3]
@@ -214,7 +214,7 @@ def test_reset_button_frees_everything(window, source):
 def test_identity_button_seed_box_and_dice(window, source):
     click(window, button(window, "hana"))
     assert source.sent[-1].identity == "hana"
-    entry = window._panel._identity._entry
+    entry = window._panel._contents._identity._entry
     click(window, entry.rect.center)
     for letter in "42":
         post(pygame.TEXTINPUT, text=letter)
@@ -235,15 +235,15 @@ def test_a_character_that_draws_nobody_new_has_no_seed_box_and_no_variety(source
     source.info = msgspec.structs.replace(source.info, has_mapping=False)
     with Window(source, title="test", size=SIZE, scale=1.0, screenshots=tmp_path) as window:
         settle(window)
-        assert window._panel._identity._entry is None
-        assert "truncation psi" not in window._panel._rows
+        assert window._panel._contents._identity._entry is None
+        assert "truncation psi" not in window._panel._sliders.rows
         click(window, button(window, "hana"))
         assert source.sent[-1].identity == "hana"
 
 
 def test_mix_section_opens_and_mixes_a_second_identity(window, source):
     click(window, button(window, "Mix with another person"))
-    picker = window._panel._mix
+    picker = window._panel._contents._mix
     click(window, picker._buttons["hana"].rect.center)
     assert source.sent[-1].mix.identity == "hana"
     assert source.sent[-1].mix.amount == 0.5
