@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from engine_bridge.access.endpoints import another_endpoint, as_reached
 from engine_bridge.access.keys import ClientKeys, ServerKeys, make_guest_keys
 from engine_bridge.clock import now_ns
-from engine_bridge.errors import BunrakuError, SinkError
+from engine_bridge.errors import BunrakuError
 from engine_bridge.frame import Frame
 from engine_bridge.producer.control_server import ControlServer
 from engine_bridge.producer.publisher import Publisher
@@ -36,6 +36,7 @@ from runtime.sinks.worker import NewestWorker
 
 from .pacing import FramePacer
 from .performer import Performer, Timings
+from .recordings import Recordings
 from .report import LiveReport
 from .settings import LiveSettings
 from .stage import Stage
@@ -124,43 +125,20 @@ class LiveLoop:
         self._intervals = Timings()
         self._others = Timings()
         self._stats_due_ns = 0
-        self._recorder: Recorder | None = None
-        self._finished: list[Recorder] = []
-        self._recorded = 0
-        self._missed = 0
-        self._recordings: list[str] = []
-        self._record_lock = threading.Lock()
+        self._recordings = Recordings(self._open_recorder)
         self._workers: list[NewestWorker] = []
         self._socket: FrameSocket | None = None
         self._warming: threading.Thread | None = None
         self.streams: list[LiveStream] = []
         self.error: BaseException | None = None
         self.web: WebRelay | None = None
-        role = self._performer.role
-        keys, page_keys = _with_room_for_the_page(settings)
         with contextlib.ExitStack() as unless_all_open:
             unless_all_open.callback(self._close_sockets)
             unless_all_open.callback(self._close_workers)
-            # The page takes its frames from the socket, as every client does.
-            publish = settings.publish or (_FREE_ENDPOINT if settings.web is not None else None)
-            if publish is not None:
-                self._socket = FrameSocket(publish, keys=keys, insecure=settings.insecure)
-            self._open_streams(performers, window=window, keys=keys)
-            if settings.web is not None and self._socket is not None:
-                self.web = _open_web(settings.web, settings, self._socket, self.streams, page_keys)
-            for stream in self.streams:
-                stream.announce(page=self.web.url if self.web is not None else "")
-            show = Show(
-                width=role.width,
-                height=role.height,
-                fps=settings.fps,
-                background=settings.background,
-                layout=settings.layout,
-            )
-            for asked in settings.sinks:
-                self._workers.append(open_sink(asked, show))
+            self._open_streams(performers, window=window)
+            self._open_sinks()
             if settings.record is not None:
-                self._recorder = self._open_recorder(settings.record)
+                self._recordings.start(settings.record)
             unless_all_open.pop_all()
 
     def __enter__(self) -> LiveLoop:
@@ -182,26 +160,7 @@ class LiveLoop:
             self._close_workers()
             if self._warming is not None:  # a second at most; a library that loads while the process ends aborts it
                 self._warming.join()
-            if self._recorder is not None:
-                self._finished.append(self._recorder)
-                self._recorder = None
-            self._complete_recordings()
-
-    def _complete_recordings(self) -> None:
-        for recorder in self._finished:
-            recorder.finish()
-        errors: list[SinkError] = []
-        while self._finished:
-            recorder = self._finished.pop(0)
-            try:
-                recorder.close()
-                self._recordings.append(str(recorder.path))
-            except SinkError as error:
-                errors.append(error)
-            self._recorded += recorder.written
-            self._missed += recorder.missed
-        if errors:
-            raise errors[0]
+            self._recordings.complete()
 
     def stop(self) -> None:
         """End the loop after the present round; may be called from any thread or signal handler."""
@@ -255,18 +214,11 @@ class LiveLoop:
         Raises:
             SinkError: a new recording cannot be started.
         """
-        with self._record_lock:
-            if not start:
-                if self._recorder is None:
-                    return "Nothing is being recorded"
-                recorder, self._recorder = self._recorder, None
-                recorder.finish()
-                self._finished.append(recorder)
-                return f"Saving {recorder.path}"
-            if self._recorder is None:
-                name = time.strftime("bunraku-%Y%m%d-%H%M%S.mp4")
-                self._recorder = self._open_recorder(Path.cwd() / name)
-            return f"Recording {self._recorder.path}"
+        if start:
+            name = time.strftime("bunraku-%Y%m%d-%H%M%S.mp4")
+            return f"Recording {self._recordings.start(Path.cwd() / name)}"
+        path = self._recordings.stop()
+        return "Nothing is being recorded" if path is None else f"Saving {path}"
 
     def report(self) -> LiveReport:
         """What the loop did; what was recorded is known after `close`."""
@@ -300,9 +252,9 @@ class LiveLoop:
             first_frame_s=None if self._first_frame_s is None else round(self._first_frame_s, 3),
             rss_mb=round(psutil.Process().memory_info().rss / 2**20, 1),
             seconds=round(seconds, 3),
-            recorded=self._recorded,
-            recording_missed=self._missed,
-            recordings=self._recordings,
+            recorded=self._recordings.written,
+            recording_missed=self._recordings.missed,
+            recordings=self._recordings.paths,
             sinks=[worker.report for worker in self._workers],
             bad_controls=sum(stream.bad_controls for stream in self.streams),
             streams=[stream.report for stream in self.streams],
@@ -351,7 +303,7 @@ class LiveLoop:
         """The streams that somebody wants frames of, in their order."""
         if self._settings.measure:
             return self.streams
-        others = self._recorder is not None or not all(worker.failed for worker in self._workers)
+        others = self._recordings.running or not all(worker.failed for worker in self._workers)
         return [stream for index, stream in enumerate(self.streams) if stream.is_watched or (index == 0 and others)]
 
     def _listen(self) -> None:
@@ -362,13 +314,7 @@ class LiveLoop:
         """Give the first person's frame to sinks and recording."""
         for worker in self._workers:
             worker.offer(frame.pixels)
-        with self._record_lock:
-            if self._recorder is not None:
-                self._recorder.offer(frame, self._performer.pose)
-                if self._recorder.failed:
-                    # It has said so in the log. The show goes on, and the command ends with code 1.
-                    self._finished.append(self._recorder)
-                    self._recorder = None
+        self._recordings.offer(frame, self._performer.pose)
 
     def _count(self, begun: int, done: int, engine_ns: int) -> None:
         if self._frames == 0:
@@ -413,28 +359,51 @@ class LiveLoop:
             note = "; ".join(part for part in (self._steady_note, engine_note) if part)
             stream.tell(now, target_fps=self._target_fps, dropped=self._pacer.dropped, engine_note=note)
 
-    def _open_streams(self, performers: Sequence[Performer], *, window: bool, keys: ServerKeys | None) -> None:
+    def _open_streams(self, performers: Sequence[Performer], *, window: bool) -> None:
+        """The socket, a stream for every person, and the page; then all of them are announced."""
+        settings = self._settings
+        keys, page_keys = _with_room_for_the_page(settings)
+        # The page takes its frames from the socket, as every client does.
+        publish = settings.publish or (_FREE_ENDPOINT if settings.web is not None else None)
+        if publish is not None:
+            self._socket = FrameSocket(publish, keys=keys, insecure=settings.insecure)
         names = [performer.stream for performer in performers]
         for index, performer in enumerate(performers):
-            control = self._settings.control
+            control = settings.control
             self.streams.append(
                 LiveStream(
                     performer,
-                    fps=self._settings.fps,
+                    fps=settings.fps,
                     socket=self._socket,
                     control=control if control is None or index == 0 else another_endpoint(control, performer.stream),
                     all_streams=names,
                     window=window and index == 0,
                     keys=keys,
-                    insecure=self._settings.insecure,
+                    insecure=settings.insecure,
                 )
             )
+        if settings.web is not None and self._socket is not None:
+            self.web = _open_web(settings.web, settings, self._socket, self.streams, page_keys)
+        for stream in self.streams:
+            stream.announce(page=self.web.url if self.web is not None else "")
+
+    def _open_sinks(self) -> None:
+        settings, role = self._settings, self._performer.role
+        show = Show(
+            width=role.width,
+            height=role.height,
+            fps=settings.fps,
+            background=settings.background,
+            layout=settings.layout,
+        )
+        for asked in settings.sinks:
+            self._workers.append(open_sink(asked, show))
 
     def _adapt(self, now: int) -> None:
         """Draw no more frames than anybody wants or this machine holds, and send no larger pictures than arrive."""
         full = self._settings.fps
         wanted = max(stream.adapt(full, now) for stream in self.streams)
-        if self._recorder is not None or self._workers or self._settings.measure:
+        if self._recordings.running or self._workers or self._settings.measure:
             wanted = full
         before, changed = self._steady.fps, self._steady.decide(now)
         if changed and min(before, self._steady.fps) < wanted:  # otherwise nobody would see it
