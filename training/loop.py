@@ -109,28 +109,18 @@ def _fit(
     """The run, with its folder to itself."""
     resolved = msgspec.json.format(msgspec.json.encode(recipe), indent=2)
     _claim_run(run, resolved)
-    folder, task = Path(recipe.data.path), open_task(recipe)
+    task = open_task(recipe)
     with _progress(console) as bar:
         task.open_data(
-            folder, recipe.stage, workers=workers, progress=_Bars(bar).show, note=lambda text: _say(console, text)
+            Path(recipe.data.path),
+            recipe.stage,
+            workers=workers,
+            progress=_Bars(bar).show,
+            note=lambda text: _say(console, text),
         )
     task.prepare(fabric)
-    position, optimizers, ancestors = Position(), None, tuple[Ancestor, ...]()
     checkpoint = run / "checkpoint.pt"
-    if checkpoint.exists():
-        state = _checkpoint_of(checkpoint, resolved, task.digest, folder)
-        task.load(state)
-        position, optimizers = Position.restored(state["position"]), state["optimizers"]
-        ancestors = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
-        console.print(f"resuming {run} at {position.images / 1000:.1f} kimg")
-    elif previous_of(checkpoint).exists():
-        raise CheckpointError(
-            f"{run} has no checkpoint.pt, but the one before it. To go on from there, move "
-            f"{previous_of(checkpoint)} to {checkpoint}."
-        )
-    elif recipe.start is not None:
-        ancestors = _begin(task, recipe.start)
-        console.print(f"beginning with {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
+    position, optimizers, ancestors = _where_it_stands(checkpoint, task, recipe, resolved, console)
     if not checkpoint.exists() and fabric.is_global_zero:
         _write(run / "recipe.json", resolved)
         _write(run / "versions.json", msgspec.json.format(msgspec.json.encode(_versions()), indent=2))
@@ -166,6 +156,33 @@ def _fit(
     return final
 
 
+def _where_it_stands(
+    checkpoint: Path, task: Task, recipe: Recipe, resolved: bytes, console: Console
+) -> tuple[Position, Any, tuple[Ancestor, ...]]:
+    """Load the run's own checkpoint, or the weights that the recipe begins with.
+
+    Returns:
+        The position, what the checkpoint holds of optimizers, None at the beginning, and the runs before this one.
+    """
+    run, folder = checkpoint.parent, Path(recipe.data.path)
+    if checkpoint.exists():
+        state = _checkpoint_of(checkpoint, resolved, task.digest, folder)
+        task.load(state)
+        position = Position.restored(state["position"])
+        console.print(f"resuming {run} at {position.images / 1000:.1f} kimg")
+        return position, state["optimizers"], msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
+    if previous_of(checkpoint).exists():
+        raise CheckpointError(
+            f"{run} has no checkpoint.pt, but the one before it. To go on from there, move "
+            f"{previous_of(checkpoint)} to {checkpoint}."
+        )
+    if recipe.start is None:
+        return Position(), None, ()
+    ancestors = _begin(task, recipe.start)
+    console.print(f"beginning with {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
+    return Position(), None, ancestors
+
+
 def _run_stage(
     recipe: Recipe,
     position: Position,
@@ -178,44 +195,30 @@ def _run_stage(
     log: _Log,
 ) -> None:
     """All steps of one stage, with progress, scalars, sheets and checkpoints; returns early when `stop` has heard."""
-    stage = recipe.stage[position.stage]
-    total, console = int(stage.kimg * 1000), log.console
-    meter, saved_at, logged_at, began = Meter(), time.monotonic(), time.monotonic(), time.monotonic()
-    logged_images, bad_in_a_row = position.images, 0
+    stage, console = recipe.stage[position.stage], log.console
+    total = int(stage.kimg * 1000)
+    label = f"stage {position.stage + 1}/{len(recipe.stage)} {stage.size_px} px {' + '.join(stage.objectives)}".rstrip()
+    began = saved_at = time.monotonic()
+    bad_in_a_row = 0
     pace.begin(position)
     next_sheet = position.images + int(recipe.sheet_kimg * 1000) if recipe.sheet_kimg else None
-    label = f"stage {position.stage + 1}/{len(recipe.stage)} {stage.size_px} px {' + '.join(stage.objectives)}".rstrip()
     with _progress(console) as bar:
-        line = bar.add_task(label, total=total, completed=position.stage_images, note="")
+        line = _Line(bar, label, total, position, pace, log)
         while position.stage_images < total:
             torch.manual_seed((recipe.seed << 32) + (position.step << 8) + fabric.global_rank)
             try:
-                meter.add(task.step(task.batch(position), position))
+                line.meter.add(task.step(task.batch(position), position))
                 bad_in_a_row = 0
             except NotFinite as bad:
-                bad_in_a_row, position.left_out = bad_in_a_row + 1, position.left_out + 1
-                where = f"stage {position.stage + 1}, step {position.step}, {position.images / 1000:.1f} kimg"
-                if bad_in_a_row == BAD_IN_A_ROW or position.left_out > BAD_IN_ALL:
-                    raise TrainingError(_diverged(where, bad, bad_in_a_row, recipe, position, log.run)) from bad
-                console.print(f"{where}: {bad} not finite; the step is left out ({position.left_out} so far)")
+                bad_in_a_row += 1
+                _leave_out(bad, bad_in_a_row, recipe, position, log)
             shown = stage.batch * fabric.world_size
             position.step += 1
             position.stage_images += pace.counted(shown)
             position.images += shown
             now = time.monotonic()
-            if now - logged_at > pace.look_s or position.stage_images >= total:
-                rate = (position.images - logged_images) / (now - logged_at)
-                position.seconds += now - logged_at
-                pace.measure(position, rate)
-                means = meter.take()
-                log.add({**means, "images_per_s": rate}, position.images)
-                note = " ".join(f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means)
-                bar.update(line, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
-                if not console.is_terminal:
-                    left = max(total - position.stage_images, 0) / max(rate * pace.factor, 1e-9)
-                    shown_kimg = f"{position.images / 1000:.1f} kimg"
-                    console.print(f"{label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
-                logged_at, logged_images = now, position.images
+            if now - line.told_at > pace.look_s or position.stage_images >= total:
+                line.tell(now)
             if next_sheet is not None and position.images >= next_sheet and fabric.is_global_zero:
                 log.sheets(task, position.images)
                 next_sheet += int(recipe.sheet_kimg * 1000)
@@ -232,6 +235,43 @@ def _run_stage(
     console.print(f"{label}: done after {time.monotonic() - began:.0f} s")
     if recipe.sheet_kimg and fabric.is_global_zero:
         log.sheets(task, position.images)
+
+
+def _leave_out(bad: NotFinite, in_a_row: int, recipe: Recipe, position: Position, log: _Log) -> None:
+    """Count a step that overflowed, and give up when there are too many."""
+    position.left_out += 1
+    where = f"stage {position.stage + 1}, step {position.step}, {position.images / 1000:.1f} kimg"
+    if in_a_row == BAD_IN_A_ROW or position.left_out > BAD_IN_ALL:
+        raise TrainingError(_diverged(where, bad, in_a_row, recipe, position, log.run)) from bad
+    log.console.print(f"{where}: {bad} not finite; the step is left out ({position.left_out} so far)")
+
+
+class _Line:
+    """The progress of one stage, from time to time: its rate and its means, on the screen and in the curves."""
+
+    def __init__(self, bar: Progress, label: str, total: int, position: Position, pace: Pace, log: _Log) -> None:
+        self.meter = Meter()
+        self.told_at = time.monotonic()
+        self._told_images = position.images
+        self._bar, self._label, self._total = bar, label, total
+        self._position, self._pace, self._log = position, pace, log
+        self._task = bar.add_task(label, total=total, completed=position.stage_images, note="")
+
+    def tell(self, now: float) -> None:
+        """Tell what happened since the last time, and let the pace see it."""
+        position, console = self._position, self._log.console
+        rate = (position.images - self._told_images) / (now - self.told_at)
+        position.seconds += now - self.told_at
+        self._pace.measure(position, rate)
+        means = self.meter.take()
+        self._log.add({**means, "images_per_s": rate}, position.images)
+        note = " ".join(f"{n} {means[n]:.4f}" for n in ("pixel", "adversarial", "discriminator") if n in means)
+        self._bar.update(self._task, completed=position.stage_images, note=f"{note}  {rate:.1f} images/s")
+        if not console.is_terminal:
+            left = max(self._total - position.stage_images, 0) / max(rate * self._pace.factor, 1e-9)
+            shown_kimg = f"{position.images / 1000:.1f} kimg"
+            console.print(f"{self._label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
+        self.told_at, self._told_images = now, position.images
 
 
 class _Log:
