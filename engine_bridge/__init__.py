@@ -1,6 +1,6 @@
-"""How frames and controls travel: the wire `avf/1`, its publisher and subscriber, and the window.
+"""The `avf/1` wire protocol, its publisher and subscriber, and the viewer window.
 
-Names are loaded when they are first asked for, so that importing a part costs no more than that part.
+Names are imported on first use, so that importing one part costs no more than that part.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""Every error that Bunraku raises on purpose; those of the trainer are in `training.errors`.
+"""Errors that Bunraku raises on purpose; those of the trainer are in `training.errors`.
 
 BunrakuError
-├── CharacterError         a character file is broken, hostile, too new, or lacks what was asked for
+├── CharacterError         a character file is broken, hostile, too new, or lacks what was requested
 ├── ControlError           a control has an unknown name or a value that is not a number
 ├── RecordingError         a recording of controls cannot be read
-├── DriverError            a driver was asked for that does not exist or cannot start
-├── SinkError              pictures cannot be written where they should go
-├── PrivateFileError       a file or folder for this user alone cannot be used: keys, places of streams
+├── DriverError            a requested driver does not exist or cannot start
+├── SinkError              pictures cannot be written to their destination
+├── PrivateFileError       a file or folder for this user alone cannot be used: keys, stream files
 ├── EngineError            an engine cannot load or run a generator
 │   ├── EngineUnavailable  the backend is not installed or this machine cannot run it
-│   ├── EngineMismatch     an engine was built for something else than what is here
+│   ├── EngineMismatch     an engine was built for something else
 │   └── EngineBuildError   building an engine failed
 └── WireError              a message or socket of the bridge cannot be used
-    ├── FrameOvertaken     a frame in shared memory was written anew before it was read
+    ├── FrameOvertaken     a frame in shared memory was overwritten before it was read
     └── MessageRejected    one message breaks the protocol; it is dropped and counted
         └── ProtocolMismatch   the other side speaks another version
 
@@ -27,7 +27,7 @@ class BunrakuError(Exception):
 
 
 class CharacterError(BunrakuError):
-    """A character file is broken, hostile, too new, or lacks what was asked for."""
+    """A character file is broken, hostile, too new, or lacks what was requested."""
 
 
 class ControlError(BunrakuError):
@@ -39,15 +39,15 @@ class RecordingError(BunrakuError):
 
 
 class DriverError(BunrakuError):
-    """A driver was asked for that does not exist or cannot start."""
+    """A requested driver does not exist or cannot start."""
 
 
 class SinkError(BunrakuError):
-    """Pictures cannot be written where they should go."""
+    """Pictures cannot be written to their destination."""
 
 
 class PrivateFileError(BunrakuError):
-    """A file or folder for this user alone cannot be used: a key file, or the place in which streams are found."""
+    """A file or folder for this user alone cannot be used: a key file, or the folder of stream files."""
 
 
 class EngineError(BunrakuError):
@@ -59,7 +59,7 @@ class EngineUnavailable(EngineError):
 
 
 class EngineMismatch(EngineError):
-    """An engine was built for something else than what is here."""
+    """An engine was built for something else, such as another GPU or network."""
 
 
 class EngineBuildError(EngineError):
@@ -71,11 +71,11 @@ class WireError(BunrakuError):
 
 
 class FrameOvertaken(WireError):
-    """A frame in shared memory was written anew before it was read: the reader was slower than the whole ring.
+    """A frame in shared memory was overwritten before it was read: the reader fell behind by the whole ring.
 
     Attributes:
-        session: of the frame, 0 if not known here.
-        frame_id: its number, 0 if not known here.
+        session: of the frame, 0 if unknown.
+        frame_id: its number, 0 if unknown.
     """
 
     def __init__(self, text: str, *, session: int = 0, frame_id: int = 0) -> None:

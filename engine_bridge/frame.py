@@ -1,4 +1,4 @@
-"""The frame: one picture with what is known about it. Knows no socket, engine or window."""
+"""The frame: one picture and its metadata."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Frame:
     """One picture of a stream.
 
     All times are nanoseconds of the producer's monotonic clock (`engine_bridge.clock`), which all processes of one host
-    share; so a client on the same host may subtract them from its own.
+    share, so a client on the same host may subtract them from its own.
 
     Attributes:
-        pixels: uint8 [H, W, 4], RGBA, row 0 on top, sRGB-encoded, straight alpha. Whoever hands out the frame owns
-            the buffer and says how long it stays valid.
-        frame_id: strictly rising within a session; a gap is a dropped frame.
+        pixels: uint8 [H, W, 4], RGBA, row 0 on top, sRGB-encoded, straight alpha. The source of the frame owns
+            the buffer and defines how long it stays valid.
+        frame_id: strictly increasing within a session; a gap is a dropped frame.
         session: random number, new at every start of the producer.
         stream: name of the stream, ASCII.
         capture_ns: when the controls that this frame shows were sampled.

@@ -1,4 +1,4 @@
-"""How controls are called where people read them: the same words in the window and on the page for browsers."""
+"""Display names of controls, the same in the window and on the page for browsers."""
 
 from __future__ import annotations
 

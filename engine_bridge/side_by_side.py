@@ -1,7 +1,6 @@
-"""Alpha for those who carry none: colour in the left half of an RGB picture, alpha as grey in the right half.
+"""Alpha for formats without it: colour in the left half of an RGB picture, alpha as grey in the right half.
 
-Colour is kept as it is, also where alpha is 0, so that a lossy codec and a filter find no dark edge at the outline.
-Knows arrays, not files.
+Colour is kept even where alpha is 0, so that a lossy codec or a filter produces no dark edge at the outline.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ def pack(rgba: Pixels, out: Pixels | None = None) -> Pixels:
 
     Args:
         rgba: uint8 [H, W, 4], straight alpha.
-        out: uint8 [H, 2 W, 3], filled and returned; None makes one.
+        out: uint8 [H, 2 W, 3], filled and returned; None allocates one.
 
     Returns:
         uint8 [H, 2 W, 3], RGB.
 
     Raises:
-        ValueError: a shape or type is another one.
+        ValueError: a shape or type does not match.
     """
     _check(rgba, "rgba", 4)
     height, width = rgba.shape[:2]
@@ -30,7 +29,7 @@ def pack(rgba: Pixels, out: Pixels | None = None) -> Pixels:
         out = np.empty((height, 2 * width, 3), np.uint8)
     elif out.shape != (height, 2 * width, 3):
         raise ValueError(f"out is {list(out.shape)}; a picture of {width}x{height} needs {[height, 2 * width, 3]}")
-    # Channel by channel: for numpy three long strided copies are five times as fast as one of triples.
+    # Channel by channel: in numpy, three long strided copies are five times as fast as one of triples.
     for channel in range(3):
         out[:, :width, channel] = rgba[..., channel]
         out[:, width:, channel] = rgba[..., 3]
@@ -38,17 +37,17 @@ def pack(rgba: Pixels, out: Pixels | None = None) -> Pixels:
 
 
 def unpack(rgb: Pixels, out: Pixels | None = None) -> Pixels:
-    """Put colour and alpha together again; after a lossy codec they are as near as the codec left them.
+    """Recombine colour and alpha; after a lossy codec they are only as accurate as the codec left them.
 
     Args:
         rgb: uint8 [H, 2 W, 3].
-        out: uint8 [H, W, 4], filled and returned; None makes one.
+        out: uint8 [H, W, 4], filled and returned; None allocates one.
 
     Returns:
         uint8 [H, W, 4], RGBA, straight alpha.
 
     Raises:
-        ValueError: a shape or type is another one.
+        ValueError: a shape or type does not match.
     """
     _check(rgb, "rgb", 3)
     height, both = rgb.shape[:2]

@@ -1,1 +1,1 @@
-"""Where streams are found, and who may connect: addresses, places, keys. Opens no ZeroMQ socket."""
+"""Endpoints, stream discovery and keys. Opens no ZeroMQ socket."""

@@ -1,4 +1,4 @@
-"""How a stream is found on this host: a small file per stream, as docs/protocol.md tells. Opens no ZeroMQ socket."""
+"""Discovery of streams on this host: one small file per stream, as specified in docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .private_files import (
     write_private,
 )
 
-MAX_STREAMS: Final = 256  # looked at; more than that is no folder of ours
+MAX_STREAMS: Final = 256  # files examined; a folder with more is not ours
 
 
 class StreamPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a stream of this host is.
+    """Location of a stream on this host.
 
     Attributes:
-        pid: of its producer.
-        session: number of the producer's start.
+        pid: process id of the producer.
+        session: the producer's session number.
         stream: name.
         frames: endpoint of the frame channel.
         control: endpoint of the control channel, empty for none.
@@ -53,7 +53,7 @@ class StreamPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def folder() -> Path:
-    """Where this user's streams are told."""
+    """Folder of this user's stream files."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "bunraku" / "run"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
@@ -61,16 +61,16 @@ def folder() -> Path:
 
 
 class Announcement:
-    """Tells where a stream is, until it is closed; what a killed producer leaves is taken for stale by its pid."""
+    """Announces a stream until closed; the file of a killed producer is recognised as stale by its pid."""
 
     def __init__(self, place: StreamPlace) -> None:
         """Write the file.
 
         Args:
-            place: endpoints as they were bound; one of all addresses is told as the loopback one.
+            place: endpoints as bound; a wildcard address is written as the loopback address.
 
         Raises:
-            WireError: another producer plays a stream of that name, or the name is malformed.
+            WireError: another producer already plays a stream of that name, or the name is malformed.
             PrivateFileError: the folder cannot be used.
         """
         topic_of(place.stream)
@@ -89,7 +89,7 @@ class Announcement:
             write_private(self._path, _text_of(self._place), overwrite=True)
 
     def close(self) -> None:
-        """Remove the file, unless it is another producer's by now; a second call does nothing."""
+        """Remove the file unless it now belongs to another producer. Safe to call twice."""
         with contextlib.suppress(PrivateFileError), _folder_to_ourselves(self._folder):
             if _read(self._path) == self._place:
                 self._path.unlink()
@@ -104,10 +104,10 @@ class Announcement:
 
 
 def find_streams() -> list[StreamPlace]:
-    """The streams that are played on this host by this user, by name; files of dead producers are removed.
+    """Streams playing on this host, by name; files of dead producers are removed.
 
     Raises:
-        PrivateFileError: the folder belongs to somebody else, or others may look into it.
+        PrivateFileError: the folder belongs to another user, or others may access it.
     """
     where = folder()
     try:
@@ -131,14 +131,14 @@ def find_streams() -> list[StreamPlace]:
 
 
 def find_endpoint(stream: str | None = None) -> StreamPlace:
-    """Where a stream of this host is.
+    """Location of a stream on this host.
 
     Args:
-        stream: its name; None takes the only one there is.
+        stream: its name; None takes the only stream.
 
     Raises:
-        WireError: there is no such stream, or there are several to choose from.
-        PrivateFileError: the folder in which they are told cannot be used.
+        WireError: there is no such stream, or more than one to choose from.
+        PrivateFileError: the folder of stream files cannot be used.
     """
     places = find_streams()
     names = ", ".join(place.stream for place in places)
@@ -148,8 +148,8 @@ def find_endpoint(stream: str | None = None) -> StreamPlace:
         if stream in (None, place.stream):
             return place
     wanted = "No stream" if stream is None else f"No stream {stream!r}"
-    there = f"There is: {names}" if names else "Start one with: bunraku live"
-    raise WireError(f"{wanted} is played on this machine. {there}")
+    there = f"Available: {names}" if names else "Start one with: bunraku live"
+    raise WireError(f"{wanted} is playing on this machine. {there}")
 
 
 def _as_reached_from_here(place: StreamPlace) -> StreamPlace:
@@ -160,17 +160,17 @@ def _as_reached_from_here(place: StreamPlace) -> StreamPlace:
 
 
 def _text_of(place: StreamPlace) -> str:
-    """Lines of `key = value`; clients read strings without escapes, so an odd path of `ipc://` cannot be told."""
+    """Lines of `key = value`; clients read strings without escapes, so an unusual `ipc://` path cannot be written."""
     lines = []
     for key, value in msgspec.structs.asdict(place).items():
         if isinstance(value, str) and (not value.isprintable() or set(value) & set('"\\')):
-            raise PrivateFileError(f"{value!r} holds a character that cannot be told to clients")
+            raise PrivateFileError(f"{value!r} contains a character that stream files cannot hold")
         lines.append(f"{key} = {value}\n" if isinstance(value, int) else f'{key} = "{value}"\n')
     return "".join(lines)
 
 
 def _read(path: Path) -> StreamPlace | None:
-    """What a file tells; None if there is none or it is no such file, for others may have written there."""
+    """Contents of a file; None if it is missing or not a valid stream file: others may have written there."""
     try:
         table: dict[str, Any] = read_toml(path, secret=False)
         place = msgspec.convert(table, StreamPlace, strict=True)
@@ -181,13 +181,13 @@ def _read(path: Path) -> StreamPlace | None:
 
 
 def _still_plays(place: StreamPlace) -> bool:
-    """Whether there is such a process, and something answers where it publishes: a number may be another's by now."""
+    """Whether the process exists and something answers at its endpoint: a pid may have been reused."""
     return process_lives(place.pid) and answers(place.frames)
 
 
 @contextlib.contextmanager
 def _folder_to_ourselves(where: Path) -> Iterator[None]:
-    """Keep other producers from looking and writing between our look and our writing."""
+    """Keep other producers from writing between our check and our write."""
     from filelock import FileLock, Timeout
 
     try:

@@ -1,4 +1,4 @@
-"""Where a stream is found, and which addresses may be bound. Knows strings, opens nothing."""
+"""Endpoints: which may be bound, and how clients reach them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ DEFAULT_FRAMES_ENDPOINT: Final = "tcp://127.0.0.1:5760"
 DEFAULT_CONTROL_ENDPOINT: Final = "tcp://127.0.0.1:5761"
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._*-]+):(?P<port>\*|\d{1,5})")
-_ALL_ADDRESSES: Final = ("*", "0.0.0.0", "[::]")  # hosts to bind that are none to connect to
+_ALL_ADDRESSES: Final = ("*", "0.0.0.0", "[::]")  # hosts to bind that cannot be connected to
 _IPC = re.compile(r"ipc://(?P<path>/?[^/\x00][^\x00]*)")
 
 
 def check_bind(endpoint: str, *, from_elsewhere: bool = False) -> str:
     """Return the endpoint to bind, or say why it may not be bound.
 
-    Without keys nothing on this wire is encrypted or asks who is there, so only this machine may connect.
+    Without keys, traffic is neither encrypted nor authenticated, so only this machine may connect.
 
     Args:
         endpoint: `tcp://127.0.0.1:PORT` (also `localhost`, `[::1]`; port 0 or `*` takes a free one) or `ipc://PATH`.
@@ -35,7 +35,7 @@ def check_bind(endpoint: str, *, from_elsewhere: bool = False) -> str:
         host = "127.0.0.1"
     if not from_elsewhere and not _is_loopback(host):
         raise WireError(
-            f"{endpoint} would let other machines connect, and without keys everybody may watch and steer. "
+            f"{endpoint} would let other machines connect, and without keys anyone could watch and steer. "
             "Make keys with `bunraku keys init` and start with --keys, or bind "
             f"tcp://127.0.0.1:{port} and forward the port: ssh -L {port}:127.0.0.1:{port} HOST"
         )
@@ -46,7 +46,7 @@ def check_connect(endpoint: str) -> str:
     """Return the endpoint to connect to.
 
     Raises:
-        WireError: the endpoint is malformed or names no single host and port.
+        WireError: the endpoint is malformed or does not name a single host and port.
     """
     if _IPC.fullmatch(endpoint):
         return endpoint
@@ -57,7 +57,7 @@ def check_connect(endpoint: str) -> str:
 
 
 def is_for_this_machine(endpoint: str) -> bool:
-    """Say whether no other machine can reach what is bound to this endpoint."""
+    """Return whether only this machine can reach the endpoint."""
     if _IPC.fullmatch(endpoint):
         return True
     host, _ = _split_tcp(endpoint)
@@ -65,7 +65,7 @@ def is_for_this_machine(endpoint: str) -> bool:
 
 
 def another_endpoint(endpoint: str, name: str) -> str:
-    """An endpoint to bind beside this one: any free port of its host, or a path that ends in the name."""
+    """Return an endpoint to bind beside this one: any free port of its host, or a path ending in the name."""
     if _IPC.fullmatch(endpoint):
         return f"{endpoint}-{name}"
     host, _ = _split_tcp(endpoint)
@@ -73,11 +73,11 @@ def another_endpoint(endpoint: str, name: str) -> str:
 
 
 def as_reached(endpoint: str, via: str) -> str:
-    """Return an endpoint as a client reaches it that has come through another one of the same producer.
+    """Return an endpoint as reached by a client that connected through another endpoint of the same producer.
 
     Args:
-        endpoint: as it was bound; a host that stands for all addresses becomes the host of `via`.
-        via: an endpoint with which the client has reached the producer.
+        endpoint: as bound; a wildcard host is replaced by the host of `via`.
+        via: an endpoint through which the client reached the producer.
     """
     if _TCP.fullmatch(endpoint) is None or _TCP.fullmatch(via) is None:
         return endpoint
@@ -86,7 +86,7 @@ def as_reached(endpoint: str, via: str) -> str:
 
 
 def is_ipv6(endpoint: str) -> bool:
-    """Say whether the endpoint's host is a literal IPv6 address."""
+    """Return whether the endpoint's host is a literal IPv6 address."""
     return endpoint.startswith("tcp://[")
 
 

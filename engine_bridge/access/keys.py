@@ -1,11 +1,11 @@
-"""Who may connect: CURVE key files of a producer and its clients. Knows files and keys, no socket.
+"""CURVE key files of a producer and its clients.
 
-A producer's folder, which only its owner may enter:
+A producer's folder, accessible only to its owner:
 
     server.toml          public and secret key of the producer
-    clients/NAME.toml    public key of a client: the list of those that may connect
+    clients/NAME.toml    public key of an authorised client
 
-A client has one file of three lines, `server`, `public` and `secret`, made on the producer's machine and carried over.
+A client has one file with `server`, `public` and `secret`, created on the producer's machine and copied over.
 Keys are 40 characters of Z85 (ZeroMQ RFC 32).
 """
 
@@ -34,13 +34,13 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,58}")
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """A producer's pair of keys, and where it keeps the list of those that may connect.
+    """A producer's key pair, and the folder of its authorised clients.
 
     Attributes:
-        public: given to clients, so that they know whom they talk to.
+        public: given to clients, to authenticate the producer.
         secret: never leaves this machine.
         clients: folder of the list.
-        guests: public keys that are let in beside the list, for parts of the producer itself.
+        guests: public keys admitted in addition to the list, for parts of the producer itself.
     """
 
     public: str
@@ -51,12 +51,12 @@ class ServerKeys:
 
 @dataclass(frozen=True, slots=True)
 class ClientKeys:
-    """A client's pair of keys, and the public key of its producer.
+    """A client's key pair, and the public key of its producer.
 
     Attributes:
         server: the producer's public key.
         public: what the producer has on its list.
-        secret: never told to anybody.
+        secret: never shared.
     """
 
     server: str
@@ -69,7 +69,7 @@ class Client:
     """An entry of a producer's list.
 
     Attributes:
-        name: for people.
+        name: human-readable.
         public: the client's public key.
     """
 
@@ -78,17 +78,17 @@ class Client:
 
 
 def default_folder() -> Path:
-    """Where `bunraku keys` keeps this user's keys unless told otherwise."""
+    """Default folder of `bunraku keys` for this user."""
     import platformdirs
 
     return platformdirs.user_config_path("bunraku", appauthor=False) / "keys"
 
 
 def make_server_keys(folder: Path, *, overwrite: bool = False) -> ServerKeys:
-    """Draw a producer's pair of keys and write it into the folder, which is made if need be.
+    """Generate a producer's key pair and write it to the folder, which is created if necessary.
 
     Raises:
-        PrivateFileError: there is one already, others may enter the folder, or it cannot be written.
+        PrivateFileError: a key pair exists, others may access the folder, or it cannot be written.
     """
     make_private_folder(folder)
     make_private_folder(folder / "clients")
@@ -105,10 +105,10 @@ def make_server_keys(folder: Path, *, overwrite: bool = False) -> ServerKeys:
 
 
 def read_server_keys(folder: Path) -> ServerKeys:
-    """Read a producer's pair of keys.
+    """Read a producer's key pair.
 
     Raises:
-        PrivateFileError: there is none, others may read it, or it is malformed.
+        PrivateFileError: it is missing, readable by others, or malformed.
     """
     path = folder / "server.toml"
     try:
@@ -126,7 +126,7 @@ def read_client_keys(path: Path) -> ClientKeys:
     """Read a client's file.
 
     Raises:
-        PrivateFileError: there is none, others may read it, or it is malformed.
+        PrivateFileError: it is missing, readable by others, or malformed.
     """
     try:
         keys = _keys_in(path, ("server", "public", "secret"), secret=True)
@@ -138,23 +138,23 @@ def read_client_keys(path: Path) -> ClientKeys:
 
 
 def make_guest_keys(server: ServerKeys) -> tuple[ServerKeys, ClientKeys]:
-    """Draw a pair that lasts as long as this process, for a client inside it.
+    """Generate a key pair that lasts as long as this process, for a client inside it.
 
     Returns:
-        the producer's keys with the guest let in, and the guest's.
+        the producer's keys with the guest admitted, and the guest's keys.
     """
     public, secret = _draw_pair()
     return replace(server, guests=server.guests | {public}), ClientKeys(server.public, public, secret)
 
 
 def add_client(folder: Path, name: str, file: Path, *, overwrite: bool = False) -> ClientKeys:
-    """Draw a client's pair of keys, put its public key on the list, and write the file to hand over.
+    """Generate a client's key pair, add its public key to the list, and write the client's file.
 
     Args:
         folder: of the producer's keys.
         name: of the entry, 1 to 59 of A-Z a-z 0-9 . _ -
         file: the client's file to write.
-        overwrite: whether an entry and a file of that name may be replaced.
+        overwrite: whether an existing entry or file of that name may be replaced.
 
     Raises:
         PrivateFileError: the name is taken or malformed, or something cannot be read or written.
@@ -177,19 +177,19 @@ def add_client(folder: Path, name: str, file: Path, *, overwrite: bool = False) 
 
 
 def add_known_client(folder: Path, name: str, public: str, *, overwrite: bool = False) -> None:
-    """Put the public key of a client that has its pair already on the list.
+    """Add the public key of a client that already has a key pair to the list.
 
     Raises:
         PrivateFileError: the name is taken or malformed, the key is not valid, or it cannot be written.
     """
     server = read_server_keys(folder)
     if not is_key(public):
-        raise PrivateFileError(f"{public[:60]!r} is no public key; a key is {_KEY_CHARACTERS} characters of Z85")
+        raise PrivateFileError(f"{public[:60]!r} is not a public key; a key is {_KEY_CHARACTERS} characters of Z85")
     _write_entry(_entry(server.clients, name), name, public, overwrite=overwrite)
 
 
 def remove_client(folder: Path, name: str) -> None:
-    """Take a client off the list; it is refused from its next connection on.
+    """Remove a client from the list; its next connection is refused.
 
     Raises:
         PrivateFileError: it is not on the list, or its entry cannot be deleted.
@@ -209,23 +209,23 @@ def is_key(text: str) -> bool:
         return False
     try:
         z85.decode(text.encode("ascii"))
-    except struct.error:  # five characters can say more than 32 bits hold
+    except struct.error:  # five characters can encode more than 32 bits
         return False
     return True
 
 
 class AllowList:
-    """The list of those that may connect; follows its folder while it is used.
+    """The list of authorised clients; follows changes in its folder.
 
     Attributes:
-        troubles: what was wrong with entries at the last reading, each with its file.
+        troubles: problems with entries at the last read, each with its file.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Note where the list is.
+        """Open the list.
 
         Args:
-            folder: of the entries; it is read when somebody is looked up.
+            folder: of the entries; read on lookup.
         """
         self.troubles: list[str] = []
         self._folder = folder
@@ -233,7 +233,7 @@ class AllowList:
         self._names: dict[str, str] = {}
 
     def name_of(self, public: str) -> str | None:
-        """The name of the client with this public key, None if it is not on the list.
+        """Return the name of the client with this public key, None if it is not on the list.
 
         Raises:
             PrivateFileError: the folder cannot be read.
@@ -256,7 +256,7 @@ class AllowList:
                 files = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".toml")]
         except OSError as error:
             raise PrivateFileError(f"The list {self._folder} cannot be read: {error.strerror or error}") from error
-        # The folder's own time would miss a file that is edited in place, and two changes within one tick.
+        # The folder's own mtime misses a file edited in place, and two changes within one tick.
         seen = sorted((name, about.st_mtime_ns, about.st_ino, about.st_size) for name, about in files)
         if seen == self._seen:
             return

@@ -1,4 +1,4 @@
-"""Small TOML files that only their owner may read, written whole or not at all. Knows files, not what is in them."""
+"""Small TOML files that only their owner may read, written atomically."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ else:
     import tomli as tomllib
 
 MAX_BYTES: Final = 4096
-POSIX: Final = os.name == "posix"  # elsewhere files have no mode that says who may read them
+POSIX: Final = os.name == "posix"  # elsewhere file modes do not control who may read
 _PART_PREFIX: Final = ".part-"
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that only its owner may enter, parents included, or check that it is one.
+    """Create a folder that only its owner may access, parents included, or check an existing one.
 
     Raises:
-        PrivateFileError: somebody else owns it, others may enter it, or it cannot be made.
+        PrivateFileError: another user owns it, others may access it, or it cannot be created.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -34,35 +34,35 @@ def make_private_folder(folder: Path) -> None:
             folder.mkdir(mode=0o700)
         check_private_folder(folder)
     except OSError as error:
-        raise PrivateFileError(f"The folder {folder} cannot be made: {error.strerror or error}") from error
+        raise PrivateFileError(f"The folder {folder} cannot be created: {error.strerror or error}") from error
 
 
 def check_private_folder(folder: Path) -> None:
-    """Check that a folder is ours alone: in /tmp anybody could have made one of that name before us.
+    """Check that a folder is ours alone: in /tmp anyone could have created one of that name first.
 
     Raises:
-        PrivateFileError: it is not a folder, somebody else owns it, or others may enter it.
-        OSError: it is not there.
+        PrivateFileError: it is not a folder, another user owns it, or others may access it.
+        OSError: it does not exist.
     """
-    about = folder.lstat()  # a link would be whoever made the link
+    about = folder.lstat()  # not following links: a link belongs to whoever created it
     if not stat.S_ISDIR(about.st_mode):
         raise PrivateFileError(f"{folder} is not a folder; move it away")
     if POSIX and about.st_uid != os.getuid():
         raise PrivateFileError(f"The folder {folder} belongs to user {about.st_uid}; move it away or choose another")
     if POSIX and about.st_mode & 0o077:
-        raise PrivateFileError(f"Others may look into the folder {folder}; fix it with: chmod 700 {folder}")
+        raise PrivateFileError(f"Others may access the folder {folder}; fix it with: chmod 700 {folder}")
 
 
 def write_private(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a file with mode 0600 that appears whole or not at all.
+    """Write a file atomically, with mode 0600.
 
     Args:
-        path: in a folder that exists.
+        path: in an existing folder.
         text: what to write.
-        overwrite: whether it may take the place of a file.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: it may not, and there is one.
+        FileExistsError: the file exists and may not be replaced.
         PrivateFileError: it cannot be written.
     """
     try:
@@ -75,9 +75,9 @@ def write_private(path: Path, text: str, *, overwrite: bool) -> None:
             if overwrite:
                 Path(part).replace(path)
             elif POSIX:
-                path.hardlink_to(part)  # unlike a rename, it fails if there is something
+                path.hardlink_to(part)  # unlike a rename, fails if the path exists
             else:
-                Path(part).rename(path)  # which fails on Windows if there is something
+                Path(part).rename(path)  # on Windows, fails if the path exists
         finally:
             with contextlib.suppress(FileNotFoundError):
                 Path(part).unlink()
@@ -92,10 +92,10 @@ def read_toml(path: Path, *, secret: bool) -> dict[str, Any]:
 
     Args:
         path: of a file.
-        secret: refuse it if others than its owner may read it.
+        secret: refuse a file that others may read.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not exist.
         PrivateFileError: it cannot be read, is too long or malformed, or others may read it.
     """
     try:
@@ -113,11 +113,11 @@ def read_toml(path: Path, *, secret: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PrivateFileError(f"{path} is no TOML: {error}") from error
+        raise PrivateFileError(f"{path} is not valid TOML: {error}") from error
 
 
 def remove_parts_of_the_dead(folder: Path) -> None:
-    """Delete what killed processes left half-written."""
+    """Delete files left half-written by killed processes."""
     for part in folder.glob(f"{_PART_PREFIX}*"):
         pid = part.name.removeprefix(_PART_PREFIX).split("-", 1)[0]
         if pid.isdigit() and not process_lives(int(pid)):
@@ -126,7 +126,7 @@ def remove_parts_of_the_dead(folder: Path) -> None:
 
 
 def process_lives(pid: int) -> bool:
-    """Whether there is a process of this number."""
+    """Return whether a process with this id exists."""
     import psutil
 
     return pid > 0 and pid < 2**31 and psutil.pid_exists(pid)

@@ -1,1 +1,1 @@
-"""The protocol `avf/1`: what messages mean, how they become bytes, and where pixels lie. Opens no socket."""
+"""The `avf/1` protocol: records, their encoding, and pixel transport. Opens no socket."""

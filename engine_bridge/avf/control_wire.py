@@ -1,7 +1,6 @@
-"""The control channel of `avf/1`: how hello, welcome, refuse, set, req, stat, ping and pong become bytes and come back.
+"""The control channel of `avf/1`: encodes and decodes hello, welcome, refuse, set, req, stat, ping and pong.
 
-Knows bytes, records and the limits of a stream. Knows no socket. Every message is one msgpack map of at most 64 KiB
-in one part, with its kind under the key `k`.
+Every message is one msgpack map of at most 64 KiB in one part, with its kind under the key `k`.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from .wire import MAJOR, MAX_SIDE_PX, MINOR, Signed64
 
 MAX_SEED: Final = 2**63 - 1
 MAX_FPS: Final = 1000.0
-MAX_CLIENT_ELEMENTS: Final = 1024  # of what a client says; the live loop reads it between two frames
+MAX_CLIENT_ELEMENTS: Final = 1024  # of a client's message; the live loop reads it between two frames
 REQUESTS: Final = ("info", "last", "key")
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client would like. `fps`: frames per second that are enough, 0 for as the producer likes."""
+    """What a client would like. `fps`: frames per second it needs, 0 to leave it to the producer."""
 
     fps: float = 0.0
 
@@ -54,7 +53,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="wel
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="refuse", omit_defaults=True):
-    """A message was not taken. `code` is stable, `text` is for people."""
+    """A rejected message. `code` is stable, `text` is for people."""
 
     code: str
     text: str
@@ -62,13 +61,13 @@ class Refuse(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="refu
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="req"):
-    """Ask for the welcome again (`info`), the last frame again (`last`) or a frame decodable alone (`key`)."""
+    """Asks for the welcome again (`info`), the last frame again (`last`) or a frame decodable on its own (`key`)."""
 
     what: str
 
 
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="ping"):
-    """Is somebody there? `t`: the client's monotonic clock."""
+    """Asks whether the producer is alive. `t`: the client's monotonic clock."""
 
     t: Signed64
 
@@ -111,10 +110,10 @@ _FROM_SERVER: Final = {"welcome": Welcome, "refuse": Refuse, "pong": Pong}
 
 
 def encode_client_message(message: ClientMessage) -> bytes:
-    """Pack what a client says.
+    """Encode a client's message.
 
     Raises:
-        WireError: a number is not finite or not a number, or the whole is too large.
+        WireError: a number is not finite or not a number, or the message is too large.
     """
     if isinstance(message, ControlState):
         return _pack(_set_of(plain_state(message)))
@@ -126,21 +125,21 @@ def encode_client_message(message: ClientMessage) -> bytes:
 
 
 def encode_server_message(message: ServerMessage) -> bytes:
-    """Pack what a producer says.
+    """Encode a producer's message.
 
     Raises:
-        WireError: the whole is too large; a welcome with thousands of identities is.
+        WireError: the message is too large, as a welcome with thousands of identities is.
     """
     return _pack(message)
 
 
 def welcome_of(info: StreamInfo, streams: Sequence[str] = ()) -> Welcome:
-    """The welcome that tells a stream's info, and the names of all streams beside it."""
+    """Build the welcome from a stream's info and the names of all streams of the producer."""
     return Welcome(proto=MAJOR, ses=info.session, info=info, streams=list(streams) or [info.stream], caps=["raw"])
 
 
 def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientMessage:
-    """Read what a client says, checked against what the stream takes.
+    """Decode a client's message and check it against what the stream takes.
 
     Returns:
         the message; a `ControlState`'s numbers are finite and clamped to the limits in `info`.
@@ -168,7 +167,7 @@ def decode_client_message(data: bytes | memoryview, info: StreamInfo) -> ClientM
 
 
 def decode_server_message(data: bytes | memoryview) -> ServerMessage:
-    """Read what a producer says.
+    """Decode a producer's message.
 
     Raises:
         MessageRejected: with one of the codes of `docs/protocol.md`; nothing else is raised, whatever the bytes.
@@ -181,7 +180,7 @@ def decode_server_message(data: bytes | memoryview) -> ServerMessage:
 
 
 def check_state(state: ControlState, info: StreamInfo) -> ControlState:
-    """Check a state against what a stream takes; for states that travel no wire, too.
+    """Check a state against what a stream takes, including states that never travel on a wire.
 
     Returns:
         the state, its numbers clamped to the limits in `info`.
@@ -231,7 +230,7 @@ def _decode(data: bytes | memoryview, kinds: dict[str, Any], max_elements: int) 
 def _pack(message: msgspec.Struct) -> bytes:
     packed = pack(msgspec.to_builtins(message, enc_hook=plain))
     if len(packed) > MAX_BYTES:
-        raise WireError(f"a {type(message).__name__} of {len(packed)} bytes; the control channel carries {MAX_BYTES}")
+        raise WireError(f"a {type(message).__name__} of {len(packed)} bytes; at most {MAX_BYTES} are allowed")
     return packed
 
 
@@ -272,7 +271,7 @@ def _known_identity(who: str | int, info: StreamInfo) -> str | int:
         if who not in info.identities:
             raise MessageRejected("identity", f"the character has no identity {who[:64]!r}")
     elif not info.has_mapping:
-        raise MessageRejected("identity", "the character has no mapping network, so it takes names and no seeds")
+        raise MessageRejected("identity", "the character has no mapping network, so it takes names, not seeds")
     elif not 0 <= who <= MAX_SEED:
-        raise MessageRejected("identity", f"seed {who} is not within 0 and {MAX_SEED}")
+        raise MessageRejected("identity", f"seed {who} is not between 0 and {MAX_SEED}")
     return who

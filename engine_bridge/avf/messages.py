@@ -1,7 +1,7 @@
-"""What a producer and its clients say to each other, as typed records.
+"""Records exchanged by a producer and its clients.
 
-Knows names, units and limits. Knows no bytes (`wire.py`, `control_wire.py`) and no socket. The same records are used
-inside one process, where a window meets the live loop directly.
+`wire.py` and `control_wire.py` encode them. The same records are used inside one process, where a window meets the live
+loop directly.
 
 Records travel under their own field names where size does not matter (`StreamInfo` in a welcome, `LiveStats` in a
 heartbeat); a `ControlState` travels under the short keys of `docs/protocol.md`.
@@ -15,12 +15,12 @@ import msgspec
 
 
 class LinkState(Enum):
-    """How a client stands with its producer."""
+    """State of a client's link to its producer."""
 
-    LIVE = "live"  # a good message came within the last 1.5 s
-    STALE = "stale"  # silent for 1.5 s: hold the last frame, perhaps fade it
-    LOST = "lost"  # silent for 5 s, said bye, or never heard at all
-    ERROR = "error"  # what arrives cannot be used; reconnecting with growing pauses
+    LIVE = "live"  # a valid message arrived within the last 1.5 s
+    STALE = "stale"  # silent for 1.5 s: hold the last frame, optionally fade it
+    LOST = "lost"  # silent for 5 s, said bye, or never heard
+    ERROR = "error"  # messages cannot be used; reconnecting with growing pauses
     INCOMPATIBLE = "incompatible"  # the producer speaks another major version; no retries
 
 
@@ -31,8 +31,8 @@ class ControlSpec(msgspec.Struct, frozen=True):
         name: from the one vocabulary, lowerCamelCase.
         minimum: values below are clamped to it; degrees for poses and gaze, otherwise 0..1 or -1..1.
         maximum: values above are clamped to it.
-        rest: value when nobody moves the character.
-        group: heading under which people look for it.
+        rest: value when no driver moves the character.
+        group: heading in user interfaces.
     """
 
     name: str
@@ -46,8 +46,8 @@ class ExpressionSpec(msgspec.Struct, frozen=True):
     """A named expression of the character.
 
     Attributes:
-        name: what to put into `ControlState.expression`.
-        hotkey: the key that a window offers for it, for example `1`; empty for none.
+        name: value for `ControlState.expression`.
+        hotkey: key that a window offers for it, for example `1`; empty for none.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ExpressionSpec(msgspec.Struct, frozen=True):
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """Where the pictures of a stream come from; travels with the first frame and with every heartbeat.
+    """Provenance of a stream's pictures; sent with the first frame and every heartbeat.
 
     Attributes:
         ai: true when the pictures are made by a neural network.
@@ -71,7 +71,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
-    """What a stream shows and which controls it takes: the answer to a client's hello.
+    """What a stream shows and which controls it takes; the answer to a client's hello.
 
     Attributes:
         session: random number, new at every start of the producer, unsigned 64 bit.
@@ -79,7 +79,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
         character: name of the character.
         width: of the frames, in pixels; may change while the stream runs.
         height: of the frames, in pixels; may change while the stream runs.
-        fps: frames per second that the producer aims at.
+        fps: target frames per second.
         controls: what `ControlState.controls` may name, with ranges.
         identities: names that `ControlState.identity` may hold.
         expressions: names that `ControlState.expression` may hold.
@@ -101,11 +101,11 @@ class StreamInfo(msgspec.Struct, frozen=True):
 
 
 class IdentityMix(msgspec.Struct, frozen=True):
-    """A second identity and how much of it is mixed into the first.
+    """A second identity and how much of it is mixed in.
 
     Attributes:
         identity: a name, or a seed where the stream has a mapping network.
-        amount: 0 is all the first identity, 1 is all this one.
+        amount: 0 is only the first identity, 1 is only this one.
     """
 
     identity: str | int
@@ -113,22 +113,22 @@ class IdentityMix(msgspec.Struct, frozen=True):
 
 
 class ControlState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one client wants at this moment: absolute, so the latest one wins and a lost one does no harm.
+    """Everything one client wants at this moment. Absolute: the latest state wins and a lost one does no harm.
 
-    A client repeats what it wants to hold. What it leaves out (a control that is not named, a field that is None)
-    stays with the other drivers or as it is.
+    A client repeats what it wants to hold. Anything left out (a control not named, a field that is None)
+    stays with the other drivers or unchanged.
 
     Attributes:
-        control_id: strictly rising per client; 0 lets `ControlClient.send` number it.
+        control_id: strictly increasing per client; 0 lets `ControlClient.send` assign it.
         timestamp_ns: the sender's monotonic clock, echoed in `Frame.control_timestamp_ns`; 0 lets
             `ControlClient.send` stamp it.
         controls: values in natural units by name; only these are held, the others stay with the other drivers.
         identity: name of an identity, or a seed where the stream has a mapping network.
         mix: a second identity to mix in.
-        truncation_psi: 0..1, factor on the `z` of a drawn identity; less of it draws more ordinary people.
+        truncation_psi: 0..1, factor on the `z` of a drawn identity; lower values draw more average people.
         expression: named expression to fade to; the empty string fades to none.
-        calibrate: take the present pose as the neutral one. An event rather than a state: it is kept when a newer
-            state overtakes it on the way.
+        calibrate: take the current pose as neutral. An event rather than a state: it is kept when a newer
+            state supersedes it in transit.
     """
 
     control_id: int = 0
@@ -142,22 +142,22 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
-    """How the live loop is doing; in every heartbeat, and in the window's overlay.
+    """Live-loop statistics; in every heartbeat and in the window's overlay.
 
     Attributes:
         provider: the engine and provider in use.
-        engine_note: why it is this engine or this rate, or what is being made ready; for people.
+        engine_note: why this engine or rate is in use, or what is being prepared; for people.
         engine_ms_p50: median time of one inference, milliseconds.
         engine_ms_p99: its 99th percentile.
-        fps: frames per second really made.
-        target_fps: frames per second aimed at.
+        fps: frames per second actually rendered.
+        target_fps: target frames per second.
         dropped: frames skipped because they would have been late, since the start.
-        motion_to_photon_ms: median from a control's timestamp to the echo of it, None until known.
+        motion_to_photon_ms: median from a control's timestamp to its echo, None until known.
         driver: name of the driver that moves the character now.
         frame_age_ms_p50: median age of a frame when a subscriber takes it, None until known.
-        subscribers: how many clients watch.
-        connections: how many there are to both channels, watching or not.
-        over_limits: how often each limit of docs/protocol.md was broken, by its name, since the start.
+        subscribers: number of clients watching.
+        connections: number of connections to both channels, watching or not.
+        over_limits: how often each limit of docs/protocol.md was exceeded, by name, since the start.
     """
 
     provider: str = ""
@@ -176,11 +176,11 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client tells the producer once per second about the frames it shows.
+    """A client's report, once per second, on the frames it shows.
 
     Attributes:
         shown: frames taken since the client started.
-        dropped: frames that never arrived (gaps in the numbers) or were overtaken before they were taken.
+        dropped: frames that never arrived (gaps in the numbers) or were superseded before they were taken.
         age_p50_ms: median age of a frame when it was taken.
         age_p99_ms: its 99th percentile.
     """

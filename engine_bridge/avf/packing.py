@@ -1,8 +1,8 @@
-"""msgpack maps with bounds. Knows limits and shapes, not what a message means.
+"""Bounded encoding and decoding of msgpack maps.
 
-A few bytes of msgpack can promise millions of elements or thousands of levels, and 64 KiB can hold 62,000 empty maps.
-Every promise is checked against a bound before memory is taken, the elements of the whole while they are read, and the
-depth afterwards on what these bounds have let through.
+A few bytes of msgpack can announce millions of elements or thousands of levels; 64 KiB can hold 62,000 empty maps.
+Announced sizes are checked before memory is allocated, the total number of elements while reading, and the depth
+afterwards, on what these bounds have admitted.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def pack(message: dict[str, Any]) -> bytes:
 
 
 def unpack(data: bytes | memoryview, *, max_keys: int = MAX_MAP, max_elements: int = MAX_ELEMENTS) -> dict[str, Any]:
-    """Read exactly one map from bytes of unknown origin.
+    """Decode exactly one map from untrusted bytes.
 
     Args:
-        data: packed.
+        data: encoded map.
         max_keys: of the outermost map.
         max_elements: pairs of all maps and elements of all arrays together.
 
     Returns:
-        the map; its keys, and those of the maps inside, are strings.
+        the map; its keys, and those of nested maps, are strings.
 
     Raises:
         MessageRejected: `header_size`, `msgpack`, `keys` or `depth`.
@@ -72,10 +72,10 @@ def unpack(data: bytes | memoryview, *, max_keys: int = MAX_MAP, max_elements: i
 
 
 def to_record(message: dict[str, Any], kind: type[Record], *, code: str = "header") -> Record:
-    """Turn an unpacked map into a typed record; keys that the record does not know are ignored.
+    """Convert a decoded map to a typed record; unknown keys are ignored.
 
     Raises:
-        MessageRejected: with the given code, naming the key that is missing or of a wrong type.
+        MessageRejected: with the given code, naming the key that is missing or has the wrong type.
     """
     try:
         return msgspec.convert(message, type=kind, strict=True)
@@ -84,7 +84,7 @@ def to_record(message: dict[str, Any], kind: type[Record], *, code: str = "heade
 
 
 class _Elements:
-    """Counts what a message holds while it is read, and stops the reading in time."""
+    """Counts the elements of a message while it is decoded, and stops at the limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -105,7 +105,7 @@ class _Elements:
 
 
 def _refuse_extension(kind: int, data: bytes) -> None:
-    """An extension of no bytes is within the limit of 0."""
+    """Reject every extension: an empty one passes the limit of 0."""
     raise ValueError(f"an extension type {kind} with {len(data)} bytes")
 
 

@@ -1,4 +1,4 @@
-"""Pixel formats of the wire, and the one that Bunraku works in. Knows arrays, not messages."""
+"""Pixel formats of the wire, and conversion to Bunraku's own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ORIGINS: Final = ("top", "bottom")
 
 
 def to_rgba_top_straight(rows: Pixels, pixel_format: str, colour_space: str, alpha_mode: str, origin: str) -> Pixels:
-    """Bring a picture into RGBA8, row 0 on top, sRGB-encoded, straight alpha.
+    """Convert a picture to RGBA8, row 0 on top, sRGB-encoded, straight alpha.
 
-    A picture that already is of this kind is handed back as it is, without a copy; that is what Bunraku's own
-    producers send. The others cost a pass or more in numpy.
+    A picture already in this format is returned as it is, without a copy; Bunraku's own producers
+    send it. Other formats cost one or more passes in numpy.
 
     Args:
         rows: uint8 [H, W, bytes per pixel], any row stride.

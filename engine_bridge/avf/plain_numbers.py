@@ -1,4 +1,4 @@
-"""Numbers of other libraries at the edge of the wire: numpy's scalars become Python's. Knows no message."""
+"""Conversion of other libraries' numbers at the edge of the wire: numpy scalars become Python's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .messages import ControlState, IdentityMix
 
 
 def plain_state(state: ControlState) -> ControlState:
-    """The state with Python's own numbers in it, whoever computed them.
+    """Return the state with plain Python numbers.
 
     Raises:
-        MessageRejected: `number`, naming what is not a finite number; a bool or a text is not.
+        MessageRejected: `number`, naming a value that is not a finite number; bools and strings are not.
     """
     mix = state.mix
     if mix is not None:
@@ -36,10 +36,10 @@ def plain_state(state: ControlState) -> ControlState:
 
 
 def plain_float(value: Any, name: str) -> float:
-    """A number of any library as a float.
+    """Convert a number of any library to a float.
 
     Raises:
-        MessageRejected: `number`, naming it: it is not a number, or not a finite one.
+        MessageRejected: `number`, naming a value that is not a finite number.
     """
     if type(value) is not float:
         if isinstance(value, bool | np.bool_ | np.ndarray) or not (
@@ -56,7 +56,7 @@ def plain_float(value: Any, name: str) -> float:
 
 
 def plain(value: Any) -> int | float:
-    """A number of any library as Python's, for `enc_hook` of msgspec.
+    """Convert a number of any library to Python's, for msgspec's `enc_hook`.
 
     Raises:
         WireError: it is not a number.

@@ -1,7 +1,7 @@
-"""How pixels travel: raw, as LZ4, as JPEG with LZ4 alpha, or through shared memory. Knows planes, no socket.
+"""Pixel transport: raw, LZ4, JPEG with LZ4 alpha, or shared memory.
 
-Encoders take what Bunraku draws (RGBA8, row 0 on top, sRGB-encoded, straight alpha); decoders take every format of
-`docs/protocol.md` and check each length before memory is taken.
+Encoders take Bunraku's own format (RGBA8, row 0 on top, sRGB-encoded, straight alpha); decoders take every format of
+`docs/protocol.md` and check each length before allocating memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .ring import RingCache, RingWriter
 Part: TypeAlias = "bytes | memoryview"
 
 RAW: Final = "raw"
-VARIANTS: Final = (RAW, "lz4", "jpeg", "shm")  # in the order in which a producer tells them
+VARIANTS: Final = (RAW, "lz4", "jpeg", "shm")  # in the order in which producers announce them
 DEFAULT_JPEG_QUALITY: Final = 85
 MAX_PICTURE_BYTES: Final = 64 * 1024 * 1024
 
@@ -34,13 +34,13 @@ _ENCODINGS_OF_ROLE: Final = {
     "rgb": ("raw", "lz4", "jpeg", "shm"),
     "a": ("raw", "lz4", "shm"),
 }
-_LZ4_SPEED: Final = 4  # libraries call it acceleration: 0.84 instead of 1.07 ms at 512x512 for a tenth more bytes
+_LZ4_SPEED: Final = 4  # LZ4 acceleration: 0.84 instead of 1.07 ms at 512x512 for a tenth more bytes
 
 Unsigned = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Plane(msgspec.Struct, frozen=True):
-    """One payload part: encoding, role, bytes decoded and bytes on the wire; in shared memory also where."""
+    """One payload part: encoding, role, decoded size and size on the wire; in shared memory also its place."""
 
     e: str
     r: str
@@ -53,10 +53,10 @@ class Plane(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class EncodedPicture:
-    """A picture ready to travel.
+    """A picture encoded for transport.
 
     Attributes:
-        planes: what the header tells of each part.
+        planes: header entry of each part.
         parts: the payload, in the same order.
     """
 
@@ -66,15 +66,15 @@ class EncodedPicture:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a header says of its picture.
+    """Picture fields of a header.
 
     Attributes:
         width: in pixels.
         height: in pixels.
         pixel_format: `rgba8`, `bgra8`, `rgb8` or `a8`.
         stride: bytes per row of a single plane, None for no gap between rows.
-        crc: CRC-32 of the first plane as decoded, None to check none.
-        session: of the frame; a ring of shared memory must be of the same.
+        crc: CRC-32 of the first plane as decoded, None to skip the check.
+        session: of the frame; a shared-memory ring must have the same.
     """
 
     width: int
@@ -86,7 +86,7 @@ class Picture:
 
 
 def encode_raw(pixels: Pixels) -> EncodedPicture:
-    """Send as it is; the part is the caller's own memory if that is contiguous."""
+    """Encode without compression; the part is the caller's own memory if that is contiguous."""
     return EncodedPicture([_plane("raw", "rgba", pixels.nbytes, pixels.nbytes)], [_flat(pixels)])
 
 
@@ -104,7 +104,7 @@ def encode_jpeg(pixels: Pixels, quality: int) -> EncodedPicture:
         quality: 1 to 100, of the JPEG.
     """
     height, width = pixels.shape[:2]
-    # The encoder skips the fourth channel, so the colours need no pass of ours.
+    # The encoder ignores the fourth channel, so no separate pass extracts the colours.
     colour = simplejpeg.encode_jpeg(
         np.ascontiguousarray(pixels), quality=quality, colorspace="RGBX", colorsubsampling="420"
     )
@@ -116,7 +116,7 @@ def encode_jpeg(pixels: Pixels, quality: int) -> EncodedPicture:
 
 
 def encode_shared(pixels: Pixels, ring: RingWriter) -> EncodedPicture:
-    """Put the picture into shared memory and tell where."""
+    """Write the picture to shared memory and describe where."""
     slot, sequence = ring.write(_flat(pixels))
     where = {"name": ring.name, "slot": slot, "seq": sequence}
     return EncodedPicture([_plane("shm", "rgba", pixels.nbytes, 0) | where], [b""])
@@ -125,30 +125,30 @@ def encode_shared(pixels: Pixels, ring: RingWriter) -> EncodedPicture:
 def decode_planes(
     picture: Picture, planes: Sequence[Plane], payload: Sequence[Part], rings: RingCache | None
 ) -> Pixels:
-    """Bring the planes of a picture together.
+    """Decode the planes of a picture.
 
     Args:
         picture: its size and format, checked.
-        planes: as the header tells them.
+        planes: from the header.
         payload: the parts as received.
-        rings: where pixels in shared memory are read; None knows none.
+        rings: for reading pixels in shared memory; None rejects them.
 
     Returns:
-        uint8 [H, W, bytes per pixel], any row stride, in the picture's format. Of a raw plane it is the part's memory.
+        uint8 [H, W, bytes per pixel], any row stride, in the picture's format. A raw plane shares the part's memory.
 
     Raises:
         MessageRejected: `planes`, `encoding`, `parts`, `size`, `decode`, `shm` or `crc`.
-        FrameOvertaken: the slot in shared memory was written anew.
+        FrameOvertaken: the slot in shared memory was overwritten.
     """
     for plane in planes:
         if plane.r not in _ENCODINGS_OF_ROLE:
             raise MessageRejected("planes", f"unknown role of a plane: {plane.r[:32]!r}")
         if plane.e not in _ENCODINGS_OF_ROLE[plane.r] or (plane.e == "shm" and len(planes) > 1):
-            raise MessageRejected("encoding", f"{plane.e[:32]!r} is no encoding of a plane {plane.r}")
+            raise MessageRejected("encoding", f"{plane.e[:32]!r} is not an encoding of the plane {plane.r}")
     roles = [plane.r for plane in planes]
     whole = roles == [_WHOLE_ROLES[picture.pixel_format]]
     if not whole and not (picture.pixel_format == "rgba8" and roles == ["rgb", "a"]):
-        raise MessageRejected("planes", f"{picture.pixel_format} cannot come in the planes {', '.join(roles)[:64]}")
+        raise MessageRejected("planes", f"{picture.pixel_format} cannot be sent as the planes {', '.join(roles)[:64]}")
     if len(payload) != len(planes):
         raise MessageRejected("parts", f"{len(payload)} payload parts for {len(planes)} planes")
     if picture.stride is not None and (not whole or planes[0].e == "jpeg"):
@@ -177,7 +177,7 @@ def _decode_plane(picture: Picture, plane: Plane, part: Part, rings: RingCache |
         raise MessageRejected("size", f"{plane.n} bytes, the limit is {MAX_PICTURE_BYTES}")
     if plane.e == "raw":
         if plane.z != plane.n:
-            raise MessageRejected("size", f"a raw plane of {plane.n} bytes that are {plane.z} on the wire")
+            raise MessageRejected("size", f"a raw plane of {plane.n} bytes with {plane.z} on the wire")
         rows = np.frombuffer(part, np.uint8)
     elif plane.e == "lz4":
         rows = _unlz4(part, plane.n)
@@ -185,10 +185,10 @@ def _decode_plane(picture: Picture, plane: Plane, part: Part, rings: RingCache |
         return _unjpeg(part, picture)
     else:
         if rings is None:
-            raise MessageRejected("encoding", "this reader has no shared memory")
+            raise MessageRejected("encoding", "this reader does not support shared memory")
         ring = rings.open(plane.name)
         if ring.session != picture.session:
-            raise MessageRejected("shm", f"the ring {plane.name} is of another session")
+            raise MessageRejected("shm", f"the ring {plane.name} belongs to another session")
         rows = ring.copy(plane.slot, plane.seq, plane.n)
     if crc is not None and zlib.crc32(rows.data) != crc:
         raise MessageRejected("crc", "the pixels do not match their checksum")

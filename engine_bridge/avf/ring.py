@@ -1,13 +1,13 @@
-"""The ring of shared memory that carries pixels between processes of one host. Knows slots, not what is in a frame.
+"""The shared-memory ring that carries pixels between processes on one host.
 
-The layout is that of `docs/protocol.md`, "Shared memory". A header that travels on the socket names slot and sequence
-number; the reader looks at the slot's number, copies, and looks again whether the slot was written meanwhile (a
+The layout is in `docs/protocol.md`, "Shared memory". The header sent over the socket names slot and sequence
+number; the reader checks the slot's number, copies, and checks again whether the slot was overwritten meanwhile (a
 seqlock).
 
-On Linux each of these three is a system call, and their loads stay in order: the kernel takes a reference to the page
-with a full barrier before it copies, so that no load of a call comes before those of the call before it; and the fence
-below stands between the copy and the second look, whoever did the copying. A number is eight aligned bytes, which
-processors copy whole.
+On Linux each of these three steps is a system call, and their loads stay in order: the kernel takes a page reference
+with a full barrier before it copies, so no load of one call precedes those of the call before; and the fence
+below separates the copy from the second check, whoever did the copying. A number is eight aligned bytes, which
+processors copy in one access.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ VERSION: Final = 1
 SLOTS: Final = 4
 MAX_SLOTS: Final = 60
 PAGE: Final = 4096
-MAX_NAME_BYTES: Final = 31  # of macOS
+MAX_NAME_BYTES: Final = 31  # limit of macOS
 
 _HEAD = struct.Struct("<8sIIQQQ")
 _SEQUENCES_AT: Final = 128
-_SEQUENCE_STEP: Final = 64  # a cache line each
+_SEQUENCE_STEP: Final = 64  # one cache line each
 _FENCE = threading.Lock()
 
 
 class RingWriter:
-    """Writes pictures into slots, one after the other, and never waits for a reader.
+    """Writes pictures into consecutive slots and never waits for a reader.
 
     Attributes:
-        name: what readers open it by.
-        capacity: bytes that a slot holds.
+        name: for readers to open it.
+        capacity: bytes per slot.
     """
 
     def __init__(self, capacity: int, *, session: int) -> None:
-        """Make the ring.
+        """Create the ring.
 
         Args:
-            capacity: bytes of the largest picture.
-            session: the producer's, so that nobody reads a ring of an earlier start.
+            capacity: size of the largest picture in bytes.
+            session: the producer's, so that no client reads a ring of an earlier start.
 
         Raises:
-            OSError: there is no room, or this system has no shared memory.
+            OSError: not enough memory, or the system has no shared memory.
         """
         self.capacity = capacity
         stride = -(-capacity // PAGE) * PAGE
@@ -71,13 +71,13 @@ class RingWriter:
         """Copy a picture into the next slot.
 
         Returns:
-            slot and sequence number to tell readers.
+            slot and sequence number, for readers.
 
         Raises:
-            OSError: another program of this user has cut the ring. Close it and go on without.
+            OSError: another program of this user has truncated the ring. Close it and continue without.
         """
         if not self._memory.is_whole:
-            raise OSError(errno.EIO, f"the ring {self.name} was cut off by another program")
+            raise OSError(errno.EIO, f"the ring {self.name} was truncated by another program")
         slot, self._next = self._next, (self._next + 1) % SLOTS
         number = int(self._sequences[slot])
         self._sequences[slot] = number + 1
@@ -89,11 +89,11 @@ class RingWriter:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what was written can be read; another program of this user could have cut the ring."""
+        """Whether what was written can be read; another program of this user may have truncated the ring."""
         return self._memory.is_whole
 
     def last(self, size: int) -> Pixels:
-        """The bytes that were written last, for as long as nothing new is written. Uint8 [size]."""
+        """The bytes written last, valid until the next write. uint8 [size]."""
         newest: Pixels = self._slots[self._next - 1][:size]
         return newest
 
@@ -114,7 +114,7 @@ class RingReader:
             MessageRejected: `shm`, if it cannot be opened or is not a ring.
         """
         if len(name) > MAX_NAME_BYTES or "/" in name[1:]:
-            raise MessageRejected("shm", f"{name[:64]!r} cannot name a ring of shared memory")
+            raise MessageRejected("shm", f"{name[:64]!r} is not a valid name of a shared-memory ring")
         try:
             self._memory = SharedMemoryReader(name)
         except (OSError, ValueError) as error:
@@ -135,26 +135,26 @@ class RingReader:
         magic, version, self._slots, self._capacity, self._stride, self.session = _HEAD.unpack(head.data)
         fits = self._capacity <= self._stride and self._stride % PAGE == 0 and PAGE + self._slots * self._stride <= size
         if magic != MAGIC or version != VERSION or not 4 <= self._slots <= MAX_SLOTS or not fits:
-            raise MessageRejected("shm", f"{self._memory.name} is not a ring of version {VERSION}, or is cut off")
+            raise MessageRejected("shm", f"{self._memory.name} is not a ring of version {VERSION}, or is truncated")
 
     def copy(self, slot: int, sequence: int, size: int) -> Pixels:
         """Copy a picture out.
 
         Returns:
-            uint8 [size], the caller's own.
+            uint8 [size], owned by the caller.
 
         Raises:
-            MessageRejected: `shm`, if the ring has no such slot or size, or was cut off since.
-            FrameOvertaken: the slot was written again.
+            MessageRejected: `shm`, if the ring has no such slot or size, or has been truncated.
+            FrameOvertaken: the slot was overwritten.
         """
         if slot >= self._slots or size > self._capacity:
             raise MessageRejected("shm", f"slot {slot} of {self._slots} with {size} of {self._capacity} bytes")
         if self._sequence(slot) != sequence:
-            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written again before it was read")
+            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was overwritten before it was read")
         pixels = self._read(PAGE + slot * self._stride, np.empty(size, np.uint8))
         _fence()
         if self._sequence(slot) != sequence:
-            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was written again while it was read")
+            raise FrameOvertaken(f"slot {slot} of {self._memory.name} was overwritten while it was read")
         return pixels
 
     def _sequence(self, slot: int) -> int:
@@ -168,19 +168,19 @@ class RingReader:
         return out
 
     def close(self) -> None:
-        """Let go of the ring. Safe to call twice."""
+        """Close the ring. Safe to call twice."""
         self._memory.close()
 
 
 class RingCache:
-    """The ring that a client reads from, opened when a frame first names it, and again when a frame names another."""
+    """The ring that a client reads from; reopened when a frame names another one."""
 
     def __init__(self) -> None:
         self._name = ""
         self._reader: RingReader | None = None
 
     def open(self, name: str) -> RingReader:
-        """The ring of this name.
+        """Return the ring of this name.
 
         Raises:
             MessageRejected: `shm`, if it cannot be opened.
@@ -192,7 +192,7 @@ class RingCache:
         return self._reader
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close the open ring."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -212,10 +212,10 @@ def _sequences(everything: Pixels, slots: int) -> np.ndarray[tuple[int], np.dtyp
 
 
 def _fence() -> None:
-    """Keep memory accesses before this line before those after it, for other processes too.
+    """Order memory accesses before this call ahead of those after it, for other processes too.
 
-    Python has no fence of its own. Unlocking releases and locking acquires; on ARM a release followed by an acquire is
-    not reordered (ARM ARM, "Load-Acquire, Store-Release", RCsc), so the pair below separates what stands around it. On
+    Python has no memory fence. Unlocking releases and locking acquires; on ARM a release followed by an acquire is
+    not reordered (ARM ARM, "Load-Acquire, Store-Release", RCsc), so the pair below separates what surrounds it. On
     x86 nothing needs to be done.
     """
     with _FENCE:

@@ -1,12 +1,12 @@
-"""Named shared memory of this user on this host: made by a producer, read by its clients. Knows bytes.
+"""Named shared memory of this user on this host: created by a producer, read by its clients.
 
-Neither end may be killed by the other one, or by a full disk of memory. A page of a mapping that is not there raises
+Neither end may be killed by the other, or by a full memory file system. Touching a missing page of a mapping raises
 SIGBUS, which Python cannot catch, so:
 
-- On Linux the maker reserves every page before it maps them, and is refused in time where there is no room.
-- On Linux a reader maps nothing. It copies with `preadv`, to which a segment that was shortened is a short read.
-- On macOS a segment can be sized once and `read` does not work on it; on Windows a section cannot shrink while it is
-  mapped. Neither needs this, and readers map there.
+- On Linux the creator reserves every page before mapping them, and fails early if there is no room.
+- On Linux a reader maps nothing. It copies with `preadv`, which returns a short read for a truncated segment.
+- On macOS a segment can be sized only once and `read` does not work on it; on Windows a section cannot shrink while it
+  is mapped. Neither has the problem, so readers map there.
 
 The standard library's `SharedMemory` is not used on POSIX: before Python 3.13 a process that only opens a segment
 removes it when it exits (cpython#82300).
@@ -31,11 +31,11 @@ _LINUX_FOLDER: Final = Path("/dev/shm")  # where Linux shows POSIX shared memory
 
 
 class SharedMemory:
-    r"""A segment that was made here.
+    r"""A segment created here.
 
     Attributes:
-        name: what to open it by; `/bunraku-<random>` on POSIX, `Local\bunraku-<random>` on Windows.
-        view: its bytes, writable. Give up what you took of it before `close`.
+        name: for opening it; `/bunraku-<random>` on POSIX, `Local\bunraku-<random>` on Windows.
+        view: its bytes, writable. Release all slices of it before `close`.
     """
 
     def __init__(self, name: str, mapping: mmap.mmap, descriptor: int | None) -> None:
@@ -46,10 +46,10 @@ class SharedMemory:
 
     @classmethod
     def create(cls, size: int) -> SharedMemory:
-        """Make a segment that only this user can open; it is all zeros.
+        """Create a segment that only this user can open, filled with zeros.
 
         Raises:
-            OSError: there is no room, or this system has no shared memory.
+            OSError: not enough memory, or the system has no shared memory.
         """
         name = PREFIX + secrets.token_hex(8)
         if sys.platform == "win32":
@@ -63,12 +63,12 @@ class SharedMemory:
             _hold(descriptor)
             _reserve(descriptor, size)
             mapping = mmap.mmap(descriptor, size)
-            undone.pop_all()  # all went well
+            undone.pop_all()  # success: keep everything
         return cls(name, mapping, descriptor)
 
     @property
     def is_whole(self) -> bool:
-        """Whether every page is still there. Another program of this user could have cut it; takes a microsecond."""
+        """Whether every page is still there; another program of this user may have truncated it. Takes 1 us."""
         if sys.platform != "linux" or self._descriptor is None:
             return True
         now = os.fstat(self._descriptor)
@@ -93,24 +93,24 @@ class SharedMemory:
 
 
 class SharedMemoryReader:
-    """A segment that somebody else made, open for reading.
+    """A segment created by another process, open for reading.
 
     Attributes:
-        name: what it was opened by.
-        size: in bytes, when it was opened; the maker may shorten it at any time.
+        name: the name it was opened by.
+        size: in bytes, when opened; the creator may shrink it at any time.
     """
 
     def __init__(self, name: str) -> None:
         """Open the segment.
 
         Raises:
-            OSError: there is none of this name, or it belongs to somebody else.
+            OSError: no segment has this name, or it belongs to another user.
         """
         self.name = name
         self._descriptor: int | None = None
         self._mapping: mmap.mmap | None = None
         if sys.platform == "win32":
-            # mmap would make the segment if there were none, so the standard library's opener asks first.
+            # mmap would create a missing segment, so the standard library's opener is asked first.
             from multiprocessing.shared_memory import SharedMemory as Opener
 
             opened = Opener(name)
@@ -120,7 +120,7 @@ class SharedMemoryReader:
             finally:
                 opened.close()
             return
-        # Whoever named the segment may have put a pipe there; opening one would wait for its other end.
+        # The name may point to a pipe; opening one would wait for its other end.
         descriptor = _shm_open(name, os.O_RDONLY | os.O_NONBLOCK, mode=0)
         try:
             self.size = _size_of_own(name, descriptor)
@@ -136,7 +136,7 @@ class SharedMemoryReader:
         """Copy bytes out.
 
         Args:
-            out: of bytes, filled whole.
+            out: bytes, filled entirely.
             offset: of its first byte in the segment.
 
         Raises:
@@ -147,14 +147,14 @@ class SharedMemoryReader:
             return
         assert self._descriptor is not None
         done = 0
-        while done < len(out):  # once, but for a signal between two pages
+        while done < len(out):  # one iteration, except for a signal between two pages
             count = os.preadv(self._descriptor, [out[done:]], offset + done)
             if count == 0:
-                raise OSError(errno.EIO, "it was cut off after it was opened", self.name)
+                raise OSError(errno.EIO, "it was truncated after it was opened", self.name)
             done += count
 
     def close(self) -> None:
-        """Let go of the segment. Safe to call twice."""
+        """Close the segment. Safe to call twice."""
         if self._mapping is not None:
             self._mapping.close()
         if self._descriptor is not None:
@@ -171,9 +171,9 @@ class SharedMemoryReader:
 
 
 def remove_orphans() -> int:
-    """Remove the segments of makers that were killed, and say how many.
+    """Remove the segments of killed creators and return how many.
 
-    A maker holds a lock on its segment for as long as it lives, whatever ends it. Only Linux shows the names of
+    A creator holds a lock on its segment for as long as it lives, however it ends. Only Linux lists the names of
     segments; Windows frees them by itself, and on macOS those of killed processes stay until the next start.
     """
     return sum(_remove_orphan(path) for path in _segments()) if sys.platform == "linux" else 0
@@ -189,12 +189,12 @@ def _remove_orphan(path: Path) -> bool:
 
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-    except OSError:  # somebody else's, or just removed
+    except OSError:  # another user's, or just removed
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
-    except OSError:  # its maker lives
+    except OSError:  # its creator is alive
         return False
     finally:
         os.close(descriptor)
@@ -202,7 +202,7 @@ def _remove_orphan(path: Path) -> bool:
 
 
 def _hold(descriptor: int) -> None:
-    """Hold a lock that ends with this process. Linux only: macOS has no locks on shared memory."""
+    """Hold a lock that ends with this process. Linux only: macOS cannot lock shared memory."""
     if sys.platform == "linux":
         import fcntl
 
@@ -226,18 +226,18 @@ def _shm_unlink(name: str) -> None:
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Give a new segment its size, and on Linux its pages, so that no write can fail later.
+    """Set the size of a new segment and, on Linux, allocate its pages, so that no write can fail later.
 
     Raises:
-        OSError: ENOSPC where there is no room, EFBIG above the limit of this process.
+        OSError: ENOSPC without enough room, EFBIG above the limit of this process.
     """
     if sys.platform != "linux":
         os.ftruncate(descriptor, size)
         return
-    # Asked before, since being refused by the kernel means filling all the room there is and emptying it again.
+    # Checked first: being refused by the kernel means filling all free memory and releasing it again.
     there = os.fstatvfs(descriptor)
     free = there.f_bavail * there.f_frsize
-    if there.f_blocks > 0 and free < size:  # 0 blocks: no limit was set
+    if there.f_blocks > 0 and free < size:  # 0 blocks: no limit is set
         raise OSError(
             errno.ENOSPC, f"{size / 2**20:.1f} MiB are needed in {_LINUX_FOLDER}, {free / 2**20:.1f} MiB are free"
         )
@@ -250,6 +250,6 @@ def _size_of_own(name: str, descriptor: int) -> int:
         raise OSError(errno.EINVAL, "it is not a segment of shared memory", name)
     if about.st_uid != os.geteuid():
         raise OSError(errno.EPERM, "it belongs to another user", name)
-    if about.st_size == 0:  # its maker has not come further yet
+    if about.st_size == 0:  # its creator has not sized it yet
         raise OSError(errno.EINVAL, "it is empty", name)
     return about.st_size

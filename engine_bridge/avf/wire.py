@@ -1,9 +1,9 @@
-"""The frame channel of `avf/1`: how a frame, a heartbeat and a bye become message parts and come back.
+"""The frame channel of `avf/1`: encodes and decodes frames, heartbeats and byes.
 
-Knows bytes and records. Knows no socket, thread or clock. `docs/protocol.md` says the same for other languages.
+`docs/protocol.md` is the specification for other languages.
 
 A message is `[topic][header][planes...]`: the topic `avf1/<stream>` carries the major version, so that a client never
-even receives what it cannot read; the header is a msgpack map; `planes.py` knows how pixels travel.
+even receives what it cannot read; the header is a msgpack map; `planes.py` encodes the pixels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .ring import RingCache
 PROTOCOL: Final = "avf/1"
 MAJOR: Final = 1
 MINOR: Final = 1
-TOPIC_FAMILY: Final = b"avf"  # what topics of every major version begin with
+TOPIC_FAMILY: Final = b"avf"  # common prefix of the topics of every major version
 MAX_TOPIC_BYTES: Final = 80
 MIN_PARTS: Final = 2  # topic and header
 MAX_PARTS: Final = 8
@@ -45,7 +45,7 @@ Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX)]
 
 
 class Topic(NamedTuple):
-    """What a topic of any version says: major version, variant (`raw` if it names none) and stream."""
+    """Content of a topic of any version: major version, variant (`raw` if it names none) and stream."""
 
     major: int
     variant: str
@@ -53,7 +53,7 @@ class Topic(NamedTuple):
 
 
 class _Common(msgspec.Struct, frozen=True, kw_only=True):
-    """Keys that every kind of message has."""
+    """Keys common to all messages."""
 
     v: Byte
     ses: Unsigned
@@ -63,7 +63,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameHeader(_Common, frozen=True, kw_only=True):
-    """Keys of a frame's header, under the names they have on the wire."""
+    """Keys of a frame's header, by their names on the wire."""
 
     w: Side
     h: Side
@@ -96,12 +96,12 @@ class HeartbeatHeader(_Common, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class FrameMessage:
-    """A frame as it arrived.
+    """A received frame.
 
     Attributes:
-        frame: its pixels are read-only and lie in the message itself, which lives as long as they do.
+        frame: its pixels are read-only and share the memory of the message, which they keep alive.
         provenance: only with the first frame of a session.
-        unix_offset_ns: the producer's monotonic-to-Unix offset, None if it told none.
+        unix_offset_ns: the producer's monotonic-to-Unix offset, None if not announced.
     """
 
     frame: Frame
@@ -111,19 +111,19 @@ class FrameMessage:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A producer is there.
+    """A producer's sign of life.
 
     Attributes:
         stream: name of the stream.
         session: the producer's session.
         frame_id: the last frame sent, 0 if none.
         sent: frames sent in this session.
-        stats: how the live loop does, None if it does not tell.
-        control_endpoint: where the control channel is, empty if there is none.
-        variants: what can be subscribed to.
+        stats: live-loop statistics, None if not announced.
+        control_endpoint: of the control channel, empty if there is none.
+        variants: available for subscription.
         ring: name of the ring of shared memory, empty if there is none.
         provenance: where the pictures come from.
-        unix_offset_ns: the producer's monotonic-to-Unix offset, None if it told none.
+        unix_offset_ns: the producer's monotonic-to-Unix offset, None if not announced.
     """
 
     stream: str
@@ -140,7 +140,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Bye:
-    """A producer has ended its session on purpose."""
+    """A producer's deliberate end of its session."""
 
     stream: str
     session: int
@@ -152,20 +152,20 @@ Header = TypeVar("Header", bound=_Common)
 
 
 def new_session() -> int:
-    """Draw a session: 63 random bits, so that languages without an unsigned 64-bit number are at ease too."""
+    """Generate a session number: 63 random bits, so that languages without unsigned 64-bit integers can hold it."""
     return secrets.randbits(63)
 
 
 def topic_prefix(variant: str = RAW) -> bytes:
-    """What the topics of all streams begin with in a variant."""
+    """Topic prefix of all streams in a variant."""
     return f"avf{MAJOR}/".encode() if variant == RAW else f"avf{MAJOR}.{variant}/".encode()
 
 
 def topic_of(stream: str, variant: str = RAW) -> bytes:
-    """The topic of a stream in a variant.
+    """Topic of a stream in a variant.
 
     Raises:
-        WireError: the name cannot be a stream's.
+        WireError: the name is not a valid stream name.
     """
     if not _STREAM.fullmatch(stream):
         raise WireError(f"{stream[:80]!r} cannot name a stream. Use 1 to 59 of the characters A-Z a-z 0-9 . _ -")
@@ -173,7 +173,7 @@ def topic_of(stream: str, variant: str = RAW) -> bytes:
 
 
 def split_topic(topic: Part) -> Topic:
-    """What a topic of any version says.
+    """Parse a topic of any version.
 
     Raises:
         MessageRejected: `topic`.
@@ -212,19 +212,19 @@ def encode_frame(
     variant: str = RAW,
     picture: EncodedPicture | None = None,
 ) -> list[Part]:
-    """Make the parts of a frame.
+    """Encode a frame.
 
     Args:
-        frame: what to send. Its own `stream`, `session` and `publish_ns` are not looked at.
+        frame: what to send. Its own `stream`, `session` and `publish_ns` are ignored.
         stream: name of the stream.
         session: the publisher's session.
-        publish_ns: when it is sent, the producer's monotonic clock.
+        publish_ns: time of sending, on the producer's monotonic clock.
         provenance: given with the first frame of a session.
-        variant: under whose topic it goes.
-        picture: the pixels as the variant carries them; None sends them as they are.
+        variant: whose topic is used.
+        picture: the pixels encoded for the variant; None sends them raw.
 
     Returns:
-        topic, header, and the planes; a raw one without a copy if the pixels were contiguous.
+        topic, header, and planes; a raw plane is not copied if the pixels are contiguous.
 
     Raises:
         WireError: the pixels are not uint8 [H, W, 4] of a size that the wire carries.
@@ -254,7 +254,7 @@ def encode_frame(
 
 
 def encode_heartbeat(heartbeat: Heartbeat, variant: str = RAW) -> list[Part]:
-    """Make the parts of a heartbeat, to go under the topic of a variant."""
+    """Encode a heartbeat for the topic of a variant."""
     header: dict[str, Any] = {
         "k": "h",
         "v": MINOR,
@@ -278,21 +278,21 @@ def encode_heartbeat(heartbeat: Heartbeat, variant: str = RAW) -> list[Part]:
 
 
 def encode_bye(bye: Bye, variant: str = RAW) -> list[Part]:
-    """Make the parts of a bye, to go under the topic of a variant."""
+    """Encode a bye for the topic of a variant."""
     return [topic_of(bye.stream, variant), pack({"k": "b", "v": MINOR, "ses": bye.session, "id": bye.frame_id})]
 
 
 def decode(parts: Sequence[Part], rings: RingCache | None = None, *, overtaken: bool = False) -> Message:
-    """Read one message of the frame channel, of any variant.
+    """Decode one message of the frame channel, of any variant.
 
     Args:
-        parts: as received. A raw frame's pixels refer to the memory of the last one.
-        rings: where pixels in shared memory are read; without it such a frame is rejected.
-        overtaken: whether newer frames wait, so that the pixels of this one are not worth decoding.
+        parts: as received. A raw frame's pixels refer to the memory of the last part.
+        rings: for reading pixels in shared memory; without them such a frame is rejected.
+        overtaken: whether newer frames are waiting, so that these pixels need not be decoded.
 
     Raises:
         MessageRejected: with one of the codes of `docs/protocol.md`.
-        FrameOvertaken: it is a frame and `overtaken`, or its slot in shared memory has been written again. Nothing
+        FrameOvertaken: it is a frame and `overtaken`, or its slot in shared memory was overwritten. Nothing
             else is raised, whatever the bytes.
     """
     if not 2 <= len(parts) <= MAX_PARTS:

@@ -1,4 +1,4 @@
-"""The client's side of the control channel: a thread that says hello, sends the newest state, and keeps in touch."""
+"""The client side of the control channel: a thread that says hello, sends the newest state and keeps the link alive."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ from .liveness import Liveness, Patience
 logger = logging.getLogger(__name__)
 
 KEEP_IN_TOUCH_NS: Final = 500_000_000
-AFTER_REFUSAL_NS: Final = 10_000_000_000  # pause before asking a producer of another version again
-MOST_WAITING: Final = 1024  # messages; a producer answers a few a second
-HELD_BYTES: Final = 640 * 1024  # that libzmq may hold back: a full queue of the longest messages, and one more
+AFTER_REFUSAL_NS: Final = 10_000_000_000  # pause before retrying a producer of another version
+MOST_WAITING: Final = 1024  # messages; a producer sends a few per second
+HELD_BYTES: Final = 640 * 1024  # that libzmq may buffer: a full queue of the longest messages, plus one
 STATES_REMEMBERED: Final = 256
 ROUND_TRIPS_KEPT: Final = 32
 
 
 class ControlClient:
-    """Sends absolute control states to a producer; only the newest one waits, and none is queued while nobody listens.
+    """Sends absolute control states to a producer; only the newest one waits, and nothing is queued while disconnected.
 
-    Start it before or after the producer, and restart either at any time: after a restart of the producer it says
-    hello again and repeats the last state. Nothing here raises because of what arrives; look at `state`,
+    Start it before or after the producer, and restart either at any time: after the producer restarts, it says
+    hello again and repeats the last state. Nothing here raises because of received data; see `state`,
     `last_refusal` and `bad`.
     """
 
@@ -75,12 +75,12 @@ class ControlClient:
         wanted_fps: float = 0.0,
         keys: ClientKeys | None = None,
     ) -> None:
-        """Connect now or whenever the producer appears.
+        """Connect now, or when the producer appears.
 
         Args:
             endpoint: of the producer's control channel.
-            name: told to the producer, for its log.
-            wanted_fps: frames per second that are enough; 0 leaves it to the producer, which may draw fewer frames
+            name: sent to the producer, for its log.
+            wanted_fps: sufficient frames per second; 0 leaves it to the producer, which may render fewer frames
                 when no client wants more.
             keys: for a producer that has keys.
 
@@ -96,13 +96,13 @@ class ControlClient:
         # Shared with the thread and guarded by the lock inside the condition.
         self._changed = threading.Condition()
         self._liveness = Liveness()
-        self._patience = Patience()  # the thread's own
+        self._patience = Patience()  # used by the thread only
         self._info: StreamInfo | None = None
         self._last_refusal: Refuse | None = None
         self._last_error = ""
         self._bad: Counter[str] = Counter()
         self._round_trips_ns: deque[int] = deque(maxlen=ROUND_TRIPS_KEPT)
-        self._pending: dict[str, ClientMessage] = {"hello": self._hello}  # one of a kind, in order of sending
+        self._pending: dict[str, ClientMessage] = {"hello": self._hello}  # one per kind, in sending order
         self._last_state: ControlState | None = None
         self._last_id = 0
         self._sent_ns: OrderedDict[int, int] = OrderedDict()  # control_id -> timestamp_ns
@@ -114,17 +114,17 @@ class ControlClient:
         self._thread = SocketThread("bunraku-control", self._run)
 
     def send(self, state: ControlState) -> ControlState:
-        """Send a state as soon as possible, instead of any that still waits. Never blocks.
+        """Send a state as soon as possible, replacing any state still waiting. Never blocks.
 
         Args:
-            state: with `control_id` 0 it is numbered, with `timestamp_ns` 0 it is stamped with now. Numbers of one's
-                own must rise. Values may be numbers of numpy or any other library.
+            state: `control_id` 0 is replaced by the next number, `timestamp_ns` 0 by the current time. Your own
+                numbers must increase. Values may be numbers of numpy or any other library.
 
         Returns:
-            the state as it is sent.
+            the state as sent.
 
         Raises:
-            WireError: it holds something that is not a finite number, and says which.
+            WireError: it holds something that is not a finite number; the message names it.
         """
         state = plain_state(state)
         with self._changed:
@@ -138,15 +138,15 @@ class ControlClient:
         return state
 
     def report(self, stats: ClientStats) -> None:
-        """Tell the producer what becomes of its frames; once per second is right."""
+        """Report to the producer how its frames fared; call it once per second."""
         self._queue("stat", stats)
 
     def request_last_frame(self) -> None:
-        """Ask for the last frame to be published once more."""
+        """Ask the producer to publish the last frame again."""
         self._queue("req", Request(what="last"))
 
     def motion_to_photon_ms(self, frame: Frame) -> float | None:
-        """Time from sending the state that this frame shows until now; None if the state was not ours."""
+        """Time from sending the state that this frame shows until now; None if another client sent it."""
         with self._changed:
             if self._sent_ns.get(frame.control_id) != frame.control_timestamp_ns:
                 return None
@@ -154,19 +154,19 @@ class ControlClient:
 
     @property
     def info(self) -> StreamInfo | None:
-        """What the stream shows and takes, None until the producer has welcomed this client."""
+        """What the stream shows and takes, None until the producer's welcome."""
         with self._changed:
             return self._info
 
     def wait_for_info(self, timeout_s: float) -> StreamInfo | None:
-        """As `info`, waiting for it if need be."""
+        """Return `info`, waiting for it if necessary."""
         with self._changed:
             self._changed.wait_for(lambda: self._info is not None, timeout_s)
             return self._info
 
     @property
     def state(self) -> LinkState:
-        """How the link is now."""
+        """State of the link."""
         with self._changed:
             if self._thread.failure is not None:
                 return LinkState.ERROR
@@ -180,24 +180,24 @@ class ControlClient:
 
     @property
     def last_error(self) -> str:
-        """Why the last message was rejected, or the connection refused; empty if none was."""
+        """Why the last message was rejected or the connection refused; empty if neither happened."""
         with self._changed:
             return self._last_error
 
     @property
     def bad(self) -> dict[str, int]:
-        """Rejected messages of the producer, by code."""
+        """Rejected messages from the producer, by code."""
         with self._changed:
             return dict(self._bad)
 
     @property
     def round_trip_ms(self) -> float | None:
-        """Median time of the last pings, None before the first answer. Includes waiting for the loop's next poll."""
+        """Median round trip of the latest pings, None before the first answer. Includes waiting for the next poll."""
         with self._changed:
             return median(self._round_trips_ns) / 1e6 if self._round_trips_ns else None
 
     def close(self) -> None:
-        """Stop; takes milliseconds, also when there never was a producer. A state still waiting is not sent."""
+        """Stop within milliseconds, with or without a producer. A state still waiting is not sent."""
         self._thread.close()
 
     def __enter__(self) -> ControlClient:
@@ -222,12 +222,12 @@ class ControlClient:
         while len(self._sent_ns) > STATES_REMEMBERED:
             self._sent_ns.popitem(last=False)
 
-    # From here on: the thread.
+    # Everything below runs in the thread.
 
     def _run(self, thread: SocketThread) -> None:
         while not thread.stopping:
             socket = open_socket(thread.context, zmq.DEALER, queue=CONTROL_QUEUE, max_bytes=MAX_CONTROL_BYTES)
-            socket.immediate = True  # queue nothing while nobody is connected: it would only grow old
+            socket.immediate = True  # queue nothing while disconnected: it would only grow old
             use_client_keys(socket, self._keys)
             watch = HandshakeWatch(socket)
             try:
@@ -238,7 +238,7 @@ class ControlClient:
             thread.rest(pause_s)
 
     def _converse(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
-        """Talk until the connection is hopeless or the thread should stop; returns seconds to pause."""
+        """Communicate until the connection is hopeless or the thread should stop; return the seconds to pause."""
         connect(socket, self.endpoint)
         self._held = ProducerWatch(first_bytes=HELD_BYTES, spare_bytes=HELD_BYTES)
         poller = zmq.Poller()
@@ -271,7 +271,7 @@ class ControlClient:
         return 0.0
 
     def _keep_in_touch(self) -> None:
-        """Twice a second: hello until welcomed, then pings. To a producer of another version: hello every 10 s."""
+        """Twice a second: hello until welcomed, then pings; to a producer of another version, a hello every 10 s."""
         now = now_ns()
         if now < self._next_touch_ns:
             return
@@ -287,7 +287,7 @@ class ControlClient:
             self._next_touch_ns = now + KEEP_IN_TOUCH_NS
 
     def _greet(self) -> None:
-        """On every connection but the first repeat what is wanted: what was on its way on the last one may be lost."""
+        """Repeat the current state on every connection but the first: what was in transit on the last may be lost."""
         self._connections += 1
         if self._connections > 1:
             with self._changed:
@@ -351,7 +351,7 @@ class ControlClient:
             return
         self._round_trips_ns.append(now - message.t)
         if self._info is not None and message.ses != self._info.session:
-            # The producer was started again and knows neither this client nor what it wants.
+            # The producer has restarted and knows neither this client nor its state.
             self._info = None
             self._repeat()
 
@@ -363,7 +363,7 @@ class ControlClient:
         return pause_s
 
     def _note_flood(self) -> float:
-        text = f"{self.endpoint}: {MOST_WAITING} messages or more waited at once; connecting again"
+        text = f"{self.endpoint}: {MOST_WAITING} messages or more waited at once; reconnecting"
         with self._changed:
             self._last_error = text
             pause_s = self._liveness.flooded(now_ns())

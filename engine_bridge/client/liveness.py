@@ -1,4 +1,4 @@
-"""How a client judges its producer: alive, silent, gone, talking nonsense. Pure: time is an argument.
+"""A client's judgement of its producer: alive, silent, gone or sending garbage. Pure: time is an argument.
 
 (start) ── LOST ──good──► LIVE ──1.5 s silent──► STALE ──5 s silent──► LOST ──good──► LIVE
                             │ 30 bad in a row, bad for 2 s without one good frame, or keys refused
@@ -20,19 +20,19 @@ FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 4.0
 FIRST_PATIENCE_NS: Final = 10_000_000_000
 LONGEST_PATIENCE_NS: Final = 40_000_000_000
-LONGEST_LOOK_NS: Final = 500_000_000  # between two looks of a client that was awake all the time
+LONGEST_LOOK_NS: Final = 500_000_000  # longest gap between two checks of a client that was awake
 
 
 class Liveness:
     """The state machine of one link.
 
     Attributes:
-        reconnects: how often a new connection was asked for.
+        reconnects: number of new connections requested.
     """
 
     def __init__(self) -> None:
         self.reconnects = 0
-        self._heard_ns: int | None = None  # last message of any worth, None before the first and after a bye
+        self._heard_ns: int | None = None  # last usable message, None before the first and after a bye
         self._bad_in_a_row = 0
         self._first_bad_ns: int | None = None
         self._last_bad_ns: int | None = None
@@ -41,7 +41,7 @@ class Liveness:
         self._pause_s = FIRST_PAUSE_S
 
     def state(self, now_ns: int) -> LinkState:
-        """The state at this moment."""
+        """The current state."""
         if self._incompatible:
             return LinkState.INCOMPATIBLE
         silent_ns = None if self._heard_ns is None else now_ns - self._heard_ns
@@ -53,24 +53,24 @@ class Liveness:
         return LinkState.STALE if silent_ns >= STALE_AFTER_NS else LinkState.LIVE
 
     def good(self, now_ns: int) -> None:
-        """A frame (or, on the control channel, an answer) came that can be used."""
+        """Note a usable frame or, on the control channel, an answer."""
         self._heard_ns = now_ns
         self._failing = self._incompatible = False
         self._pause_s = FIRST_PAUSE_S
         self._forget_bad()
 
     def heartbeat(self, now_ns: int) -> None:
-        """The producer is there; that alone does not excuse bad frames of the last two seconds."""
+        """Note that the producer is alive; that alone does not excuse bad frames of the last two seconds."""
         if self._last_bad_ns is None or now_ns - self._last_bad_ns >= BAD_FOR_NS:
             self.good(now_ns)
         self._heard_ns = now_ns
         self._incompatible = False
 
     def bad(self, now_ns: int) -> float | None:
-        """Something came that cannot be used.
+        """Note an unusable message.
 
         Returns:
-            seconds to wait before connecting anew, or None to go on.
+            seconds to wait before reconnecting, or None to continue.
         """
         self._bad_in_a_row += 1
         self._last_bad_ns = now_ns
@@ -83,29 +83,29 @@ class Liveness:
         return self._fail()
 
     def refused(self, now_ns: int) -> float:
-        """The producer did not take the connection: the keys do not fit.
+        """Note that the producer refused the connection: the keys do not match.
 
         Returns:
-            seconds to wait before connecting anew.
+            seconds to wait before reconnecting.
         """
         self._last_bad_ns = now_ns
         return self._fail()
 
     def flooded(self, now_ns: int) -> float:
-        """More came at once than any producer sends.
+        """Note a flood: more messages at once than any producer sends.
 
         Returns:
-            seconds to wait before connecting again.
+            seconds to wait before reconnecting.
         """
         self._last_bad_ns = now_ns
         return self._fail()
 
     def incompatible(self) -> None:
-        """The producer speaks another major version."""
+        """Note that the producer speaks another major version."""
         self._incompatible = True
 
     def bye(self) -> None:
-        """The producer has left on purpose."""
+        """Note that the producer ended its session."""
         self._heard_ns = None
         self._failing = False
         self._forget_bad()
@@ -122,12 +122,12 @@ class Liveness:
 
 
 class Patience:
-    """How long a client waits on a connection that libzmq believes in and on which nothing comes.
+    """How long a client waits on a connection that libzmq considers open but that carries nothing.
 
-    The other end may have gone without a word: behind a forwarded port, with a machine that was switched off, while
-    this one slept. Ten seconds of silence, then a new connection; each time twice as long, up to forty seconds, until
+    The other end may have vanished silently: behind a forwarded port, with a machine that was switched off, or while
+    this one slept. After ten seconds of silence the client reconnects; the wait doubles, up to forty seconds, until
     something is heard. A producer that is only suspended keeps its connections, so one that wakes within ten seconds
-    is LIVE at once, and one that sleeps for a minute finds three dead connections of each client, not sixty.
+    is LIVE at once, and one that sleeps for a minute finds three dead connections per client, not sixty.
     """
 
     def __init__(self) -> None:
@@ -136,14 +136,14 @@ class Patience:
         self._looked_ns: int | None = None
 
     def heard(self) -> None:
-        """Something came, good or bad."""
+        """Note a message, good or bad."""
         self._silent_ns = 0
         self._patience_ns = FIRST_PATIENCE_NS
 
     def is_over(self, now_ns: int) -> bool:
-        """Look at the clock, a few times a second; say whether to connect again, and start to wait for that.
+        """Check the clock, a few times a second; return whether to reconnect, and start waiting for that.
 
-        Only time in which the client was awake counts: what came while it was suspended is still to be read.
+        Only time in which the client was awake counts: messages received while it was suspended are still unread.
         """
         if self._looked_ns is not None:
             self._silent_ns += min(now_ns - self._looked_ns, LONGEST_LOOK_NS)
@@ -156,12 +156,12 @@ class Patience:
 
 
 class FrameOrder:
-    """Which frames are news: strictly rising numbers within a session, anything in a new session.
+    """Filters new frames: strictly increasing numbers within a session, any number in a new session.
 
     Attributes:
         session: of the last frame taken, None before the first.
         last_id: number of the last frame taken.
-        late: frames that were no news.
+        late: frames that were not new.
         missed: gaps in the numbers, summed over all sessions.
     """
 
@@ -172,7 +172,7 @@ class FrameOrder:
         self.missed = 0
 
     def is_new_session(self, session: int) -> bool:
-        """Note the session; say whether it differs from the one before."""
+        """Note the session; return whether it differs from the previous one."""
         if session == self.session:
             return False
         changed = self.session is not None
@@ -181,7 +181,7 @@ class FrameOrder:
         return changed
 
     def is_news(self, session: int, frame_id: int) -> bool:
-        """Note the frame; say whether it is newer than all before it."""
+        """Note the frame; return whether it is newer than all before it."""
         self.is_new_session(session)
         if frame_id <= self.last_id:
             self.late += 1

@@ -1,4 +1,4 @@
-"""The client's side of the frame channel: a thread that always drains, so that the newest wins. Shows nothing."""
+"""The client side of the frame channel: a thread that always drains the socket, so that the newest frame wins."""
 
 from __future__ import annotations
 
@@ -56,24 +56,24 @@ from .liveness import STALE_AFTER_NS, FrameOrder, Liveness, Patience
 
 logger = logging.getLogger(__name__)
 
-SPARE_BYTES: Final = 8 * 1024 * 1024  # that libzmq may hold back, beside frames
-MOST_WAITING: Final = 4096  # messages; more at once is a flood, or a minute of frames that nobody read
-MOST_DECODED: Final = 32  # of the frames that wait under one topic, the newest
+SPARE_BYTES: Final = 8 * 1024 * 1024  # that libzmq may buffer in addition to frames
+MOST_WAITING: Final = 4096  # messages; more at once is a flood, or a minute of unread frames
+MOST_DECODED: Final = 32  # newest waiting frames decoded per topic
 AGES_KEPT: Final = 1024
 _OTHERS_KEPT: Final = 8
 
 
 class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subscriber has seen since it was made.
+    """What a subscriber has seen since its creation.
 
     Attributes:
-        received: frames that were news.
+        received: new frames.
         shown: frames taken by `latest` or `wait`.
-        skipped: frames overtaken by a newer one before they were taken, here or in shared memory.
-        late: frames that were no news (sent again for a late joiner, or out of order).
-        missed: frames that never came, counted from gaps in the numbers.
+        skipped: frames superseded before they were taken, here or in shared memory.
+        late: frames that were not new (resent for a late joiner, or out of order).
+        missed: frames that never arrived, counted from gaps in the numbers.
         bad: rejected messages by code.
-        reconnects: new connections after too many bad messages, or many too many of any kind.
+        reconnects: new connections after too many bad messages, or a flood of any kind.
         age_arrival_ms_p50: median time from publishing to arrival, of the last 1024 frames; None before the first.
         age_arrival_ms_p99: its 99th percentile.
         age_take_ms_p50: median time from publishing to being taken; None before the first.
@@ -96,8 +96,8 @@ class SubscriberStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class Subscriber:
     """Receives one stream and keeps its newest frame.
 
-    Start it before or after the producer, and restart either at any time. Nothing here raises because of what arrives;
-    look at `state`, `last_error` and `statistics`.
+    Start it before or after the producer, and restart either at any time. Nothing here raises because of received data;
+    see `state`, `last_error` and `statistics`.
     """
 
     def __init__(
@@ -108,13 +108,13 @@ class Subscriber:
         variant: str | None = None,
         keys: ClientKeys | None = None,
     ) -> None:
-        """Connect now or whenever the producer appears.
+        """Connect now, or when the producer appears.
 
         Args:
             endpoint: of the producer's frame channel.
-            stream: name of the stream; None takes the first one heard, and another one only when that is gone.
-            variant: how pixels should travel: `raw`, `lz4`, `jpeg` or `shm`; None takes shared memory where the
-                producer has it and it can be opened, otherwise raw.
+            stream: name of the stream; None takes the first one heard, and another only when that one is gone.
+            variant: pixel transport: `raw`, `lz4`, `jpeg` or `shm`; None takes shared memory if the
+                producer offers it and it can be opened, otherwise raw.
             keys: for a producer that has keys.
 
         Raises:
@@ -129,16 +129,16 @@ class Subscriber:
             topic_of(stream)
         self._wanted_variant = variant
         self._may_change = variant is None and is_for_this_machine(self.endpoint)
-        self._refused_ring = ""  # offered, but could not be read
+        self._refused_ring = ""  # offered, but unreadable
         self._rings = RingCache()
         self._probing = False  # whether topics of all major versions are subscribed
         self._others: set[str] = set()  # streams that the producer plays, while ours is not among them
-        self._version_is_ours = False  # whether any stream of our version was heard since the wanted one was
+        self._version_is_ours = False  # whether any stream of our version has been heard since the wanted one was
 
         # Everything below is shared with the thread and guarded by the lock inside the condition.
         self._changed = threading.Condition()
         self._liveness = Liveness()
-        self._patience = Patience()  # the thread's own
+        self._patience = Patience()  # used by the thread only
         self._order = FrameOrder()
         self._stream = stream
         self._variant = variant or RAW
@@ -158,7 +158,7 @@ class Subscriber:
         self._thread = SocketThread("bunraku-subscriber", self._run)
 
     def latest(self) -> Frame | None:
-        """The newest frame, or None if there is nothing newer than what was taken before.
+        """Return the newest frame, or None if nothing is newer than the frame taken before.
 
         Its pixels are read-only and stay valid for as long as you hold them.
         """
@@ -166,14 +166,14 @@ class Subscriber:
             return self._take()
 
     def wait(self, timeout_s: float) -> Frame | None:
-        """The newest frame, waiting for it if need be; None if none came in time."""
+        """Return the newest frame, waiting for it if necessary; None if none arrived in time."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None, timeout_s)
             return self._take()
 
     @property
     def state(self) -> LinkState:
-        """How the link is now."""
+        """State of the link."""
         with self._changed:
             if self._thread.failure is not None:
                 return LinkState.ERROR
@@ -181,44 +181,44 @@ class Subscriber:
 
     @property
     def stream(self) -> str | None:
-        """Name of the stream that is received, None until one is heard."""
+        """Name of the received stream, None until one is heard."""
         with self._changed:
             return self._stream
 
     @property
     def variant(self) -> str:
-        """How pixels travel now."""
+        """Current pixel transport."""
         with self._changed:
             return self._variant
 
     @property
     def session(self) -> int | None:
-        """The producer's session, None until it is heard. A new one means that the producer was started anew."""
+        """The producer's session, None until heard. A new one means that the producer restarted."""
         with self._changed:
             return self._order.session
 
     @property
     def stats(self) -> LiveStats | None:
-        """How the producer's live loop does, from its last heartbeat."""
+        """The producer's live-loop statistics, from its last heartbeat."""
         with self._changed:
             return self._heartbeat.stats if self._heartbeat else None
 
     @property
     def provenance(self) -> Provenance | None:
-        """Where the pictures come from, None until the producer has told."""
+        """Provenance of the pictures, None until received."""
         with self._changed:
             return self._provenance
 
     @property
     def control_endpoint(self) -> str | None:
-        """Where the producer takes controls, as reached from here; None if it has not said."""
+        """Endpoint of the producer's control channel, as reached from here; None if not received yet."""
         with self._changed:
             told = self._heartbeat.control_endpoint if self._heartbeat else ""
         return as_reached(told, self.endpoint) or None
 
     @property
     def last_error(self) -> str:
-        """Why the last rejected message was rejected, or the connection refused; empty if none was."""
+        """Why the last message was rejected or the connection refused; empty if neither happened."""
         with self._changed:
             return self._last_error
 
@@ -243,7 +243,7 @@ class Subscriber:
             )
 
     def report(self) -> ClientStats:
-        """What the producer wants to hear once per second; the ages are of the frames taken since the last report."""
+        """Report due to the producer once per second; the ages are of the frames taken since the last report."""
         with self._changed:
             p50_ms, p99_ms = _percentiles_ms(self._ages_to_report)
             self._ages_to_report.clear()
@@ -255,7 +255,7 @@ class Subscriber:
             )
 
     def close(self) -> None:
-        """Stop receiving; takes milliseconds, also when there never was a producer."""
+        """Stop receiving within milliseconds, with or without a producer."""
         self._thread.close()
 
     def __enter__(self) -> Subscriber:
@@ -285,7 +285,7 @@ class Subscriber:
             for ages in notebooks:
                 ages.append(age)
 
-    # From here on: the thread.
+    # Everything below runs in the thread.
 
     def _run(self, thread: SocketThread) -> None:
         with self._rings:
@@ -301,7 +301,7 @@ class Subscriber:
                 thread.rest(pause_s)
 
     def _receive(self, thread: SocketThread, socket: Socket, watch: HandshakeWatch) -> float:
-        """Receive until the connection is hopeless or the thread should stop; returns seconds to pause."""
+        """Receive until the connection is hopeless or the thread should stop; return the seconds to pause."""
         self._topics = [self._topic_now()]
         self._heard_variant = ""
         socket.subscribe(self._topics[0])
@@ -337,12 +337,12 @@ class Subscriber:
         return 0.0
 
     def _topic_now(self) -> bytes:
-        """What to subscribe to: all streams until one is known, except in a variant that was changed over to."""
+        """Prefixes to subscribe to: all streams until one is known, except in a variant switched to."""
         stream = self._wanted_stream if self._variant == (self._wanted_variant or RAW) else self._stream
         return topic_prefix(self._variant) if stream is None else topic_of(stream, self._variant)
 
     def _follow_variant(self, socket: Socket) -> None:
-        """Subscribe to what was decided on, and leave what was before once something has come, so as not to go dark."""
+        """Subscribe as decided; drop old subscriptions only once something arrives, so as not to go dark."""
         topic = self._topic_now()
         if topic not in self._topics:
             self._topics.append(topic)
@@ -355,10 +355,10 @@ class Subscriber:
             self._topics = [topic]
 
     def _look_after_silence(self, socket: Socket, *, may_probe: bool) -> None:
-        """While nothing is heard, go back to raw, and listen to all versions, to tell "wrong version" from silence.
+        """While nothing is heard, fall back to raw and listen to all versions, to tell a wrong version from silence.
 
-        No longer than until anything is heard: the producer takes whoever listens for somebody who watches. And not at
-        once: a producer that is there answers with a message per topic, more than its queue for us holds.
+        Only until anything is heard: the producer counts every listener as a viewer. And not at
+        once: a running producer answers with one message per topic, more than its queue for us holds.
         """
         with self._changed:
             state = self._liveness.state(now_ns())
@@ -375,7 +375,7 @@ class Subscriber:
         self._probing = probe
 
     def _drain(self, socket: Socket) -> float | None:
-        """Read all that waits; keep the newest frame. Returns a pause to make if the connection is hopeless."""
+        """Read everything waiting; keep the newest frame. Returns a pause to make if the connection is hopeless."""
         waiting = self._read_all(socket)
         if len(waiting) >= MOST_WAITING:
             return self._note_flood()
@@ -406,7 +406,7 @@ class Subscriber:
         return pause_s
 
     def _read_all(self, socket: Socket) -> list[list[memoryview]]:
-        """What waits, but in bytes no more at a time than the largest frame and one message."""
+        """Waiting messages, but at a time no more bytes than the largest frame and one message."""
         waiting: list[list[memoryview]] = []
         size = 0
         with contextlib.suppress(zmq.Again):
@@ -419,7 +419,7 @@ class Subscriber:
         return waiting
 
     def _decode(self, parts: list[memoryview], *, overtaken: bool) -> Message | None:
-        """Read a message; None if it is of a stream or variant that is not wanted."""
+        """Decode a message; None if its stream or variant is not wanted."""
         if parts:
             topic = split_topic(parts[0])
             if topic.major == MAJOR and not self._is_wanted(topic):
@@ -440,7 +440,7 @@ class Subscriber:
         return True
 
     def _note_other(self, stream: str) -> None:
-        """Say that the producer is there and plays other streams: most likely the name is misspelt."""
+        """Report that the producer is up and plays other streams: the name is probably misspelt."""
         with self._changed:
             if self._liveness.state(now_ns()) is LinkState.LOST and len(self._others) < _OTHERS_KEPT:
                 self._others.add(stream)
@@ -450,12 +450,12 @@ class Subscriber:
     def _say_why_silent(self) -> None:
         with self._changed:
             self._last_error = (
-                f"{self.endpoint} is there but is not heard in the variant {self._wanted_variant!r}. "
+                f"{self.endpoint} is up but sends nothing in the variant {self._wanted_variant!r}. "
                 "Leave the variant out to take what it has"
             )
 
     def _note(self, message: Message, newest: FrameMessage | None) -> FrameMessage | None:
-        """Note what a good message tells; returns the newest frame so far."""
+        """Apply a good message; return the newest frame so far."""
         self._version_is_ours = False
         with self._changed:
             if self._others:
@@ -485,7 +485,7 @@ class Subscriber:
             return message
 
     def _consider(self, heartbeat: Heartbeat) -> None:
-        """Change over to shared memory if it is offered and can be opened, and back when it no longer is."""
+        """Switch to shared memory when it is offered and can be opened, and back when it no longer is."""
         if self._may_change and self._variant == "shm" and "shm" not in heartbeat.variants:
             self._variant = RAW
         offered = self._may_change and "shm" in heartbeat.variants and heartbeat.ring not in ("", self._refused_ring)
@@ -505,7 +505,7 @@ class Subscriber:
         return pause_s
 
     def _note_flood(self) -> float:
-        text = f"{self.endpoint}: {MOST_WAITING} messages or more waited at once; connecting again"
+        text = f"{self.endpoint}: {MOST_WAITING} messages or more waited at once; reconnecting"
         with self._changed:
             self._last_error = text
             pause_s = self._liveness.flooded(now_ns())
@@ -529,7 +529,7 @@ class Subscriber:
 
 
 def _with_overtaken(waiting: list[list[memoryview]]) -> Iterator[tuple[list[memoryview], bool]]:
-    """The messages with whether so many newer ones wait under the same topic that a frame is not worth decoding."""
+    """Pair each message with whether so many newer ones wait under its topic that its frame need not be decoded."""
     topics = [bytes(parts[0][:MAX_TOPIC_BYTES]) for parts in waiting]
     left = Counter(topics)
     for parts, topic in zip(waiting, topics, strict=True):

@@ -1,17 +1,17 @@
-"""How many frames are worth drawing, and how good a JPEG may be, by what clients tell. Pure: time is an argument.
+"""How many frames to render, and at what JPEG quality, from client reports. Pure: time is an argument.
 
-**Frames.** Every client may say how many frames per second are enough for it. The loop draws at the highest of these
-rates, never below 1 per second and never above its own; one client that says nothing, or one subscriber that has no
-control channel to say it on, gets the full rate for all.
+**Frames.** Every client may state how many frames per second it needs. The loop renders at the highest of these
+rates, never below 1 per second or above its own; one client that states none, or one subscriber without a
+control channel to state it on, gets the full rate for all.
 
-**Quality.** Clients report once per second how old frames are when they are taken. A network that cannot carry the
-stream queues it, and the ages rise. What counts is the median over the clients of how far each is above the youngest
+**Quality.** Clients report once per second how old frames are when taken. A network that cannot carry the
+stream queues it, and the ages rise. The measure is the median over the clients of how far each is above the lowest
 age that it ever reported, so that hosts whose clocks disagree count no worse than others.
 
 - Above 60 ms for 2 s: one step down the ladder 95, 85, 70, 50.
-- Below 30 ms for 10 s: one step up. Between the two nothing is counted, and after a step both counts begin anew.
-- A step up that has to be taken back within 10 s doubles the wait before the next one, up to 160 s; one that holds
-  sets it back to 10 s.
+- Below 30 ms for 10 s: one step up. Between the two nothing is counted; after a step both counts restart.
+- A step up that is undone within 10 s doubles the wait before the next one, up to 160 s; one that holds
+  resets it to 10 s.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ LONGEST_UP_AFTER_NS: Final = 160_000_000_000
 
 
 def fps_to_draw(full_fps: float, wanted: Iterable[float], subscribers: int) -> float:
-    """The rate that satisfies everybody.
+    """The rate that satisfies every client.
 
     Args:
-        full_fps: of the loop when nobody wants less.
-        wanted: frames per second that each present client finds enough; 0 for one that does not say.
-        subscribers: how many take frames; more than there are clients have no way to say.
+        full_fps: of the loop when no client wants less.
+        wanted: frames per second that each present client needs; 0 for one that states none.
+        subscribers: clients that receive frames; any beyond the known clients cannot state a rate.
     """
     rates = list(wanted)
     if not rates or min(rates) <= 0.0 or subscribers > len(rates):
@@ -51,10 +51,10 @@ class QualityLadder:
     """
 
     def __init__(self, quality: int = 85) -> None:
-        """Begin on the ladder.
+        """Choose the first step.
 
         Args:
-            quality: wanted at the start; the next lower step is taken, or the lowest.
+            quality: initial value; rounded down to the next step, or to the lowest.
         """
         self.quality = next((step for step in QUALITIES if step <= quality), QUALITIES[-1])
         self._youngest_ms: dict[Any, float] = {}
@@ -64,10 +64,10 @@ class QualityLadder:
         self._went_up_ns: int | None = None
 
     def step(self, ages_ms: Mapping[Any, float], now_ns: int) -> int:
-        """Take notice of what the present clients report; call it once a second or more often.
+        """Apply the present clients' reports; call it once a second or more often.
 
         Args:
-            ages_ms: median age of the frames that each client took lately, by client.
+            ages_ms: median age of the frames recently taken, by client.
             now_ns: monotonic time.
 
         Returns:
@@ -95,7 +95,7 @@ class QualityLadder:
 
 
 def _since(before_ns: int | None, holds: bool, now_ns: int) -> int | None:
-    """Since when something holds, None if it does not."""
+    """Since when a condition holds, None if it does not."""
     if not holds:
         return None
     return now_ns if before_ns is None else before_ns

@@ -1,6 +1,6 @@
-"""The producer's side of the control channel: a ROUTER socket that the live loop polls. Knows states, moves nothing.
+"""The producer side of the control channel: a ROUTER socket that the live loop polls.
 
-No thread, like the publisher: the live loop calls `poll` once a round, as late as possible before it renders.
+No thread, like the publisher: the live loop calls `poll` once per round, as late as possible before it renders.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from engine_bridge.sockets.zmq_sockets import CONTROL_QUEUE, MAX_CONTROL_BYTES, 
 
 logger = logging.getLogger(__name__)
 
-MAX_CLIENTS: Final = 64  # remembered; the one silent for longest is forgotten first
-RECEIVE_BUFFER_BYTES: Final = 8192  # of the system; a flood gets little through before the guard looks again
+MAX_CLIENTS: Final = 64  # remembered; the one silent longest is forgotten first
+RECEIVE_BUFFER_BYTES: Final = 8192  # kernel buffer; lets little of a flood through before the guard checks again
 LIMITS: Final = Limits(
     connections=128,
-    unfinished_bytes=128 * 1024,  # two of the longest messages; a full queue of usual ones takes 16 KiB
+    unfinished_bytes=128 * 1024,  # two of the longest messages; a full queue of typical ones takes 16 KiB
     all_unfinished_bytes=384 * 1024,
     stalled=8,
 )
-MAX_FULL_POLLS: Final = 60  # in a row; about a second in which more comes than is read
-MAX_HANG_UPS: Final = 8  # since then; each leaves some hundred kilobytes that libzmq keeps
+MAX_FULL_POLLS: Final = 60  # in a row; about a second in which more arrives than is read
+MAX_HANG_UPS: Final = 8  # since then; each leaves some hundred kilobytes held by libzmq
 FLOODS: Final = "control_floods"
 PRESENT_NS: Final = 3_000_000_000
 
@@ -69,9 +69,9 @@ class ControlServer:
     logged at most once per second; the last good state stays.
 
     Attributes:
-        endpoint: where to connect, with the port that was found.
+        endpoint: to connect to, with the actual port.
         accepted: states taken.
-        late: states that were no news, by their number.
+        late: states dropped as outdated by their number.
         bad: rejected messages by code.
     """
 
@@ -88,12 +88,12 @@ class ControlServer:
         """Bind the socket.
 
         Args:
-            endpoint: of this machine only, unless there are keys; port 0 takes a free one. The usual one is
+            endpoint: on this machine only, unless there are keys; port 0 takes a free one. The default is
                 `DEFAULT_CONTROL_ENDPOINT`.
             info: what the stream shows and takes; `update` changes it.
-            streams: names of all streams of the producer, told to clients; empty if there is no other.
+            streams: names of all streams of the producer, sent to clients; empty if this is the only one.
             resend_last: called in `poll` when a client asks for the last frame; usually `Publisher.resend_last`.
-            keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
+            keys: admit only clients on their list, encrypted; None admits anyone on this machine.
             insecure: without keys, let other machines connect as well.
 
         Raises:
@@ -110,7 +110,7 @@ class ControlServer:
         self._clients: OrderedDict[bytes, _Client] = OrderedDict()
         self._log = OncePerSecond(logger)
         self._door = door_of(keys, insecure=insecure)
-        self._broken: Counter[str] = Counter()  # limits, with sockets that are closed
+        self._broken: Counter[str] = Counter()  # limits exceeded on closed sockets
         self._open()
         self._is_bound = True
         try:
@@ -121,37 +121,37 @@ class ControlServer:
 
     @property
     def info(self) -> StreamInfo:
-        """What clients are told."""
+        """The stream info sent to clients."""
         return self._info
 
     @property
     def client_count(self) -> int:
-        """Clients heard of within the last three seconds."""
+        """Clients heard from within the last three seconds."""
         return len(self._present())
 
     @property
     def connection_count(self) -> int:
-        """How many connections there are, whether anything was said on them or not."""
+        """Number of connections, including silent ones."""
         return self._guard.connection_count
 
     @property
     def over_limits(self) -> dict[str, int]:
-        """Connections hung up on and messages never handled, by the limit that they broke (docs/protocol.md)."""
+        """Connections closed and messages never handled, by the limit exceeded (docs/protocol.md)."""
         return dict(self._broken + Counter(self._guard.hung_up) + self._inbox.lost)
 
     @property
     def client_stats(self) -> list[ClientStats]:
-        """What the clients heard of within the last three seconds tell about the frames they show."""
+        """Frame reports of the clients heard from within the last three seconds."""
         return [client.stats for client in self._present() if client.stats is not None]
 
     @property
     def wanted_fps(self) -> list[float]:
-        """Frames per second that each client heard of within the last three seconds finds enough; 0 if it says none."""
+        """Frames per second needed by each client heard from within the last three seconds; 0 if it states none."""
         return [client.wanted_fps for client in self._present()]
 
     @property
     def ages_ms(self) -> dict[bytes, float]:
-        """Median age of the frames that each client has taken, by its address, if it told within three seconds."""
+        """Median age of the frames taken by each client, by its address, if reported within three seconds."""
         now = now_ns()
         return {
             address: client.stats.age_p50_ms
@@ -160,7 +160,7 @@ class ControlServer:
         }
 
     def update(self, info: StreamInfo) -> None:
-        """Change what the stream shows and takes, and tell all clients.
+        """Change what the stream shows and takes, and inform all clients.
 
         Raises:
             WireError: `info` is too large.
@@ -171,11 +171,11 @@ class ControlServer:
             self._send(address, self._welcome)
 
     def poll(self) -> ControlState | None:
-        """Read what has come and answer it. Never blocks, and takes a bounded time; what is left has its turn later.
+        """Read and answer waiting messages. Never blocks, and takes a bounded time; the rest is left for later calls.
 
         Returns:
             the newest accepted state, numbers clamped to the limits in `info`; None if there is none since the last
-            call. It is absolute: it replaces the state before it. Only `calibrate` is kept from overtaken ones.
+            call. It is absolute: it replaces the state before it. Only `calibrate` is kept from superseded ones.
         """
         newest: ControlState | None = None
         calibrate = False
@@ -190,7 +190,7 @@ class ControlServer:
         return newest
 
     def close(self) -> None:
-        """Free the socket; a second call does nothing."""
+        """Free the socket. Safe to call twice."""
         if not self._socket.closed:
             self._close_socket()
             self._door.close()
@@ -208,7 +208,7 @@ class ControlServer:
         self._socket.rcvbuf = RECEIVE_BUFFER_BYTES
         self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-control-guard", resets=True)
         self._inbox = ControlInbox(self._socket, self._guard)
-        self._hung_up_before = 0  # when there was last nothing left to read
+        self._hung_up_before = 0  # when the queue was last empty
 
     def _close_socket(self) -> None:
         self._guard.close()
@@ -216,26 +216,26 @@ class ControlServer:
         self._socket.close()
 
     def _start_afresh_if_flooded(self) -> None:
-        """Open another socket when more comes than is read, after a flood or a long suspend, instead of reading on.
+        """Open a new socket when more arrives than is read, after a flood or a long suspend, instead of reading on.
 
-        What waits in the old one is forgotten with it, the connections too. Our clients are back after a tenth of a
-        second and say again what they want, so that the newest state is here sooner than at the end of a long queue.
+        Messages waiting in the old one are lost with it, as are the connections. Our clients reconnect after a tenth of
+        a second and repeat their state, so the newest state arrives sooner than through a long queue.
         """
         hung_up = sum(self._guard.hung_up.values())
         if not self._inbox.is_behind:
             self._hung_up_before = hung_up
-        # Whoever is hung up on leaves behind what had come already, and is back at once to send as much again.
+        # A closed client leaves behind what had already arrived, and reconnects at once to send as much again.
         flooded = self._inbox.full_polls >= MAX_FULL_POLLS or hung_up - self._hung_up_before >= MAX_HANG_UPS
         if self._is_bound and not flooded:
             return
         if self._is_bound:
-            self._log.warn(f"{self.endpoint}: more control messages came than can be read; all clients connect again")
+            self._log.warn(f"{self.endpoint}: more control messages arrive than can be read; all clients reconnect")
             self._close_socket()
             self._broken[FLOODS] += 1
             self._open()
             self._guard.trim_soon()
             self._is_bound = False
-        with contextlib.suppress(WireError):  # libzmq lets go of the port a moment later; the next poll tries again
+        with contextlib.suppress(WireError):  # libzmq releases the port a moment later; the next poll retries
             self._door.bind(self._socket, self.endpoint)
             self._is_bound = True
 
@@ -292,5 +292,5 @@ class ControlServer:
         self._send(address, encode_server_message(message))
 
     def _send(self, address: bytes, packed: bytes) -> None:
-        # ROUTER drops what a client's queue cannot take, or a client that has gone.
+        # ROUTER drops messages for a client that has left or whose queue is full.
         self._socket.send_multipart([address, packed], zmq.NOBLOCK)

@@ -1,4 +1,4 @@
-"""The frame that a producer sent last, in every variant that somebody asks for. Knows encodings, no socket."""
+"""The last frame of a producer, in every requested variant."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RING_RETRY_NS: Final = 30_000_000_000
 
 
 class LastFrame:
-    """Encodes a frame once per variant, and still can after its pixels are overwritten.
+    """Encodes a frame once per variant, even after its pixels are overwritten.
 
     Attributes:
         jpeg_quality: 1 to 100; may be changed at any time.
@@ -45,7 +45,7 @@ class LastFrame:
     def __init__(self, *, stream: str, session: int, shared_memory: bool, clock: Callable[[], int] = now_ns) -> None:
         self._shared_memory = shared_memory
         self._clock = clock
-        self._ring_due_ns: int | None = None  # when to try again after there was no room
+        self._ring_due_ns: int | None = None  # when to retry after running out of room
         self.jpeg_quality = DEFAULT_JPEG_QUALITY
         self._stream = stream
         self._session = session
@@ -57,7 +57,7 @@ class LastFrame:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """What can be asked for now; without shared memory while there is no room for it."""
+        """Available variants; without shared memory while there is no room for it."""
         shared = self._shared_memory and self._ring_due_ns is None
         return tuple(variant for variant in VARIANTS if shared or variant != _SHARED)
 
@@ -68,28 +68,28 @@ class LastFrame:
 
     @property
     def exists(self) -> bool:
-        """Whether there ever was a frame."""
+        """Whether there has been a frame."""
         return self._frame is not None
 
     @property
     def can_be_sent(self) -> bool:
-        """Whether there is a frame and its pixels can still be read."""
+        """Whether there is a frame whose pixels are still readable."""
         return self._frame is not None and not (self._lies_in_ring and not (self._ring and self._ring.is_whole))
 
     @property
     def ring_name(self) -> str:
-        """Of the ring of shared memory, empty while there is none."""
+        """Name of the shared-memory ring, empty while there is none."""
         return self._ring.name if self._ring is not None else ""
 
     def take(self, frame: Frame, provenance: Provenance | None) -> None:
-        """Go on to the next frame. Its pixels must stay as they are until `keep` is called.
+        """Advance to the next frame. Its pixels must stay unchanged until `keep` is called.
 
         Args:
-            frame: with the time of publishing.
-            provenance: to send with it.
+            frame: with its publishing time.
+            provenance: sent with it.
 
         Raises:
-            WireError: the wire cannot carry such pixels.
+            WireError: the wire cannot carry these pixels.
         """
         check_pixels(frame)
         self._frame = frame
@@ -100,7 +100,7 @@ class LastFrame:
             self._make_ring(frame.pixels.nbytes)
 
     def message(self, variant: str) -> Message:
-        """The frame's parts; raw pixels and those in shared memory are copied by this."""
+        """Return the frame's parts; raw and shared-memory pixels are copied."""
         if variant not in self._messages:
             assert self._frame is not None
             picture = self._picture(variant, self._frame.pixels)
@@ -121,7 +121,7 @@ class LastFrame:
         return self._messages[variant]
 
     def keep(self) -> None:
-        """Let go of the caller's pixels, in favour of a copy that was made anyway if there is one."""
+        """Release the caller's pixels, in favour of a copy that was already made, if any."""
         assert self._frame is not None
         pixels = self._frame.pixels
         if RAW in self._messages:
@@ -136,7 +136,7 @@ class LastFrame:
         self._frame = replace(self._frame, pixels=kept)
 
     def close(self) -> None:
-        """Remove the ring of shared memory."""
+        """Remove the shared-memory ring."""
         self._frame = None
         self._messages.clear()
         if self._ring is not None:
@@ -156,7 +156,7 @@ class LastFrame:
         return encode_raw(pixels)
 
     def _make_ring(self, capacity: int) -> None:
-        """Make a ring for pictures of so many bytes, in place of one that is too small."""
+        """Create a ring for pictures of this many bytes, replacing one that is too small."""
         if self._ring_due_ns is not None and self._clock() < self._ring_due_ns:
             return
         if self._ring is not None:
@@ -173,13 +173,13 @@ class LastFrame:
             logger.warning("%s: there is room for shared memory again", self._stream)
 
     def _go_without_ring(self, error: OSError) -> None:
-        """Send pixels over the socket, in every variant, until the next try. Said once, not at every try."""
+        """Send pixels over the socket, in every variant, until the next attempt. Logged once, not at every attempt."""
         if self._ring is not None:
             self._ring.close()
             self._ring = None
         if self._ring_due_ns is None:
             logger.warning(
-                "%s goes without shared memory, pixels travel over the socket: %s",
+                "%s: shared memory is unavailable, pixels travel over the socket: %s",
                 self._stream,
                 error.strerror or error,
             )

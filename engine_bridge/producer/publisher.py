@@ -1,7 +1,7 @@
-"""The producer's side of the frame channel: one stream on an XPUB socket. Knows frames, not how they are made.
+"""The producer side of the frame channel: one stream on an XPUB socket.
 
-There is no thread in here. The live loop calls `publish`, `heartbeat` or `poll` on every round, whether or not there
-is a frame; so a heartbeat says that the loop itself is alive. All calls must come from one thread at a time.
+No thread here. The live loop calls `publish`, `heartbeat` or `poll` on every round, whether or not there
+is a frame; so a heartbeat shows that the loop itself is alive. All calls must come from one thread at a time.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from engine_bridge.sockets.frame_socket import FrameSocket
 from .last_frame import LastFrame
 
 HEARTBEAT_NS: Final = 500_000_000
-GREETING_NS: Final = 100_000_000  # between two greetings: each fills the queues of those who are there already
+GREETING_NS: Final = 100_000_000  # between two greetings: each fills the queues of existing subscribers
 
 
 class Publisher:
-    """Sends one stream of frames to whoever subscribes.
+    """Sends one stream of frames to all subscribers.
 
-    A subscriber that is slow, stopped or dead loses frames (its queue holds two) and costs the producer nothing. One
+    A subscriber that is slow, suspended or dead loses frames (its queue holds two) and costs the producer nothing. One
     that joins late is sent a heartbeat and the last frame at once.
 
-    A frame is encoded once for every variant that somebody subscribes to, while `publish` runs; the caller may
+    A frame is encoded once per subscribed variant, while `publish` runs; the caller may
     overwrite its pixels afterwards. Raw frames are copied by libzmq: a ring of buffers sent without a copy was measured
     and is not faster, 1.7 times slower at 256x256, equal from 1024x1024 on, since filling the ring is the same copy.
 
     Attributes:
-        endpoint: where to connect, with the port that was found.
-        socket: what it sends through.
+        endpoint: to connect to, with the actual port.
+        socket: the frame socket.
         stream: name of the stream.
         session: random number of this start, unsigned 64 bit.
         sent: frames sent so far.
-        control_endpoint: told in heartbeats so that a window finds the controls; may be set later, for a control
-            server whose port is found only when it is bound.
+        control_endpoint: announced in heartbeats so that a window finds the controls; may be set later, for a control
+            server whose port is known only after binding.
         jpeg_quality: of the variant `jpeg`, 1 to 100; may be set at any time.
     """
 
@@ -71,19 +71,19 @@ class Publisher:
         insecure: bool = False,
         clock: Callable[[], int] = now_ns,
     ) -> None:
-        """Bind a socket, or take a stream of one that several share.
+        """Bind a socket, or send on one that several streams share.
 
         Args:
-            endpoint: of this machine only unless there are keys, port 0 takes a free one; or an open socket, which
-                whoever opened it closes after this.
+            endpoint: on this machine only unless there are keys, port 0 takes a free one; or an open socket, which
+                its owner closes after this.
             stream: name of the stream, 1 to 59 of the characters A-Z a-z 0-9 . _ -
-            session: number of this start; None draws one.
-            provenance: told with the first frame and every heartbeat; None says "made by a neural network" only.
-            control_endpoint: of the control channel, if it is known already.
-            shared_memory: whether clients of this host and user may have their pixels through a ring of it. Where there
-                is no room for one, they get them over the socket, and it is tried again after half a minute.
-            keys: of a socket of its own: talk to those on their list only, encrypted; None lets everybody here in.
-            insecure: of a socket of its own without keys: let other machines connect as well.
+            session: number of this start; None generates one.
+            provenance: sent with the first frame and every heartbeat; None says "made by a neural network" only.
+            control_endpoint: of the control channel, if already known.
+            shared_memory: whether clients of this host and user may get pixels through a shared-memory ring. Without
+                room for one, pixels go over the socket, and it is tried again after half a minute.
+            keys: for a socket of its own: admit only clients on their list, encrypted; None admits anyone local.
+            insecure: for a socket of its own without keys: let other machines connect as well.
             clock: monotonic nanoseconds.
 
         Raises:
@@ -100,7 +100,7 @@ class Publisher:
         self._stats: LiveStats | None = None
         self._newly_wanted: set[str] = set()
         self._last_greeting_ns: int | None = None
-        self._counted_version = -1  # of the socket's subscriptions; what follows was counted then
+        self._counted_version = -1  # version of the socket's subscriptions at the last count
         self._subscriber_count = 0
         self._wanted_variants: list[str] = []
         self._last_heartbeat_ns: int | None = None
@@ -112,7 +112,7 @@ class Publisher:
 
     @property
     def jpeg_quality(self) -> int:
-        """1 to 100, of frames that go out as JPEG; may be set at any time."""
+        """JPEG quality, 1 to 100; may be set at any time."""
         return self._last.jpeg_quality
 
     @jpeg_quality.setter
@@ -121,25 +121,25 @@ class Publisher:
 
     @property
     def has_subscribers(self) -> bool:
-        """Whether anybody watches; if not, nothing needs to be rendered. Looks for news before it answers."""
+        """Whether anyone subscribes; if not, nothing needs to be rendered. Reads new subscriptions first."""
         return self.subscriber_count > 0
 
     @property
     def subscriber_count(self) -> int:
-        """How many subscriptions match this stream; each of our clients holds one while it receives."""
+        """Number of subscriptions that match this stream; each of our clients holds one while it receives."""
         self.poll()
         self._count()
         return self._subscriber_count
 
     def publish(self, frame: Frame) -> None:
-        """Send a frame to all who can take it now. Never blocks.
+        """Send a frame to all subscribers that can take it now. Never blocks.
 
         Args:
-            frame: its pixels are copied before this returns. `publish_ns` 0 is stamped on the wire with now.
+            frame: its pixels are copied before this returns. `publish_ns` 0 is replaced by the current time.
 
         Raises:
-            WireError: the pixels are of no kind that the wire carries, or the frame's number is not higher than the
-                last one's, so that every client would drop it as late.
+            WireError: the wire cannot carry the pixels, or the frame's number is not higher than the
+                previous one, so that every client would drop it as late.
         """
         if self._last.exists and frame.frame_id <= self._last.frame_id:
             raise WireError(
@@ -157,12 +157,12 @@ class Publisher:
         self.poll()
 
     def heartbeat(self, stats: LiveStats) -> None:
-        """Note how the loop is doing, and send it twice a second. Call it as often as you like."""
+        """Note the loop's statistics, and send them twice a second. Call it as often as you like."""
         self._stats = stats
         self.poll()
 
     def poll(self) -> None:
-        """Note who came and went, greet who came, send a heartbeat when one is due. Never blocks."""
+        """Note who came and left, greet newcomers, send a heartbeat when one is due. Never blocks."""
         self.socket.poll()
         now = self._clock()
         if self._newly_wanted and (self._last_greeting_ns is None or now - self._last_greeting_ns >= GREETING_NS):
@@ -175,11 +175,11 @@ class Publisher:
             self._send_heartbeat(self._audible())
 
     def resend_last(self) -> None:
-        """Send the last frame once more; who has it drops it as late."""
+        """Send the last frame again; clients that have it drop it as late."""
         self._resend(self._wanted())
 
     def close(self) -> None:
-        """Say bye; free the socket within a tenth of a second if it is its own. A second call does nothing."""
+        """Say bye; free the socket within a tenth of a second if this publisher owns it. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -201,10 +201,10 @@ class Publisher:
         self.close()
 
     def _asks(self, prefix: bytes, variant: str) -> bool:
-        """Whether a subscription is for this stream in a variant.
+        """Whether a subscription matches this stream in a variant.
 
-        All but raw only by their full prefix, so that listening to everything does not make us encode everything. Who
-        listens to all versions looks for a producer and has subscribed to what it wants besides: greeting it in the
+        All but raw match by their full prefix only, so that listening to everything does not make us encode everything.
+        A client listening to all versions looks for a producer and has subscribed to its stream: greeting it in the
         name of every stream would fill its queue with the wrong ones.
         """
         if prefix == TOPIC_FAMILY or not self._topics[variant].startswith(prefix):
@@ -212,7 +212,7 @@ class Publisher:
         return variant == RAW or prefix.startswith(topic_prefix(variant))
 
     def _count(self) -> None:
-        """Go through the subscriptions, but only when they have changed: this is asked several times a frame."""
+        """Recount the subscriptions, but only when they have changed: this is called several times per frame."""
         if self._counted_version == self.socket.subscriptions_version:
             return
         self._counted_version = self.socket.subscriptions_version
@@ -225,12 +225,12 @@ class Publisher:
         self._wanted_variants = [variant for variant in self._topics if variant in wanted]
 
     def _wanted(self) -> list[str]:
-        """The variants that somebody subscribes to."""
+        """Variants with subscribers."""
         self._count()
         return self._wanted_variants
 
     def _audible(self) -> list[str]:
-        """The variants under whose topics heartbeats and byes go out."""
+        """Variants whose topics carry heartbeats and byes."""
         return [RAW, *(variant for variant in self._wanted() if variant != RAW)]
 
     def _note_subscription(self, prefix: bytes) -> None:
@@ -260,7 +260,7 @@ class Publisher:
 
 
 def _in_short(provenance: Provenance) -> Provenance:
-    """The same in texts that fit a heartbeat and can be shown anywhere; a licence may be a book."""
+    """The same with texts that fit a heartbeat and are safe to display; a licence may be very long."""
     model, generator, source = (
         plain(text, LINE_CHARS) for text in (provenance.model, provenance.generator, provenance.source)
     )

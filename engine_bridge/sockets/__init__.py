@@ -1,1 +1,1 @@
-"""ZeroMQ sockets as the protocol wants them: bounded, encrypted, shared by streams. Knows bytes, no frames."""
+"""ZeroMQ sockets as the protocol needs them: bounded, encrypted, shared by streams."""

@@ -1,9 +1,9 @@
-"""How a producer's socket is opened to others: freely, or with encryption and a list. Knows sockets, no frames.
+"""Access to a producer's socket: open, or encrypted with a list of authorised clients.
 
-CURVE is ZeroMQ RFC 26; how libzmq asks who may come in, ZAP, is RFC 27.
+CURVE is ZeroMQ RFC 26; ZAP, with which libzmq asks who may connect, is RFC 27.
 
-A door owns the context in which a producer opens its one socket, and binds it. `LockedDoor` lets in who is on the
-list; `OpenDoor` has no lock, for sockets that only this machine can reach.
+A door owns the context in which a producer opens its one socket, and binds it. `LockedDoor` admits the clients on the
+list; `OpenDoor` admits everyone, for sockets that only this machine can reach.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ logger = logging.getLogger(__name__)
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _ZAP_VERSION: Final = b"1.0"
-_ZAP_PARTS: Final = 7  # of a question about a CURVE client
+_ZAP_PARTS: Final = 7  # of a request about a CURVE client
 _START_TIMEOUT_S: Final = 5.0
 
 
 class OpenDoor:
-    """No keys: nothing is encrypted, and nobody is asked for a name.
+    """No keys: nothing is encrypted or authenticated.
 
     Attributes:
-        context: in which to open the socket.
+        context: for opening the socket.
     """
 
     def __init__(self, *, insecure: bool = False) -> None:
-        """Make a context.
+        """Create a context.
 
         Args:
-            insecure: whether other machines may come in as well; every such binding is logged.
+            insecure: whether other machines may connect as well; every such binding is logged.
         """
         self.context: Context = zmq.Context()
         self._insecure = insecure
@@ -57,32 +57,32 @@ class OpenDoor:
             endpoint: of this machine, unless the door is insecure; port 0 takes a free one.
 
         Returns:
-            the endpoint to connect to, its port filled in.
+            the endpoint to connect to, with the actual port.
 
         Raises:
-            WireError: the endpoint may not be bound, or somebody else has it.
+            WireError: the endpoint may not be bound, or is in use.
         """
         bound = bind(socket, endpoint, from_elsewhere=self._insecure)
         if not is_for_this_machine(bound):
-            logger.warning("%s takes everybody who reaches it, and nothing is encrypted: started insecure", bound)
+            logger.warning("%s accepts anyone who reaches it, and nothing is encrypted: started insecure", bound)
         self._file = _IpcFile.of(bound)
         return bound
 
     def close(self) -> None:
-        """Free the context; the socket must be closed. A second call does nothing."""
+        """Free the context; the socket must be closed. Safe to call twice."""
         self.context.term()
         if self._file is not None:
             self._file.remove()
 
 
 class LockedDoor:
-    """CURVE with a list: a thread answers libzmq's question who may come in.
+    """CURVE with a list of clients: a thread answers libzmq's admission requests.
 
-    The list is looked at for every connection, so entries may come and go while the door is in use; who is connected
-    already stays. Without an answer nobody comes in.
+    The list is consulted for every connection, so entries may come and go while the door is in use; connected clients
+    stay. Without an answer nobody is admitted.
 
     Attributes:
-        context: in which to open the socket.
+        context: for opening the socket.
     """
 
     def __init__(self, keys: ServerKeys) -> None:
@@ -108,17 +108,17 @@ class LockedDoor:
             raise WireError("The thread that admits clients did not start. Is this machine overloaded? Try again.")
 
     def bind(self, socket: Socket, endpoint: str) -> str:
-        """Make the socket of this door speak CURVE, which asks this door by its ZAP domain, and bind it to any address.
+        """Make the socket of this door use CURVE with this door's ZAP domain, and bind it to any address.
 
         Args:
             socket: of the door's context.
-            endpoint: where; port 0 takes a free one.
+            endpoint: to bind; port 0 takes a free one.
 
         Returns:
-            the endpoint to connect to, its port filled in.
+            the endpoint to connect to, with the actual port.
 
         Raises:
-            WireError: the endpoint is malformed, or somebody else has it.
+            WireError: the endpoint is malformed or in use.
         """
         socket.curve_server = True
         socket.curve_secretkey = self._keys.secret.encode()
@@ -127,7 +127,7 @@ class LockedDoor:
         return bound
 
     def close(self) -> None:
-        """Stop answering and free the context; the socket must be closed. A second call does nothing."""
+        """Stop answering and free the context; the socket must be closed. Safe to call twice."""
         self._thread.close()
         if self._file is not None:
             self._file.remove()
@@ -148,7 +148,7 @@ class LockedDoor:
             questions.close()
 
     def _answer(self, question: list[bytes]) -> list[bytes]:
-        """Answer one question, in the parts of RFC 27."""
+        """Answer one request, in the parts of RFC 27."""
         request = question[1] if len(question) > 1 else b""
         status, text, user = b"400", b"not on the list", b""
         if len(question) == _ZAP_PARTS and question[0] == _ZAP_VERSION and len(question[6]) == 32:
@@ -174,14 +174,14 @@ class LockedDoor:
         if self._list.troubles != self._troubles:
             self._troubles = self._list.troubles
             for trouble in self._troubles:
-                logger.warning("left out of the list: %s", trouble)
+                logger.warning("skipped a client entry: %s", trouble)
 
 
 Door: TypeAlias = "OpenDoor | LockedDoor"
 
 
 def door_of(keys: ServerKeys | None, *, insecure: bool = False) -> Door:
-    """The door that these keys ask for; `insecure` opens a door without keys to other machines.
+    """Create the door for these keys; `insecure` opens a door without keys to other machines.
 
     Raises:
         WireError: this libzmq has no CURVE.
@@ -191,7 +191,7 @@ def door_of(keys: ServerKeys | None, *, insecure: bool = False) -> Door:
 
 @dataclass(frozen=True, slots=True)
 class _IpcFile:
-    """The file of an `ipc://` endpoint, which libzmq leaves behind."""
+    """File of an `ipc://` endpoint, which libzmq leaves behind."""
 
     path: Path
     inode: int
@@ -203,18 +203,18 @@ class _IpcFile:
         path = Path(endpoint.removeprefix("ipc://"))
         try:
             return cls(path, path.stat().st_ino)
-        except OSError:  # an abstract name of Linux, which has no file
+        except OSError:  # a Linux abstract name, which has no file
             return None
 
     def remove(self) -> None:
-        """Delete it, unless another producer has put its own there."""
+        """Delete it unless another producer has replaced it."""
         with contextlib.suppress(OSError):
             if self.path.stat().st_ino == self.inode:
                 self.path.unlink()
 
 
 def use_client_keys(socket: Socket, keys: ClientKeys | None) -> None:
-    """Make a client's socket speak CURVE, before it is connected; without keys it stays as it is.
+    """Make a client's socket use CURVE before it is connected; without keys nothing changes.
 
     Raises:
         WireError: this libzmq has no CURVE.

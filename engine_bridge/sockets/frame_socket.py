@@ -1,4 +1,4 @@
-"""The producer's socket of the frame channel, which several streams may share. Knows subscriptions, no frames."""
+"""The producer's socket of the frame channel, which several streams may share."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .zmq_sockets import FRAME_QUEUE, open_socket
 GOODBYE_MS: Final = 100  # how long closing may wait for byes to leave
 MAX_SUBSCRIPTION_BYTES: Final = 1024  # handshakes included
 MAX_EVENTS_PER_POLL: Final = 256
-MAX_EVENTS_WHEN_BEHIND: Final = 768  # the same when the last poll left some: newcomers wait for what a flood has left
-RECEIVE_BUFFER_BYTES: Final = 2048  # of the system; a flood gets as much through before the guard looks again
+MAX_EVENTS_WHEN_BEHIND: Final = 768  # the same when the last poll left some: newcomers wait behind a flood
+RECEIVE_BUFFER_BYTES: Final = 2048  # kernel buffer; lets that much of a flood through before the guard checks again
 SUBSCRIPTIONS: Final = "subscriptions"
 LIMITS: Final = Limits(
     connections=128,
-    unfinished_bytes=64 * 1024,  # a client that sends ZMTP heartbeats takes an hour for it
+    unfinished_bytes=64 * 1024,  # a client that sends ZMTP heartbeats takes an hour to reach it
     all_unfinished_bytes=512 * 1024,
     stalled=8,
-    unfinished_bytes_per_s=8 * 1024,  # all that a connection may subscribe to at once takes 3 KiB
+    unfinished_bytes_per_s=8 * 1024,  # everything a connection may subscribe to at once takes 3 KiB
 )
 SETTLE_S: Final = 0.01
 
@@ -37,12 +37,12 @@ MessagePart: TypeAlias = "bytes | memoryview | zmq.Frame"
 
 
 class FrameSocket:
-    """An XPUB socket that never blocks, and who subscribes to what on it.
+    """An XPUB socket that never blocks, and the subscriptions on it.
 
     One `Publisher` per stream sends through it; all of them and the socket belong to one thread. Close it after them.
 
     Attributes:
-        endpoint: where to connect, with the port that was found.
+        endpoint: to connect to, with the actual port.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class FrameSocket:
         """Bind the socket.
 
         Args:
-            endpoint: of this machine only, unless there are keys; port 0 takes a free one.
-            keys: talk to those on their list only, encrypted; None talks to everybody on this machine.
+            endpoint: on this machine only, unless there are keys; port 0 takes a free one.
+            keys: admit only clients on their list, encrypted; None admits anyone on this machine.
             insecure: without keys, let other machines connect as well.
 
         Raises:
@@ -67,7 +67,7 @@ class FrameSocket:
         self._door = door_of(keys, insecure=insecure)
         self._socket = open_socket(self._door.context, zmq.XPUB, queue=FRAME_QUEUE, max_bytes=MAX_SUBSCRIPTION_BYTES)
         self._socket.rcvbuf = RECEIVE_BUFFER_BYTES
-        # Tell about every subscription that comes and goes, also about the second one to the same topic.
+        # Report every subscription that comes and goes, including repeated ones to the same topic.
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._guard = ConnectionGuard(self._socket, LIMITS, name="bunraku-frames-guard")
         try:
@@ -78,12 +78,12 @@ class FrameSocket:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """Whether the socket is closed."""
         return self._socket.closed
 
     @property
     def subscriptions(self) -> Mapping[bytes, int]:
-        """How many connections subscribe to every prefix of a topic, as of the last `poll`."""
+        """Number of subscribed connections per topic prefix, as of the last `poll`."""
         return self._subscriptions.counts
 
     @property
@@ -93,25 +93,25 @@ class FrameSocket:
 
     @property
     def connection_count(self) -> int:
-        """How many connections there are, subscribed or not."""
+        """Number of connections, subscribed or not."""
         return self._guard.connection_count
 
     @property
     def over_limits(self) -> dict[str, int]:
-        """Connections hung up on, by the limit that they broke (docs/protocol.md)."""
+        """Closed connections, by the limit exceeded (docs/protocol.md)."""
         return self._guard.hung_up
 
     def on_subscription(self, listener: Callable[[bytes], None]) -> None:
-        """Have a function called in `poll` with the prefix of every subscription that comes."""
+        """Register a function that `poll` calls with the prefix of every new subscription."""
         self._listeners.append(listener)
 
     def forget(self, listener: Callable[[bytes], None]) -> None:
-        """Call a function of `on_subscription` no more."""
+        """Unregister a function of `on_subscription`."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
     def poll(self) -> None:
-        """Note who came and went. Never blocks, and reads a bounded number of events."""
+        """Note who came and left. Never blocks, and reads a bounded number of events."""
         self._subscriptions.sweep()
         for _ in range(MAX_EVENTS_WHEN_BEHIND if self._guard.owner_is_behind else MAX_EVENTS_PER_POLL):
             try:
@@ -123,17 +123,17 @@ class FrameSocket:
         self._guard.round_ended(all_read=False)
 
     def send(self, parts: Sequence[MessagePart]) -> None:
-        """Send a message to who subscribes to its topic and can take it now. Never blocks."""
-        # XPUB drops what a subscriber's queue cannot take, so this neither blocks nor fails.
+        """Send a message to the subscribers of its topic that can take it now. Never blocks."""
+        # XPUB drops what a full queue cannot take, so this neither blocks nor fails.
         for part in parts[:-1]:
             self._socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
         self._socket.send(parts[-1], zmq.NOBLOCK, copy=False)
 
     def settle(self) -> None:
-        """Let queues that are full be emptied, before a message that nothing follows, such as a bye.
+        """Let full queues drain before a final message such as a bye.
 
-        A subscriber whose queue was full once is left out until libzmq looks at its news again, which `poll` makes it
-        do. One that reads at all has emptied its queue of two long before this returns; no other is waited for.
+        A subscriber whose queue was full is skipped until libzmq processes its commands again, which `poll` makes it
+        do. One that reads at all has drained its queue of two long before this returns; no other is waited for.
         """
         until = time.monotonic() + SETTLE_S
         while time.monotonic() < until:
@@ -141,7 +141,7 @@ class FrameSocket:
             self.poll()
 
     def close(self) -> None:
-        """Free the socket within a tenth of a second; a second call does nothing."""
+        """Free the socket within a tenth of a second. Safe to call twice."""
         if not self._socket.closed:
             self._guard.close()
             self._socket.linger = GOODBYE_MS

@@ -1,14 +1,14 @@
-"""Bounds on what libzmq itself does not bound: connections, and messages that never end. Knows descriptors and bytes.
+"""Limits that libzmq itself lacks: on connections, and on messages that never end.
 
-libzmq counts whole messages. What it collects of a message that has not ended is outside of every queue limit, and so
-is the number of connections. The system knows both: how many bytes have arrived on a connection (`TCP_INFO`), and how
-many of them nobody has read. What has arrived, less what was handed over as whole messages, is what libzmq holds.
+libzmq counts whole messages. What it buffers of an unfinished message is outside every queue limit, and so
+is the number of connections. The kernel knows both: how many bytes have arrived on a connection (`TCP_INFO`), and how
+many of them are unread. What has arrived, less what was handed over as whole messages, is what libzmq holds.
 
-Byte counts are there on Linux and for TCP. Elsewhere, and for `ipc://`, only connections are counted.
+Byte counts exist on Linux for TCP. Elsewhere, and for `ipc://`, only connections are counted.
 
-Whoever is hung up on may be back at once and send as much again before the next look. So after a flood nobody new is
-let in for a while, and not before the owner has read what the flood has left: what is read of a connection that has
-gone would be taken for news of the one that has its descriptor now. On Linux the kernel leaves newcomers waiting
+A disconnected peer may reconnect at once and send as much again before the next check. So after a flood no newcomer is
+admitted for a while, and not before the owner has read what the flood left: messages of a closed connection would be
+attributed to the one that has its descriptor now. On Linux the kernel keeps newcomers waiting
 before they have sent anything.
 """
 
@@ -35,23 +35,23 @@ import zmq
 
 from .zmq_sockets import Socket
 
-CHECK_MS: Final = 10  # between two looks at the connections
+CHECK_MS: Final = 10  # between two checks of the connections
 NEWCOMER_MS: Final = 1  # the same while one of them is new
 NEW_S: Final = 0.5
 IDLE_MS: Final = 250  # the same while there is none
-LOOKS_APART: Final = 5.0  # times as long as the last look took, at least, but no longer than IDLE_MS
+LOOKS_APART: Final = 5.0  # times as long as the last check took, at least, but no longer than IDLE_MS
 FORGIVEN_BYTES: Final = 128  # of a message: its frame, encryption, pings before it
-TRIM_AFTER_S: Final = 1.0  # after hanging up
-STALLED_S: Final = 1.0  # without taking anything while something waits
+TRIM_AFTER_S: Final = 1.0  # after closing a connection
+STALLED_S: Final = 1.0  # without reading anything while something waits
 MANY: Final = "connections"
 UNFINISHED: Final = "unfinished"
 STALLED: Final = "stalled"
 REFUSED: Final = "refused"
 
-CROWD: Final = 64  # of those that were too many, within CROWD_S, are a flood
+CROWD: Final = 64  # this many excess connections within CROWD_S are a flood
 CROWD_S: Final = 1.0
-BEHIND_ROUNDS: Final = 2  # of the owner, in a row, that leave something unread
-# Any time between: kernels ask again after a second, so with a fixed time the same ones would always come too early.
+BEHIND_ROUNDS: Final = 2  # consecutive rounds of the owner that leave something unread
+# A random time: kernels retry after a second, so with a fixed time the same peers would always come too early.
 REFUSE_S: Final = (0.25, 0.75)
 
 _MANY_PARTS_BYTES: Final = 256 * 1024
@@ -65,24 +65,24 @@ _EVENTS: Final = (
 )
 _RESET: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 _EVENT: Final = struct.Struct("=HI")
-_TCP_INFO: Final = 11  # of Linux, as the offsets
+_TCP_INFO: Final = 11  # on Linux, like the offsets
 _ACKED_AT: Final = 120  # u64 bytes_acked, then u64 bytes_received
 _NOT_SENT_AT: Final = 144
 _TCP_INFO_BYTES: Final = 148
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
-_DROP_ALL: Final = struct.pack("=HBBI", 0x06, 0, 0, 0)  # the filter `return 0`: keep no byte of any packet
+_DROP_ALL: Final = struct.pack("=HBBI", 0x06, 0, 0, 0)  # the filter `return 0`: drop every packet
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What peers may take of a producer's socket.
+    """Limits on what peers may take of a producer's socket.
 
     Attributes:
-        connections: at most; beyond it the one that matters least is hung up on.
-        unfinished_bytes: of one connection, arrived and not handed over as whole messages.
-        all_unfinished_bytes: the same of all connections together.
-        stalled: connections that take nothing of what waits for them; each holds back pictures in memory.
+        connections: maximum; beyond it the least important one is closed.
+        unfinished_bytes: of one connection, arrived but not handed over as whole messages.
+        all_unfinished_bytes: the same for all connections together.
+        stalled: connections that read nothing of what waits for them; each holds pictures in memory.
         unfinished_bytes_per_s: how fast `unfinished_bytes` of one connection may grow; None if only the sum matters.
     """
 
@@ -95,12 +95,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the system says of a connection, in bytes since it was made.
+    """What the kernel reports about a connection, in bytes since it was opened.
 
     Attributes:
         read: arrived and read by libzmq.
-        acked: taken by the other side.
-        waits: not sent yet, because the other side takes no more.
+        acked: acknowledged by the peer.
+        waits: not sent yet, because the peer takes no more.
     """
 
     read: int
@@ -109,7 +109,7 @@ class Traffic:
 
 
 def traffic_of(descriptor: int) -> Traffic | None:
-    """Look at a connection; None if it is gone, or if this system or this kind of connection does not tell."""
+    """Measure a connection; None if it is gone, or if the system or the kind of connection reports nothing."""
     if sys.platform != "linux":
         return None
     import fcntl
@@ -119,7 +119,7 @@ def traffic_of(descriptor: int) -> Traffic | None:
     length = ctypes.c_uint32(_TCP_INFO_BYTES)
     if _libc().getsockopt(descriptor, sockets.IPPROTO_TCP, _TCP_INFO, buffer, ctypes.byref(length)):
         return None
-    if length.value < _TCP_INFO_BYTES:  # a Linux before 4.6
+    if length.value < _TCP_INFO_BYTES:  # Linux before 4.6
         return None
     try:
         (unread,) = struct.unpack("=i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
@@ -131,7 +131,7 @@ def traffic_of(descriptor: int) -> Traffic | None:
 
 
 def identity_of(descriptor: int) -> int | None:
-    """Tells a connection from a later one with the same descriptor; None if it is gone, 0 where nothing tells."""
+    """Tells a connection from a later one with the same descriptor; None if it is gone, 0 if unavailable."""
     if sys.platform == "win32":
         return 0
     try:
@@ -141,20 +141,20 @@ def identity_of(descriptor: int) -> int | None:
 
 
 class UnfinishedMessage:
-    """How many bytes of one connection libzmq holds back. Pure arithmetic."""
+    """How many bytes of one connection libzmq buffers. Pure arithmetic."""
 
     def __init__(self, *, forgiven_bytes: int = FORGIVEN_BYTES) -> None:
         self._forgiven = forgiven_bytes
         self._taken = 0
 
     def after(self, read: int, delivered: int, messages: int) -> int:
-        """Bytes held back now.
+        """Bytes buffered now.
 
         Args:
-            read: bytes that libzmq has read since the connection was made.
+            read: bytes that libzmq has read since the connection was opened.
             delivered: bytes of whole messages handed over since the last call.
-            messages: how many they were. A message that is whole proves that nothing before it is unfinished, so
-                some bytes that are in no message are forgiven with each.
+            messages: their number. A whole message proves that nothing before it is unfinished, so
+                some bytes outside messages are forgiven with each.
         """
         self._taken = min(read, self._taken + delivered + messages * self._forgiven)
         return read - self._taken
@@ -172,28 +172,28 @@ class _Connection:
     unfinished: int = 0
     unfinished_before: int = 0  # about a second ago
     acked: int = 0
-    moved: float = 0.0  # when it last took something, or had nothing to take
-    doomed: str = ""  # why it should be ended
+    moved: float = 0.0  # when it last read something, or had nothing to read
+    doomed: str = ""  # why it should be closed
     ending: bool = False
     balance: UnfinishedMessage = field(default_factory=UnfinishedMessage)
 
 
 class ConnectionGuard:
-    """Watches the connections of a producer's socket, in a thread, so that a loop that stands still is guarded too.
+    """Watches the connections of a producer's socket in a thread, so that a blocked loop is guarded too.
 
-    Make it before the socket is bound; close it before the socket is closed. The owner of the socket tells it of every
-    message (`heard`), and if newcomers should wait while it is behind with reading, of every round (`round_ended`).
+    Create it before the socket is bound; close it before the socket is closed. The owner of the socket reports every
+    message (`heard`) and, if newcomers should wait while it is behind with reading, every round (`round_ended`).
     """
 
     def __init__(self, watched: Socket, limits: Limits, *, name: str, resets: bool = False) -> None:
         """Start watching.
 
         Args:
-            watched: not yet bound.
-            limits: that hold for it.
+            watched: socket, not yet bound.
+            limits: to enforce.
             name: of the thread.
-            resets: whether closing the socket resets its connections, instead of ending them in order with what
-                waits to be sent. A client that shakes hands just then is told by a reset to come back.
+            resets: whether closing the socket resets its connections, instead of closing them cleanly after sending
+                what waits. A reset tells a client that is just shaking hands to come back.
         """
         self._resets = resets
         self._watched = watched
@@ -201,16 +201,16 @@ class ConnectionGuard:
         self._lock = threading.Lock()
         self._connections: dict[int, _Connection] = {}
         self._listener: tuple[int, int] | None = None  # its descriptor and identity
-        self._places: set[str | int] = set()  # where connections are accepted: ports of TCP, paths of ipc
-        # What was handed over, for the thread to note. The owner never waits for it: that would cost it frames.
+        self._places: set[str | int] = set()  # where connections are accepted: TCP ports, ipc paths
+        # Messages handed over, for the thread to count. The owner never waits for it: that would cost it frames.
         self._news: deque[tuple[int, int, int, float]] = deque()
         self._hung_up: dict[str, int] = {}  # replaced, never changed, so that it may be read at any time
         self._trim_due = math.inf
-        self._newest = -math.inf  # when the newest connection was made
-        self._crowd: deque[float] = deque(maxlen=CROWD)  # when they were hung up on
-        self._refuse_until = 0.0  # 0 while newcomers are welcome
-        self._kept_out = False  # whether the kernel leaves them waiting
-        self._rounds_behind = 0  # the owner's own
+        self._newest = -math.inf  # when the newest connection was opened
+        self._crowd: deque[float] = deque(maxlen=CROWD)  # when they were closed
+        self._refuse_until = 0.0  # 0 while newcomers are admitted
+        self._kept_out = False  # whether the kernel keeps them waiting
+        self._rounds_behind = 0  # used by the owner only
         self._stop = threading.Event()
         self._monitor: Socket = watched.get_monitor_socket(_EVENTS)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -218,20 +218,20 @@ class ConnectionGuard:
 
     @property
     def hung_up(self) -> dict[str, int]:
-        """Connections that were hung up on, by reason."""
+        """Closed connections, by reason."""
         return dict(self._hung_up)
 
     @property
     def connection_count(self) -> int:
-        """How many there are now."""
+        """Current number of connections."""
         return len(self._connections)
 
     def heard(self, descriptor: int, size: int) -> None:
-        """Note that a whole message was handed over.
+        """Note a whole message that was handed over.
 
         Args:
-            descriptor: that it came from (`zmq.SRCFD`).
-            size: bytes of its parts together.
+            descriptor: its origin (`zmq.SRCFD`).
+            size: of its parts together, in bytes.
         """
         identity = identity_of(descriptor)
         if identity is not None:
@@ -243,18 +243,18 @@ class ConnectionGuard:
         return self._rounds_behind > 0
 
     def round_ended(self, *, all_read: bool) -> None:
-        """Note whether the owner has read all that there was. While it is behind, nobody new is let in."""
+        """Note whether the owner has read everything. While it is behind, no newcomer is admitted."""
         self._rounds_behind = 0 if all_read else self._rounds_behind + 1
 
     def hang_up(self, descriptor: int, reason: str) -> None:
-        """End a connection; libzmq frees what it holds of it. The reason is counted."""
+        """Close a connection; libzmq frees what it buffers of it. The reason is counted."""
         with self._lock:
             connection = self._known(descriptor)
             if connection is not None:
                 self._end(connection, reason)
 
     def trim_soon(self) -> None:
-        """Give back the memory of a flood, but not at its every turn."""
+        """Return the memory of a flood to the system, but not after every connection."""
         self._trim_due = min(self._trim_due, time.monotonic() + TRIM_AFTER_S)
 
     def close(self) -> None:
@@ -264,7 +264,7 @@ class ConnectionGuard:
             self._watched.disable_monitor()
             self._thread.join()
 
-    # From here on: the thread.
+    # Everything below runs in the thread.
 
     def _run(self) -> None:
         looked, took = -math.inf, 0.0
@@ -274,7 +274,7 @@ class ConnectionGuard:
                 if came:
                     self._note_events()
                 now = time.monotonic()
-                # Many connections take long to look at, and the owner's frames come first.
+                # Checking many connections takes long, and the owner's frames come first.
                 if now - looked >= max(self._patience_ms() / 1000, min(took * LOOKS_APART, IDLE_MS / 1000)):
                     with self._lock:
                         self._look(now)
@@ -291,7 +291,7 @@ class ConnectionGuard:
             self._monitor.close()
 
     def _patience_ms(self) -> int:
-        """How long until the next look at the connections. A flood gets as much through until then as it can send."""
+        """Time until the next check of the connections. A flood gets as much through until then as it can send."""
         if not self._connections and not self._refuse_until:
             return IDLE_MS
         return NEWCOMER_MS if time.monotonic() < self._newest + NEW_S else CHECK_MS
@@ -318,9 +318,9 @@ class ConnectionGuard:
                     return  # first make room
 
     def _known(self, descriptor: int, expected: int | None = None) -> _Connection | None:
-        """A connection, noted now if it is new: its first message may be here before the monitor tells of it.
+        """Return a connection, noting it if it is new: its first message may arrive before the monitor's event.
 
-        None if it has gone, or is another one by now than the one `expected`.
+        None if it is gone, or is no longer the one `expected`.
         """
         identity = identity_of(descriptor)
         if identity is None or expected not in (None, identity):
@@ -335,7 +335,7 @@ class ConnectionGuard:
         return connection
 
     def _look(self, now: float) -> None:
-        """Measure every connection, and hang up on those that hold back too much."""
+        """Measure every connection, and close those that buffer too much."""
         self._note_news()
         here = self._here()
         for connection in here:
@@ -363,13 +363,13 @@ class ConnectionGuard:
         return connection.unfinished > self._limits.unfinished_bytes
 
     def _make_room(self) -> None:
-        """Hang up on those that matter least while there are too many."""
+        """Close the least important connections while there are too many."""
         self._note_news()
         here = self._here()
         excess = len(here) - self._limits.connections
         if excess > 0:
-            # Who has said nothing goes first, the oldest of them, so that newcomers have time to speak; then who has
-            # been silent for longest. Half of the places are for those that have been here for longest.
+            # Silent ones go first, oldest first, so that newcomers have time to speak; then those that have
+            # been silent for longest. Half of the places are for the longest-lived connections.
             spoken = sorted((one for one in here if one.heard), key=lambda one: one.since)
             kept = {one.descriptor for one in spoken[: self._limits.connections // 2]}
             here.sort(key=lambda one: (one.descriptor in kept, one.heard, one.since))
@@ -377,7 +377,7 @@ class ConnectionGuard:
                 self._end(connection, MANY)
 
     def _here(self) -> list[_Connection]:
-        """The connections that are there, less those that were hung up on before; forgets those that have gone."""
+        """The open connections, less those closed before; forgets those that are gone."""
         for connection in list(self._connections.values()):
             if identity_of(connection.descriptor) != connection.identity:
                 del self._connections[connection.descriptor]
@@ -405,9 +405,9 @@ class ConnectionGuard:
             connection.acked, connection.moved = traffic.acked, now
 
     def _end(self, connection: _Connection, reason: str) -> None:
-        """Shut a connection down, and only this one: its descriptor may be another's by now.
+        """Shut down a connection, and only this one: its descriptor may have been reused.
 
-        The next look tries again if it cannot be told yet that it was accepted here.
+        The next check retries if it is not known yet whether it was accepted here.
         """
         if connection.ending:
             return
@@ -426,8 +426,8 @@ class ConnectionGuard:
             self._hung_up = {**self._hung_up, reason: self._hung_up.get(reason, 0) + 1}
             self.trim_soon()
             self._consider_flood(reason, time.monotonic())
-            with contextlib.suppress(OSError):  # it is going already
-                # Without it a peer whose buffers are full would be left waiting for a minute.
+            with contextlib.suppress(OSError):  # it is closing already
+                # Otherwise a peer whose buffers are full would be left waiting for a minute.
                 same.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
                 same.shutdown(sockets.SHUT_RDWR)
 
@@ -446,29 +446,29 @@ class ConnectionGuard:
         self._refuse_until = now + random.uniform(*REFUSE_S)
 
     def _mind_the_door(self, now: float) -> None:
-        """Shut it if the owner is behind; open it when the time has come and the owner is not."""
+        """Refuse newcomers while the owner is behind; admit them once the time has come and it is not."""
         if not self._refuse_until:
             if self._rounds_behind >= BEHIND_ROUNDS:
                 self._shut_the_door(now)
         elif now >= self._refuse_until and not self._rounds_behind:
             if self._kept_out and not self._keep_out(False):
-                return  # for want of a descriptor, in a flood of connections; the next look tries again
+                return  # out of descriptors, in a flood of connections; the next check retries
             self._refuse_until, self._kept_out = 0.0, False
 
     def _keep_out(self, on: bool) -> bool:
-        """Have the kernel leave newcomers waiting, or let them in again. It asks them to try again by itself.
+        """Make the kernel keep newcomers waiting, or admit them again. Their kernels retry by themselves.
 
-        Where it cannot, they are hung up on as soon as the monitor tells of them; so are those that it had let in.
+        Where it cannot, they are closed as soon as the monitor reports them; so are those already accepted.
 
         Returns:
-            whether the kernel was told.
+            whether the kernel took the setting.
         """
         if sys.platform != "linux" or self._listener is None:
             return False
         descriptor, identity = self._listener
         with contextlib.suppress(OSError), sockets.socket(fileno=sockets.dup(descriptor)) as same:
             if identity_of(same.fileno()) != identity:
-                return not on  # it is closed: there is nobody to let in
+                return not on  # it is closed: no newcomer can be admitted
             if same.family in (sockets.AF_INET, sockets.AF_INET6):
                 if on:
                     program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
@@ -480,48 +480,48 @@ class ConnectionGuard:
         return False
 
     def _accepted_here(self, same: sockets.socket) -> bool:
-        """Whether it is a connection that was accepted at a place of the watched socket.
+        """Whether a connection was accepted at an endpoint of the watched socket.
 
-        Not the listening socket itself, without which libzmq aborts the process, and nobody else's connection: news of
-        a connection may come when its descriptor is another's.
+        Excludes the listening socket itself, without which libzmq aborts the process, and unrelated connections: an
+        event may arrive when the descriptor has been reused.
         """
         try:
             listens = same.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN)
             return not listens and _place_of(same.getsockname()) in self._places
-        except OSError:  # it is going already
+        except OSError:  # it is closing already
             return False
 
 
 class ProducerWatch:
-    """What libzmq holds back of the producer that a client is connected to. For the client's own thread.
+    """What libzmq buffers from the producer that a client is connected to. For the client's own thread.
 
-    The producer may be hostile, too. The client asks after every look at its socket, and closes it if this says why.
+    The producer may be hostile, too. The client asks after every read of its socket, and closes it if given a reason.
     """
 
     def __init__(self, *, first_bytes: int, spare_bytes: int, forgiven_bytes: int = FORGIVEN_BYTES) -> None:
-        """Begin without a connection.
+        """Start without a connection.
 
         Args:
-            first_bytes: that may be held back before the first message with a payload, whose size nobody knows.
-            spare_bytes: that may be held back afterwards, beside four messages as large as the largest.
-            forgiven_bytes: with every message, for those that are dropped because nobody subscribes to them any more.
+            first_bytes: that may be buffered before the first message with a payload, whose size is unknown.
+            spare_bytes: that may be buffered afterwards, in addition to four messages as large as the largest.
+            forgiven_bytes: per message, for those dropped after unsubscribing.
         """
         self._first_bytes = first_bytes
         self._spare_bytes = spare_bytes
         self._forgiven_bytes = forgiven_bytes
         self._descriptor: int | None = None
         self._balance = UnfinishedMessage(forgiven_bytes=forgiven_bytes)
-        self._delivered = self._messages = 0  # since the last look
+        self._delivered = self._messages = 0  # since the last check
         self._largest: int | None = None  # message with a payload
-        self._resident_before: int | None = None  # of this process, when a message began to be held back
+        self._resident_before: int | None = None  # of this process, when a message began to be buffered
 
     @property
     def patience_ms(self) -> int:
-        """How long the client may wait before it looks again."""
+        """How long the client may wait before the next check."""
         return IDLE_MS if self._descriptor is None else CHECK_MS
 
     def note(self, event: int, value: int) -> None:
-        """Take an event of the socket's monitor and its value."""
+        """Handle an event of the socket's monitor and its value."""
         if event == zmq.Event.CONNECTED:
             self._descriptor = value
             self._balance = UnfinishedMessage(forgiven_bytes=self._forgiven_bytes)
@@ -531,11 +531,11 @@ class ProducerWatch:
             self._descriptor = None
 
     def heard(self, size: int, *, payload: bool) -> None:
-        """Note that a whole message was taken.
+        """Note a whole message that was received.
 
         Args:
-            size: bytes of its parts together.
-            payload: whether it is of the kind that the limit depends on.
+            size: of its parts together, in bytes.
+            payload: whether it is of the kind that sets the limit.
         """
         self._delivered += size
         self._messages += 1
@@ -544,9 +544,9 @@ class ProducerWatch:
             self._largest = max(self._largest or 0, size)
 
     def flood(self, socket: Socket) -> str | None:
-        """Why the connection should be closed; None if it is as it should be."""
+        """Why the connection should be closed; None if all is well."""
         if int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            return None  # while whole messages wait, it is not known what is unfinished
+            return None  # while whole messages wait, the unfinished part is unknown
         traffic = None if self._descriptor is None else traffic_of(self._descriptor)
         if traffic is None:
             return None
@@ -560,7 +560,7 @@ class ProducerWatch:
         return None
 
     def _has_grown(self, by: int) -> bool:
-        """Whether this process has, since a message is being collected: an empty part of two bytes takes 64."""
+        """Whether memory use has grown since a message began to be buffered: an empty part of two bytes takes 64."""
         resident = _resident_bytes()
         if self._resident_before is None:
             self._resident_before = resident
@@ -568,7 +568,7 @@ class ProducerWatch:
 
 
 def _let_connections_reset(listener: int) -> None:
-    """Have the connections that a listening socket accepts end with a reset. On Linux they take this from it."""
+    """Make connections accepted by a listening socket end with a reset. On Linux they inherit this from it."""
     with contextlib.suppress(OSError), sockets.socket(fileno=sockets.dup(listener)) as same:
         if same.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN):
             same.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
@@ -584,7 +584,7 @@ def _place_of(address: Any) -> str | int:
     """The same of a socket's address."""
     if isinstance(address, tuple):
         return int(address[1])
-    if isinstance(address, bytes):  # an abstract name of Linux
+    if isinstance(address, bytes):  # a Linux abstract name
         return "@" + address[1:].decode(errors="replace")
     return str(address)
 
@@ -594,7 +594,7 @@ def _resident_bytes() -> int:
 
 
 def source_of(frame: zmq.Frame) -> int | None:
-    """The descriptor that a part came from; None if it came from no connection, as news of one that is gone."""
+    """Descriptor that a part came from; None if there is none, as for events of a closed connection."""
     try:
         return int(frame.get(zmq.SRCFD))
     except zmq.ZMQError:
@@ -607,6 +607,6 @@ def _libc() -> ctypes.CDLL:
 
 
 def _give_back_memory() -> None:
-    """Have the C library return what a flood has left free; glibc keeps it otherwise."""
+    """Make the C library return memory freed after a flood; glibc keeps it otherwise."""
     if sys.platform == "linux" and hasattr(_libc(), "malloc_trim"):
         _libc().malloc_trim(0)

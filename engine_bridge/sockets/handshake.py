@@ -1,6 +1,6 @@
-"""Why a client's connection does not come about: what libzmq tells of failed handshakes, put into words.
+"""Why a client's handshake fails: libzmq's events, put into words.
 
-libzmq gives up for good after a refused key or another mechanism, so a client that watches for it must connect anew.
+After a refused key or another mechanism libzmq gives up for good, so a watching client must reconnect.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _EVENTS: Final = (
     | zmq.Event.CONNECTED  # this one and the next for `ProducerWatch`
     | zmq.Event.DISCONNECTED
 )
-_HANG_UPS: Final = 3  # in a row; a producer that dies during a handshake hangs up once
-_REFUSED: Final = 400  # ZAP's status for a client that may not come in
+_HANG_UPS: Final = 3  # in a row; a producer that dies during a handshake disconnects once
+_REFUSED: Final = 400  # ZAP's status for a refused client
 
 
 class HandshakeWatch:
-    """Listens to what becomes of a socket's handshakes. Make it before connecting, close it before the socket.
+    """Listens to the handshake events of a socket. Create it before connecting, close it before the socket.
 
     Attributes:
-        socket: readable when there is news; to be polled beside the watched one, in the same thread.
+        socket: readable when there are events; poll it beside the watched one, in the same thread.
     """
 
     def __init__(self, watched: Socket) -> None:
@@ -41,7 +41,7 @@ class HandshakeWatch:
         self.socket: Socket = watched.get_monitor_socket(_EVENTS)
 
     def events(self) -> Iterator[tuple[int, int]]:
-        """What has come since the last call: libzmq's event, and the value that tells more."""
+        """Events since the last call: libzmq's event and its value."""
         with contextlib.suppress(zmq.Again):
             while True:
                 number, value = struct.unpack("=HI", self.socket.recv_multipart(zmq.NOBLOCK)[0])
@@ -54,7 +54,7 @@ class HandshakeWatch:
 
 
 class HandshakeJudge:
-    """Tells refusals from mishaps, over all connections of one client. Pure."""
+    """Tells refusals from mishaps, across all connections of one client. Pure."""
 
     def __init__(self, endpoint: str, keys: ClientKeys | None) -> None:
         self._endpoint = endpoint
@@ -62,7 +62,7 @@ class HandshakeJudge:
         self._hang_ups = 0
 
     def refusal_in(self, event: int, value: int) -> str | None:
-        """Why the connection is hopeless, for people, and what to do; None to go on."""
+        """Why the connection is hopeless and what to do, for people; None to continue."""
         if event == zmq.Event.HANDSHAKE_SUCCEEDED:
             self._hang_ups = 0
         elif event == zmq.Event.HANDSHAKE_FAILED_AUTH:
@@ -95,10 +95,10 @@ class HandshakeJudge:
         )
 
     def _hung_up(self) -> str | None:
-        """A producer cannot read what is encrypted for another one's key, and hangs up without a word.
+        """A producer cannot decrypt messages for another key, and closes the connection without a word.
 
         So does one of another mechanism, if it reads this client's greeting before this client has read its own; over
-        some connections it comes to light which of the two it is.
+        several connections it becomes clear which of the two it is.
         """
         self._hang_ups += 1
         if self._keys is None or self._hang_ups < _HANG_UPS:

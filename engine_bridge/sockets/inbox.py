@@ -1,7 +1,7 @@
-"""What clients have sent and is not handled yet: bounded in number, bytes and time, and fair. Knows no message.
+"""Client messages not handled yet: bounded in number, bytes and time, and fair.
 
-The live loop gives control messages a slice of every round. Reading and handling stop when it is used up. Whoever has
-used least of it lately comes first, so that a client that floods waits behind those that do not.
+The live loop gives control messages a slice of every round. Reading and handling stop when it is used up. The client
+that has used least of it lately comes first, so that one that floods waits behind those that do not.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from .zmq_sockets import Socket
 
 MAX_SENDERS: Final = 128  # with messages waiting
 MESSAGES_PER_POLL: Final = 64  # handed over; more are read
-BEHIND_POLLS: Final = 2  # in a row that leave messages over; then a poll may read for longer
+BEHIND_POLLS: Final = 2  # consecutive polls that leave messages over; then a poll may read for longer
 READ_NS: Final = 1_000_000  # of one poll
 CATCH_UP_NS: Final = 3_000_000  # of one poll, when behind
 HANDLE_NS: Final = 1_000_000  # of one poll
 MAX_WAITING: Final = 256  # messages of one client; the oldest is lost
 MAX_WAITING_BYTES: Final = 256 * 1024  # of one client; the oldest is lost
-MAX_PARTS: Final = 1024  # of one message, of which one is right; who sends more is hung up on
+MAX_PARTS: Final = 1024  # of one message, which should have one; a client that sends more is disconnected
 PARTS: Final = "parts"
 OVERRUN: Final = "control_messages"
 
 _HALF_LIFE_NS: Final = 500_000_000  # of what a client has used up
-_KEPT: Final = 2  # parts of a message, beside the address: one, and one to tell that there were more
+_KEPT: Final = 2  # parts of a message, beside the address: one, and one to show that there were more
 
 
 @dataclass(slots=True)
 class _Sender:
     waiting: deque[list[bytes]] = field(default_factory=deque)
     waiting_bytes: int = 0
-    used_ns: float = 0.0  # of handling, fading
+    used_ns: float = 0.0  # of handling, decaying
     as_of_ns: int = 0
 
     def used(self, now: int) -> float:
@@ -52,14 +52,14 @@ class ControlInbox:
 
     Attributes:
         lost: messages that were never handled, by reason.
-        full_polls: in a row, that left messages over.
+        full_polls: consecutive polls that left messages over.
     """
 
     def __init__(self, socket: Socket, guard: ConnectionGuard) -> None:
-        """Take over the reading.
+        """Take over reading.
 
         Args:
-            socket: of kind ROUTER, of the calling thread.
+            socket: a ROUTER of the calling thread.
             guard: of its connections.
         """
         self.lost: Counter[str] = Counter()
@@ -67,21 +67,21 @@ class ControlInbox:
         self._socket = socket
         self._guard = guard
         self._senders: dict[bytes, _Sender] = {}
-        # The message that is being read; a long one takes several polls.
+        # The message being read; a long one takes several polls.
         self._parts: list[zmq.Frame] = []
         self._part_count = 0
         self._size = 0
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is more than can be read."""
+        """Whether more arrives than can be read."""
         return self.full_polls >= BEHIND_POLLS
 
     def messages(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Read what has come and hand it over, for as long as one poll may take.
+        """Read messages and hand them over, for as long as one poll may take.
 
         Returns:
-            a client's address, and the parts of a message of it: one, or two that stand for more than one. A part
+            a client's address, and the parts of one of its messages: one, or two that stand for more than one. A part
             longer than `MAX_BYTES` is cut to one byte more.
         """
         self._read()
@@ -141,7 +141,7 @@ class ControlInbox:
             self.lost[OVERRUN] += 1
 
     def _forget(self, now: int) -> None:
-        """Forget who has nothing waiting and has used nothing lately."""
+        """Forget clients with nothing waiting and no recent usage."""
         for address in [
             address
             for address, sender in self._senders.items()

@@ -1,7 +1,7 @@
-"""Who subscribes to what on a producer's socket, by connection. Knows no socket.
+"""Subscriptions on a producer's socket, by connection.
 
-Counted by connection, because a count alone believes everybody: a client that subscribes twice would watch for ever
-after it has gone, and one that leaves what it never subscribed to would take it from somebody else.
+Counted by connection, because a plain count trusts everyone: a client that subscribes twice would count for ever
+after it is gone, and one that cancels what it never subscribed to would take it from another client.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_PER_CONNECTION: Final = 32
 NEWS_AT_ONCE: Final = 128  # of one connection
 NEWS_PER_S: Final = 16.0  # of one connection, after these
 
-_SWEEP_S: Final = 1.0  # how long to look for one that has gone, and how often without a hint
+_SWEEP_S: Final = 1.0  # how long to look for one that is gone, and how often without a hint
 
 
 @dataclass(slots=True)
@@ -41,11 +41,11 @@ class Subscriptions:
     """
 
     def __init__(self, identity_of: Callable[[int], int | None]) -> None:
-        """Begin without any.
+        """Start without subscriptions.
 
         Args:
             identity_of: tells a connection from a later one with the same descriptor; None if it is gone, 0 if
-                nothing tells.
+                unavailable.
         """
         self.version = 0
         self._identity_of = identity_of
@@ -56,14 +56,14 @@ class Subscriptions:
 
     @property
     def counts(self) -> Mapping[bytes, int]:
-        """How many connections subscribe to every prefix of a topic."""
+        """Number of subscribed connections per topic prefix."""
         return self._counts
 
     def add(self, descriptor: int, prefix: bytes) -> bool:
         """Note a subscription.
 
         Returns:
-            False if the connection has asked for too much, and should be ended.
+            False if the connection has asked for too much and should be closed.
         """
         subscriber = self._subscriber(descriptor)
         if subscriber is None:
@@ -79,7 +79,7 @@ class Subscriptions:
         return True
 
     def remove(self, descriptor: int, prefix: bytes) -> bool:
-        """Note that a connection subscribes to something no more; False as `add`."""
+        """Note that a connection cancels a subscription; False as for `add`."""
         subscriber = self._subscriber(descriptor)
         if subscriber is None:
             return True
@@ -89,16 +89,16 @@ class Subscriptions:
         return subscriber.may_tell(time.monotonic())
 
     def somebody_left(self, prefix: bytes) -> None:
-        """Note that one that subscribed to this has gone; which one, `sweep` finds out."""
+        """Note that a subscriber to this has gone; `sweep` finds out which one."""
         self._sweep_until = time.monotonic() + _SWEEP_S
         for subscriber in self._subscribers.values():
-            if not subscriber.identity and prefix in subscriber.prefixes:  # it cannot be found out: any of them
+            if not subscriber.identity and prefix in subscriber.prefixes:  # it cannot be determined: any of them
                 subscriber.prefixes.remove(prefix)
                 self._count(prefix, -1)
                 return
 
     def sweep(self) -> None:
-        """Forget those that have gone. To be called often; it seldom looks unless somebody has left."""
+        """Forget connections that are gone. Call it often; it rarely checks unless one has left."""
         now = time.monotonic()
         if now < self._sweep_until or now >= self._sweep_due:
             self._sweep_due = now + _SWEEP_S
@@ -107,7 +107,7 @@ class Subscriptions:
                     self._forget(descriptor)
 
     def _subscriber(self, descriptor: int) -> _Subscriber | None:
-        """The connection; None if it has gone since."""
+        """Return the connection; None if it has gone."""
         identity = self._identity_of(descriptor)
         subscriber = self._subscribers.get(descriptor)
         if identity is None:

@@ -1,7 +1,4 @@
-"""ZeroMQ sockets as this protocol wants them: newest first, nothing lingering, dead peers noticed.
-
-Knows options and threads. Knows nothing of what is in a message.
-"""
+"""ZeroMQ sockets as this protocol needs them: newest first, nothing lingering, dead peers noticed."""
 
 from __future__ import annotations
 
@@ -24,39 +21,39 @@ Socket: TypeAlias = "zmq.Socket[bytes]"
 
 logger = logging.getLogger(__name__)
 
-MAX_FRAME_BYTES: Final = MAX_PICTURE_BYTES  # of one message part on the frame channel; libzmq hangs up on more
+MAX_FRAME_BYTES: Final = MAX_PICTURE_BYTES  # of one part on the frame channel; libzmq disconnects peers that send more
 MAX_CONTROL_BYTES: Final = 1024 * 1024  # the same on the control channel; a message may fill only 64 KiB of it
 FRAME_QUEUE: Final = 2  # messages; a longer queue only makes frames older
 CONTROL_QUEUE: Final = 8
-NO_LIMIT: Final = 0  # of a queue, as libzmq says it
+NO_LIMIT: Final = 0  # of a queue, in libzmq's terms
 PRODUCERS: Final = (zmq.XPUB, zmq.ROUTER)
 ZAP_DOMAIN: Final = b"bunraku"
 PRODUCER_HANDSHAKE_MS: Final = 2000
 CLIENT_HANDSHAKE_MS: Final = 10_000
-CONNECT_MS: Final = 2500  # a producer that is flooded lets nobody in; the kernel alone would ask ever more seldom
+CONNECT_MS: Final = 2500  # a flooded producer admits nobody; the kernel alone would retry ever less often
 KEEPALIVE_IDLE_S: Final = 3  # after which the kernel asks a silent peer's kernel, KEEPALIVE_PROBES times
 KEEPALIVE_INTERVAL_S: Final = 1
 KEEPALIVE_PROBES: Final = 3
-UNREAD_MS: Final = 6000  # for which a peer may leave unread what it was sent
+UNREAD_MS: Final = 6000  # how long a peer may leave data unread
 JOIN_TIMEOUT_S: Final = 2.0
 
 
 def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> Socket:
-    """Open a socket that never blocks its closing, and that no peer can bring down.
+    """Open a socket that closes without blocking and that no peer can bring down.
 
     libzmq 4.3.5 aborts the whole process (`Assertion failed: !_io_error`) when it writes a ZMTP heartbeat to a peer
     that was reset while reading from it was paused, because its queue was full. Two things lead there: heartbeats of
     our own, and a peer's PING, which libzmq answers. So there are none of ours, and reading is never paused: a
-    receiving queue has no limit. Whoever owns the socket drains it all the time, and opens another one instead of
+    receiving queue has no limit. The owner of the socket drains it all the time, and opens another one instead of
     reading through a flood.
 
-    The kernel notices a peer whose machine is gone (TCP keep-alive); who is there but silent, only the owner can tell.
+    The kernel notices a peer whose machine is gone (TCP keep-alive); only the owner can notice one that is silent.
 
     Args:
         context: of the socket.
         kind: of the socket, for example `zmq.SUB`.
         queue: messages that may wait to be sent to each peer.
-        max_bytes: largest part taken; libzmq hangs up on more.
+        max_bytes: largest part accepted; libzmq disconnects a peer that sends more.
     """
     socket = context.socket(kind)
     socket.linger = 0
@@ -69,13 +66,13 @@ def open_socket(context: Context, kind: int, *, queue: int, max_bytes: int) -> S
     socket.tcp_keepalive_cnt = KEEPALIVE_PROBES
     if kind in PRODUCERS:
         socket.handshake_ivl = PRODUCER_HANDSHAKE_MS
-        # libzmq 4.3.5 aborts, too, if a socket is closed just while a peer of ZMTP 1 or 2 shakes hands. A socket with a
-        # ZAP domain turns these away. Where there are no keys nobody answers for the domain, and ZMTP 3 goes on alone.
+        # libzmq 4.3.5 also aborts if a socket is closed while a peer of ZMTP 1 or 2 shakes hands. A socket with a
+        # ZAP domain rejects these. Without keys nobody answers for the domain, and ZMTP 3 proceeds alone.
         socket.zap_domain = ZAP_DOMAIN
-        # A subscriber that takes nothing does not count as a watcher, even if its machine still answers.
+        # A subscriber that reads nothing does not count as a viewer, even if its machine still answers.
         socket.setsockopt(zmq.TCP_MAXRT, UNREAD_MS)
     else:
-        # A client waits for a producer that is suspended. Trying again and again would only fill its backlog.
+        # A client waits for a suspended producer. Retrying again and again would only fill its backlog.
         socket.handshake_ivl = CLIENT_HANDSHAKE_MS
         socket.connect_timeout = CONNECT_MS
         socket.reconnect_ivl = 100
@@ -88,19 +85,19 @@ def bind(socket: Socket, endpoint: str, *, from_elsewhere: bool = False) -> str:
 
     Args:
         socket: to bind.
-        endpoint: where; port 0 takes a free one.
+        endpoint: to bind; port 0 takes a free one.
         from_elsewhere: whether other machines may connect.
 
     Returns:
-        the endpoint to connect to, its port filled in.
+        the endpoint to connect to, with the actual port.
 
     Raises:
-        WireError: the endpoint may not be bound, or somebody else has it.
+        WireError: the endpoint may not be bound, or is in use.
     """
     wanted = check_bind(endpoint, from_elsewhere=from_elsewhere)
     socket.ipv6 = is_ipv6(wanted)
     if wanted.startswith("ipc://") and answers(wanted):
-        # libzmq would take the file of whoever is there, dead or alive.
+        # libzmq would take over the file of an existing socket, dead or alive.
         raise WireError(f"Cannot bind {wanted}: something is listening there already. Stop it, or choose another path.")
     try:
         socket.bind(wanted)
@@ -111,7 +108,7 @@ def bind(socket: Socket, endpoint: str, *, from_elsewhere: bool = False) -> str:
 
 
 def connect(socket: Socket, endpoint: str) -> None:
-    """Connect now or whenever the other side appears.
+    """Connect now, or when the other side appears.
 
     Raises:
         WireError: the endpoint is malformed.
@@ -125,14 +122,14 @@ def connect(socket: Socket, endpoint: str) -> None:
 
 
 def receive_parts(socket: Socket, *, limit: int) -> list[zmq.Frame]:
-    """Take one waiting message without copying it.
+    """Receive one waiting message without copying it.
 
     Args:
-        socket: where to look.
-        limit: parts kept; a message with more is read to its end, and one part above the limit stays to tell.
+        socket: to read from.
+        limit: parts kept; a longer message is read to its end, and one part above the limit is kept to show it.
 
     Raises:
-        zmq.Again: no message waits.
+        zmq.Again: no message is waiting.
     """
     parts = [socket.recv(zmq.NOBLOCK, copy=False)]
     more = parts[0].more
@@ -145,7 +142,7 @@ def receive_parts(socket: Socket, *, limit: int) -> list[zmq.Frame]:
 
 
 class SocketThread:
-    """A thread with a ZeroMQ context of its own, that others can wake and stop without waiting.
+    """A thread with its own ZeroMQ context, which others can wake and stop without waiting.
 
     `run(thread)` is called in the thread. It opens, uses and closes its sockets there, polls `thread.alarm` beside
     them, and returns soon after `thread.stopping` is set. Nothing else touches its sockets, so closing cannot hang.
@@ -153,7 +150,7 @@ class SocketThread:
     Attributes:
         context: for the sockets of the thread.
         alarm: readable after `wake` and `close`; for the thread only.
-        failure: what ended the thread other than `close`, None while all is well.
+        failure: what ended the thread other than `close`, None otherwise.
     """
 
     def __init__(self, name: str, run: Callable[[SocketThread], None]) -> None:
@@ -178,19 +175,19 @@ class SocketThread:
         self._stop.wait(seconds)
 
     def hush(self) -> None:
-        """Take all rings off the alarm, in the thread."""
+        """Clear the alarm, in the thread."""
         with contextlib.suppress(zmq.Again):
             while True:
                 self.alarm.recv(zmq.NOBLOCK)
 
     def wake(self) -> None:
-        """Make the thread look around now. Never blocks; harmless after `close`."""
+        """Wake the thread now. Never blocks; harmless after `close`."""
         with self._lock:
             if not self._closed:
                 self._ring()
 
     def close(self) -> None:
-        """Stop the thread and free its sockets; a second call does nothing."""
+        """Stop the thread and free its sockets. Safe to call twice."""
         with self._lock:
             if self._closed:
                 return
@@ -205,7 +202,7 @@ class SocketThread:
                 self.context.term()
 
     def _ring(self) -> None:
-        with contextlib.suppress(zmq.Again):  # full: an earlier ring is still to be heard
+        with contextlib.suppress(zmq.Again):  # full: an earlier wake-up is still pending
             self._bell.send(b"", zmq.NOBLOCK)
 
     def _guarded_run(self) -> None:
@@ -213,7 +210,7 @@ class SocketThread:
         self.alarm.connect("inproc://alarm")
         try:
             self._run(self)
-        except Exception as error:  # the edge of the thread
+        except Exception as error:  # top level of the thread
             self.failure = error
             logger.exception("%s ended", self._thread.name)
         finally:
@@ -228,7 +225,7 @@ def _pair(context: Context) -> Socket:
 
 
 class OncePerSecond:
-    """A warning that a flood cannot turn into a flood of lines: one per second, with the number left out."""
+    """A warning that a flood cannot turn into a flood of lines: one per second, with the number suppressed."""
 
     def __init__(self, log: logging.Logger, clock: Callable[[], int] = now_ns) -> None:
         self._logger = log

@@ -1,1 +1,1 @@
-"""The pygame window that shows a stream and moves its character. Importing this package imports no pygame."""
+"""The pygame window that shows a stream and moves its character. Importing this package does not import pygame."""

@@ -1,4 +1,4 @@
-"""What lies behind the character: a checkerboard or a colour. Knows no window."""
+"""Background behind the character: a checkerboard or a colour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pygame
 from engine_bridge.errors import SinkError
 
 CHECKERBOARD: Final = "checkerboard"
-# What the background key walks through; any other colour can be asked for by name or number.
+# Order of the background key; any other colour can be given by name or number.
 CHOICES: Final[tuple[str, ...]] = (CHECKERBOARD, "green", "black", "white")
 # Chroma green as keying filters expect it; pygame's own "green" happens to be the same, HTML's is darker.
 _COLOURS: Final = {"green": (0, 255, 0)}
@@ -18,7 +18,7 @@ _DARK: Final = (47, 50, 58)
 
 
 def check(name: str) -> str:
-    """Return a background's name in its one spelling.
+    """Return a background's canonical name.
 
     Args:
         name: `checkerboard`, a colour's name, or a number such as `#1e90ff`.
@@ -33,7 +33,7 @@ def check(name: str) -> str:
 
 
 def colour_of(name: str) -> tuple[int, int, int]:
-    """Return the colour of a background that is one.
+    """Return the colour of a plain background.
 
     Raises:
         SinkError: there is no such colour.
@@ -54,9 +54,9 @@ def paint(surface: pygame.Surface, name: str, *, cell: int) -> None:
     """Fill a surface with a background.
 
     Args:
-        surface: is painted over entirely.
+        surface: painted over entirely.
         name: as returned by `check`.
-        cell: edge of a square of the checkerboard, pixels.
+        cell: size of a checkerboard square, pixels.
     """
     if name != CHECKERBOARD:
         surface.fill(colour_of(name))

@@ -1,4 +1,4 @@
-"""What the user holds right now, and the message that says so. Knows no widget, key or socket."""
+"""The user's current control state, and the message that carries it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from engine_bridge.avf.messages import ControlState, IdentityMix
 
 
 class Desk:
-    """The window's own control state: absolute, so that any message says everything.
+    """The window's own control state: absolute, so that every message is complete.
 
-    A control is either held by a slider, or led by the pointer (`look`), or free; free controls stay with the other
-    drivers, idle life among them. The pointer goes over the sliders as long as it leads.
+    A control is held by a slider, led by the pointer (`look`), or free; free controls stay with the other
+    drivers, idle life among them. The pointer overrides the sliders while it leads.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Desk:
         self._changed |= self.held.pop(name, None) is not None
 
     def lead(self, look: dict[str, float]) -> None:
-        """Set what the pointer asks for; an empty dictionary gives these controls back."""
+        """Set what the pointer asks for; an empty dictionary releases these controls."""
         self._changed |= look != self.look
         self.look = look
 
@@ -55,7 +55,7 @@ class Desk:
         self.mix_amount = amount
 
     def set_truncation(self, psi: float) -> None:
-        """Set how far a drawn identity may be from the average one, 0..1."""
+        """Set how far a drawn identity may be from the average, 0..1."""
         self._changed |= psi != self.truncation_psi
         self.truncation_psi = psi
 
@@ -65,12 +65,12 @@ class Desk:
         self._changed = True
 
     def calibrate(self) -> None:
-        """Take the present pose of the user as the neutral one, with the next message."""
+        """Take the user's current pose as neutral, with the next message."""
         self._calibrate = True
         self._changed = True
 
     def reset(self) -> None:
-        """Give back every control, expression and mixture. The identity stays: changing it is a choice, not a pose."""
+        """Release every control, expression and mixture. The identity stays: changing it is a choice, not a pose."""
         self.held.clear()
         self.look = {}
         self.mix_identity = None
@@ -79,7 +79,7 @@ class Desk:
         self._changed = True
 
     def say_again(self) -> None:
-        """Send the state once more, for a producer that started anew, if anything was ever set."""
+        """Send the state again, for a restarted producer, if anything was ever set."""
         self._changed |= self._control_id > 0
 
     def take(self, now_ns: int) -> ControlState | None:
@@ -108,7 +108,7 @@ class Desk:
         return state
 
     def _mix(self) -> IdentityMix | None:
-        """Say the mixture; a mixture that was taken away is said as amount 0, since None means "as it is"."""
+        """Return the mixture; a removed mixture is sent as amount 0, since None means "unchanged"."""
         if self.mix_identity is not None:
             self._mixed = self.mix_identity
             return IdentityMix(identity=self.mix_identity, amount=self.mix_amount)

@@ -1,4 +1,4 @@
-"""Which key does what: one table, read by the window and shown as its help. Knows no window."""
+"""Key bindings: one table, used by the window and shown as its help."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pygame
 
 
 class Action(Enum):
-    """What a key can ask for."""
+    """What a key can trigger."""
 
     EXPRESSION = auto()
     RESET = auto()
@@ -34,7 +34,7 @@ class Binding:
     """One line of the help.
 
     Attributes:
-        label: what to press, as people say it.
+        label: what to press, as displayed.
         text: what happens then.
         action: None for a gesture of the mouse, which the window handles itself.
         keys: pygame key numbers; any of them will do.

@@ -1,4 +1,4 @@
-"""Where the pointer is becomes where the character looks. Knows no pygame: positions and seconds come in."""
+"""Turns the position of the pointer into the character's gaze."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from engine_bridge.avf.messages import ControlSpec
 
 @dataclass(frozen=True, slots=True)
 class _Follower:
-    """How one control answers the pointer.
+    """How one control follows the pointer.
 
     Attributes:
         name: of the control.
         axis: 0 follows the pointer to the right, 1 follows it upwards.
         gain: share of the control's range at the edge of the picture.
-        delay_s: time constant of the smoothing; the eyes are there first.
+        delay_s: time constant of the smoothing; the eyes arrive first.
     """
 
     name: str
@@ -41,7 +41,7 @@ class LookAt:
     """Turns eyes, head and a little of the body towards a point.
 
     Args:
-        controls: the controls of the stream; those it lacks are left alone.
+        controls: of the stream; missing ones are ignored.
     """
 
     def __init__(self, controls: Iterable[ControlSpec]) -> None:
@@ -66,12 +66,12 @@ class LookAt:
         self._target = (max(-1.0, min(1.0, right)), max(-1.0, min(1.0, up)))
 
     def release(self) -> None:
-        """Stop leading; the controls go back to the other drivers, which ease them to where they belong."""
+        """Stop leading; the controls return to the other drivers, which ease them back into place."""
         self._target = None
         self._values = {}
 
     def step(self, elapsed_s: float) -> dict[str, float]:
-        """Move on in time.
+        """Advance in time.
 
         Args:
             elapsed_s: since the last call.

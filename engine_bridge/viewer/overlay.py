@@ -1,4 +1,4 @@
-"""What is written over the picture: figures, state, messages, help. Knows the stream's records, no widget or key."""
+"""Text over the picture: statistics, state, messages, help."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NOTE_LINES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the figures."""
+    """One line of the statistics."""
 
     label: str
     value: str
@@ -41,12 +41,12 @@ class Figure:
 def figures(
     stats: LiveStats | None, link: LinkState, *, shown_fps: float, provider: str, silent_s: float | None
 ) -> list[Figure]:
-    """Say how the stream does, in a few lines.
+    """Summarise the stream's state in a few lines.
 
     Args:
-        stats: the live loop's own, None while unknown.
-        link: how the source stands with its producer.
-        shown_fps: frames per second that this window shows.
+        stats: of the live loop, None while unknown.
+        link: state of the link to the producer.
+        shown_fps: frames per second shown by this window.
         provider: the engine that drew the newest frame, if the statistics do not say it.
         silent_s: since the last frame, None before the first.
     """
@@ -77,7 +77,7 @@ def figures(
 def short_figures(
     stats: LiveStats | None, link: LinkState, *, shown_fps: float, silent_s: float | None
 ) -> list[Figure]:
-    """The same in one line, which leaves the head free: state, frames per second, time for one.
+    """The same in one line, which keeps the head visible: state, frames per second, inference time.
 
     Args: see `figures`.
     """
@@ -104,20 +104,20 @@ class Overlay:
         self._kept: dict[str, tuple[object, pygame.Surface]] = {}
 
     def draw_figures(self, screen: pygame.Surface, area: pygame.Rect, lines: Sequence[Figure]) -> None:
-        """Write the figures into the upper left corner."""
+        """Draw the statistics in the upper left corner."""
         key = (tuple(lines), area.size)
         box = self._keep("figures", key, lambda: self._shrunk(self._figures(lines), area))
         self._blit(screen, area, box, (area.left + self._px(8), area.top + self._px(8)))
 
     def draw_toast(self, screen: pygame.Surface, area: pygame.Rect, text: str) -> None:
-        """Write a passing message at the bottom."""
+        """Draw a passing message at the bottom."""
         box = self._keep("toast", (text, area.width), lambda: self._message(text, area.width, theme.TEXT))
         self._blit(
             screen, area, box, (area.centerx - box.get_width() // 2, area.bottom - box.get_height() - self._px(20))
         )
 
     def draw_notice(self, screen: pygame.Surface, area: pygame.Rect, text: str, *, over_picture: bool) -> None:
-        """Write what is wrong: low when the last picture is still there, otherwise in the middle."""
+        """Draw what is wrong: low while the last picture is still shown, otherwise in the middle."""
         box = self._keep("notice", (text, area.width), lambda: self._message(text, area.width, theme.WARN))
         at = box.get_rect(center=area.center)
         if over_picture:
@@ -125,7 +125,7 @@ class Overlay:
         self._blit(screen, area, box, at.topleft)
 
     def draw_recording(self, screen: pygame.Surface, area: pygame.Rect, text: str) -> None:
-        """Write into the lower right corner that a recording runs."""
+        """Draw the recording indicator in the lower right corner."""
         box = self._keep("recording", text, lambda: self._recording(text))
         self._blit(
             screen, area, box, box.get_rect(bottomright=(area.right - self._px(8), area.bottom - self._px(8))).topleft
@@ -134,7 +134,7 @@ class Overlay:
     def draw_help(
         self, screen: pygame.Surface, area: pygame.Rect, title: str, lines: Iterable[tuple[str, str]]
     ) -> None:
-        """Write the table of keys into the middle, over a darkened picture."""
+        """Draw the table of keys in the middle, over a darkened picture."""
         table = tuple(lines)
         box = self._keep("help", (title, table, area.size), lambda: self._help(title, table, area))
         veil = self._keep("veil", area.size, lambda: _veil(area.size))
@@ -162,7 +162,7 @@ class Overlay:
         labels = [self._label.render(line.label, True, theme.DIM) for line in lines]
         values = [self._value.render(line.value, True, line.colour) for line in lines]
         column = max(label.get_width() for label in labels) + gap
-        # Whole steps, so that the box does not tremble with every digit.
+        # Whole steps, so that the box does not jitter with every digit.
         step = self._px(24)
         width = -(-(column + max(value.get_width() for value in values)) // step) * step
         height = self._px(17)
@@ -229,7 +229,7 @@ class Overlay:
         return self._shrunk(box, area)
 
     def _shrunk(self, box: pygame.Surface, area: pygame.Rect) -> pygame.Surface:
-        """Make a box smaller if the area has no room for it."""
+        """Shrink a box if the area has no room for it."""
         width, height = box.get_size()
         room = min((area.width - self._px(16)) / width, (area.height - self._px(16)) / height)
         if room >= 1.0:

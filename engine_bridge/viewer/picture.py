@@ -1,4 +1,4 @@
-"""The character on its background: keeps the newest pixels, scales and composites them. Knows no event or widget."""
+"""The character on its background: keeps the newest pixels, scales and composites them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _RED_IN_THIRD_BYTE: Final = 0xFF0000
 
 
 class Picture:
-    """One picture in one area of the screen, drawn again only when it changed.
+    """One picture in one area of the screen, redrawn only when it changes.
 
-    Pixels are premultiplied before they are scaled, so that no colour of transparent pixels reaches the edges. All
-    buffers and surfaces are kept and made anew only when a size changes.
+    Pixels are premultiplied before they are scaled, so that no colour of transparent pixels bleeds into the edges. All
+    buffers and surfaces are kept and recreated only when a size changes.
 
     Args:
         name: background, as `background.check` returns it.
@@ -54,10 +54,10 @@ class Picture:
         self._background = background.check(name)
 
     def take(self, pixels: Pixels) -> None:
-        """Copy a new frame in.
+        """Copy a new frame.
 
         Args:
-            pixels: uint8 [H, W, 4], RGBA, row 0 on top, straight alpha; free again when this returns.
+            pixels: uint8 [H, W, 4], RGBA, row 0 on top, straight alpha; may be reused when this returns.
         """
         if self._pixels is None or self._pixels.shape != pixels.shape:
             self._pixels = np.empty(pixels.shape, np.uint8)
@@ -83,7 +83,7 @@ class Picture:
         self.move(away[0] * (1.0 - share), away[1] * (1.0 - share), area)
 
     def move(self, right: float, down: float, area: pygame.Rect) -> None:
-        """Move the picture by pixels of the screen; at least its centre's neighbourhood stays in sight."""
+        """Move the picture by pixels of the screen; its central area stays in view."""
         limit = (area.width * max(0.5, self._zoom / 2), area.height * max(0.5, self._zoom / 2))
         self._shift = (
             max(-limit[0], min(limit[0], self._shift[0] + right)),
@@ -91,17 +91,17 @@ class Picture:
         )
 
     def locate(self, point: tuple[int, int], area: pygame.Rect) -> tuple[float, float]:
-        """Return where a point of the screen is in the picture: right and up, each -1..1 from edge to edge."""
+        """Return a point of the screen in picture coordinates: right and up, each -1..1 from edge to edge."""
         left, top, width, height = self._place(area)
         return (2.0 * (point[0] - left) / width - 1.0, 1.0 - 2.0 * (point[1] - top) / height)
 
     def draw(self, screen: pygame.Surface, area: pygame.Rect, *, cell: int) -> None:
-        """Draw background and picture into an area of the screen.
+        """Draw background and picture in an area of the screen.
 
         Args:
-            screen: is painted over inside the area only.
+            screen: painted over inside the area only.
             area: in pixels of the screen.
-            cell: edge of a square of the checkerboard, pixels.
+            cell: size of a checkerboard square, pixels.
         """
         screen.blit(self._painted_backdrop(screen, area.size, cell), area)
         if self._pixels is None:
@@ -129,7 +129,7 @@ class Picture:
         return self._backdrop[1]
 
     def _premultiply(self, screen: pygame.Surface) -> pygame.Surface:
-        """Bring the pixels into the screen's order of bytes: blending between different orders is ~30 times slower."""
+        """Convert the pixels to the screen's byte order: blending between different orders is ~30 times slower."""
         assert self._pixels is not None
         assert self._premultiplied is not None
         swap = screen.get_masks()[0] == _RED_IN_THIRD_BYTE
@@ -152,7 +152,7 @@ class Picture:
         return (area.centerx + self._shift[0] - width / 2, area.centery + self._shift[1] - height / 2, width, height)
 
     def _visible(self, area: pygame.Rect) -> tuple[pygame.Rect, pygame.Rect]:
-        """The part of the picture that is in sight, in its own pixels, and where that goes on the screen."""
+        """The visible part of the picture, in its own pixels, and where it goes on the screen."""
         assert self.size is not None
         left, top, width, height = self._place(area)
         spans = []

@@ -1,4 +1,4 @@
-"""What a window needs to know of a stream. Knows no window, socket or live loop."""
+"""What a window needs from a stream."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from engine_bridge.frame import Frame
 
 
 class StreamSource(Protocol):
-    """A stream that somebody watches and moves, in this process or at the other end of a socket.
+    """A stream that a user watches and moves, in this process or at the other end of a socket.
 
     All members are called from the window's thread. None of them may block: a window that waits shows nothing.
     """
 
     @property
     def info(self) -> StreamInfo | None:
-        """What the stream shows and takes; None until it is known. May change when the producer starts again."""
+        """What the stream shows and takes; None until known. May change when the producer restarts."""
 
     @property
     def stats(self) -> LiveStats | None:
-        """How the live loop does; None until it is known."""
+        """Live-loop statistics; None until known."""
 
     def latest(self) -> Frame | None:
-        """Hand out the newest frame.
+        """Return the newest frame.
 
         Returns:
-            The newest frame, or None if nothing is new since the last call. Its pixels are valid until the next call.
+            The newest frame, or None if there is none since the last call. Its pixels are valid until the next call.
         """
 
     def send(self, state: ControlState) -> None:
-        """Pass on what the user wants. Never blocks; the newest state wins."""
+        """Pass on the user's state. Never blocks; the newest state wins."""
 
     def close(self) -> None:
-        """End the stream for this window. Whoever opened the source closes it; the window does not."""
+        """End the stream for this window. The source is closed by its owner, not by the window."""
 
 
 @runtime_checkable
 class ReportsLink(Protocol):
-    """A source that knows by itself how it stands with its producer; for the others the window judges by frames."""
+    """A source that knows the state of its link; for others the window judges by frames."""
 
     @property
     def link(self) -> LinkState:
-        """How the source stands with its producer."""
+        """State of the link to the producer."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""How the window looks: colours, fonts and sizes, each written once. Knows no stream."""
+"""The window's look: colours, fonts and sizes."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def rounded(size: tuple[int, int], radius: int, colour: tuple[int, int, int], op
 
 
 def detect_scale() -> float:
-    """Guess how large text should be from what the desktop says; 1.0 is a common monitor of 96 dots per inch.
+    """Estimate the text scale from the desktop; 1.0 is a common monitor of 96 dots per inch.
 
     Asks GDK_SCALE and QT_SCALE_FACTOR, then Windows, then the height of the desktop in pixels: macOS and Wayland
-    give that height in their own scaled units, which is 1.0 again.
+    report that height in their own scaled units, which is 1.0 again.
     """
     told = os.environ.get("GDK_SCALE") or os.environ.get("QT_SCALE_FACTOR") or ""
     if told.replace(".", "", 1).isdecimal():
@@ -75,7 +75,7 @@ def detect_scale() -> float:
 
 
 def nearest_scale(scale: float) -> float:
-    """Return the step of `SCALES` next to a scale."""
+    """Return the nearest step of `SCALES`."""
     return min(SCALES, key=lambda step: abs(step - scale))
 
 
@@ -166,7 +166,7 @@ def widget_theme(scale: float) -> dict[str, Any]:
             "font": text,
             "misc": {**flat, "text_horiz_alignment": "left", "text_horiz_alignment_padding": px(8)},
         },
-        # The library's scroll bar is 20 pixels wide whatever one asks for; a border of the panel's colour slims it.
+        # The library's scroll bar is always 20 pixels wide; a border of the panel's colour slims it.
         "vertical_scroll_bar": {
             "colours": {"dark_bg": _hex(PANEL), "normal_border": _hex(PANEL)},
             "misc": {"shape": "rectangle", "shadow_width": "0", "border_width": "6", "enable_arrow_buttons": "0"},

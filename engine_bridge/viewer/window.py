@@ -1,4 +1,4 @@
-"""The window: a stream's picture, its figures, and the controls that move it. Knows pygame, no engine and no socket.
+"""The viewer window: a stream's picture, its statistics, and the controls that move it.
 
 The live loop runs in its own thread or process. The window asks its source for the newest frame and sends what the
 user wants; neither ever waits for the other.
@@ -46,16 +46,16 @@ _STALE_S: Final = 1.5  # as in LinkState
 _LOST_S: Final = 5.0
 _TOAST_S: Final = 3.0
 _FIGURES_S: Final = 0.25
-_ASLEEP_S: Final = 0.5  # without frames for so long, the window looks for them once per refresh only
+_ASLEEP_S: Final = 0.5  # after this long without frames, the window looks for them once per refresh only
 _POLL_S: Final = 0.002
 _ZOOM_STEP: Final = 1.12
 _CELL: Final = 14  # of the checkerboard, at scale 1
-_PICTURE: Final = (720, 720)  # room for the picture at the start, at scale 1
-_LEAST_PICTURE: Final = 140  # width that the panel leaves to the picture, at scale 1
+_PICTURE: Final = (720, 720)  # initial size of the picture, at scale 1
+_LEAST_PICTURE: Final = 140  # minimum width that the panel leaves to the picture, at scale 1
 
 
 class Hud(Enum):
-    """How much is written over the picture."""
+    """How much is drawn over the picture."""
 
     SHORT = auto()
     ALL = auto()
@@ -82,14 +82,14 @@ def run_window(
         size: of the window in pixels; None chooses one that fits the desktop.
         background: `checkerboard`, a colour's name, or a number such as `#1e90ff`.
         scale: of text and layout; None asks the desktop.
-        seconds: close by itself after so long; None waits for the user.
-        on_record: called with True to start and False to stop recording. It may not block, and may return a sentence
+        seconds: close after this long; None waits for the user.
+        on_record: called with True to start and False to stop recording. It must not block, and may return a sentence
             for the user, such as the file's name. None offers no recording.
-        screenshots: folder for pictures; None takes Bunraku in the user's folder of pictures.
-        tell: called with sentences for the terminal, such as where a picture was saved.
+        screenshots: folder for pictures; None takes Bunraku in the user's pictures folder.
+        tell: called with messages for the terminal, such as where a picture was saved.
 
     Raises:
-        SinkError: no window can be opened here, or there is no such background.
+        SinkError: no window can be opened here, or the background does not exist.
     """
     window = Window(
         source,
@@ -109,7 +109,7 @@ def run_window(
 
 
 class Window:
-    """The open window. `step` does what is due and returns at once; `rest` sleeps until the next step is worth it.
+    """The open window. `step` does what is due and returns at once; `rest` sleeps until the next step is worthwhile.
 
     Args: see `run_window`.
     """
@@ -171,7 +171,7 @@ class Window:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the window; a recording is stopped, pictures being saved are finished."""
+        """Close the window; a recording is stopped, pending screenshots are finished."""
         if self._recording_since is not None:
             self._record()
         self._saver.shutdown(wait=True)
@@ -181,7 +181,7 @@ class Window:
     # One turn
 
     def step(self) -> None:
-        """Answer events, take the newest frame, send what the user wants, draw what changed."""
+        """Handle events, take the newest frame, send what the user wants, redraw what changed."""
         now_s = time.perf_counter()
         elapsed_s, self._stepped_s = now_s - self._stepped_s, now_s
         for event in pygame.event.get():
@@ -317,7 +317,7 @@ class Window:
 
     def _calibrate(self) -> None:
         self._desk.calibrate()
-        self._say("Your pose is the neutral one now")
+        self._say("Your pose is now neutral")
 
     def _follow(self) -> None:
         self._following = not self._following
@@ -436,7 +436,7 @@ class Window:
         return pygame.Rect(left, 0, max(1, width - left), max(1, height))
 
     def _rebuild(self) -> None:
-        """Make what depends on the scale and on what the stream takes."""
+        """Create what depends on the scale and on what the stream takes."""
         self._panel.close()
         self._panel = self._make_panel()
         self._panel.show_desk()
@@ -503,7 +503,7 @@ class Window:
             self._overlay.draw_toast(self._screen, area, self._toast[0])
 
     def _refresh_figures(self, now_s: float) -> None:
-        """Renew what is written over the picture four times a second, also when no frame comes."""
+        """Refresh the overlay four times a second, even without frames."""
         if now_s < self._figures_s + _FIGURES_S:
             return
         self._figures_s = now_s
@@ -534,14 +534,14 @@ class Window:
 
 
 def _takes(info: StreamInfo | None) -> StreamInfo | None:
-    """What the panel is built from: a producer that starts again with the same character leaves it as it is."""
+    """What the panel is built from: a producer that restarts with the same character leaves it unchanged."""
     return None if info is None else structs.replace(info, session=0, width=0, height=0, fps=0.0, provider="")
 
 
 _NOTICES: Final[dict[LinkState, str]] = {
-    LinkState.STALE: "The stream pauses: this is its last frame",
+    LinkState.STALE: "The stream has paused: this is its last frame",
     LinkState.LOST: "The stream is lost: this is its last frame",
-    LinkState.ERROR: "What arrives cannot be used: this is the last good frame",
+    LinkState.ERROR: "Received data cannot be used: this is the last good frame",
     LinkState.INCOMPATIBLE: "The stream speaks another version of the protocol: update the older side",
 }
 
@@ -552,7 +552,7 @@ def _open(title: str, size: tuple[int, int] | None, scale: float | None) -> pyga
     Raises:
         SinkError: there is no display.
     """
-    # Ours, or Windows would blow up the finished window and blur it.
+    # Ours, or Windows would enlarge and blur the finished window.
     os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")
     try:
         pygame.display.init()
@@ -560,7 +560,7 @@ def _open(title: str, size: tuple[int, int] | None, scale: float | None) -> pyga
         if size is None:
             size = _first_size(theme.detect_scale() if scale is None else scale)
         if pygame.display.get_driver() == "x11":
-            # SDL would carry the window through OpenGL, which costs a core where OpenGL runs on the processor.
+            # SDL would otherwise draw through OpenGL, which costs a core where OpenGL is emulated in software.
             os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         screen = pygame.display.set_mode(size, pygame.RESIZABLE)
     except pygame.error as error:
@@ -583,7 +583,7 @@ def _first_size(scale: float) -> tuple[int, int]:
 
 
 def _save_png(pixels: Pixels, path: Path) -> str:
-    """Write a picture with its alpha; the file is there whole or not at all. Runs beside the window.
+    """Save a picture with its alpha, atomically. Runs in the background.
 
     Returns:
         A sentence for the user.
@@ -603,7 +603,7 @@ def _save_png(pixels: Pixels, path: Path) -> str:
 
 
 def _pictures() -> Path:
-    """Where a user looks for pictures."""
+    """The user's pictures folder."""
     import platformdirs
 
     return platformdirs.user_pictures_path() / "Bunraku"

@@ -1,4 +1,4 @@
-"""A stream that comes over sockets, as a window wants it. Knows the subscriber and the control client, no window."""
+"""A stream received over sockets, as a window needs it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _TIMES_KEPT: Final = 120
 
 
 class WireSource:
-    """Subscribes to somebody's stream and moves its character, if the producer takes controls.
+    """Subscribes to a stream and moves its character, if the producer takes controls.
 
-    Producer and window may start in any order and be restarted. What the window itself can measure (motion to photon,
-    age of the frames) replaces the producer's figures, which are of other clients.
+    Producer and window may start in any order and be restarted. The window's own measurements (motion to photon,
+    frame age) replace the producer's figures, which cover other clients.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class WireSource:
         variant: str | None = None,
         keys: ClientKeys | None = None,
     ) -> None:
-        """Connect now or whenever the producer appears.
+        """Connect now, or when the producer appears.
 
         Args:
             endpoint: of the producer's frame channel.
-            control: of its control channel; None takes what the producer's heartbeat says.
+            control: of its control channel; None takes the one in the producer's heartbeat.
             stream: name of the stream; None takes the first one heard.
-            variant: how pixels should travel, as for `Subscriber`.
+            variant: pixel transport, as for `Subscriber`.
             keys: for a producer that has keys.
 
         Raises:
@@ -78,7 +78,7 @@ class WireSource:
 
     @property
     def info(self) -> StreamInfo | None:
-        """What the producer takes; without a control channel, what can be seen from its frames."""
+        """What the producer takes; without a control channel, what its frames reveal."""
         self._meet_control()
         if self._client is not None:
             return self._client.info
@@ -98,7 +98,7 @@ class WireSource:
 
     @property
     def stats(self) -> LiveStats | None:
-        """The producer's statistics, with this window's own measurements where it has them."""
+        """The producer's statistics, with this window's own measurements where available."""
         stats = self._subscriber.stats
         if stats is None:
             return None
@@ -111,7 +111,7 @@ class WireSource:
 
     @property
     def link(self) -> LinkState:
-        """How the frame channel is."""
+        """State of the frame channel."""
         return self._subscriber.state
 
     @property
@@ -120,7 +120,7 @@ class WireSource:
         return self._subscriber.last_error
 
     def latest(self) -> Frame | None:
-        """Hand out the newest frame, or None; its pixels stay valid for as long as they are held."""
+        """Return the newest frame, or None; its pixels stay valid for as long as they are held."""
         frame = self._subscriber.latest()
         if frame is None:
             return None
@@ -136,18 +136,18 @@ class WireSource:
         return frame
 
     def send(self, state: ControlState) -> None:
-        """Send what the user wants, if the producer takes controls. The client numbers it: it also sends on its own."""
+        """Send the user's state, if the producer takes controls. The client numbers it: it also sends on its own."""
         if self._client is not None:
             self._client.send(structs.replace(state, control_id=0))
 
     def close(self) -> None:
-        """Disconnect; takes milliseconds."""
+        """Disconnect within milliseconds."""
         if self._client is not None:
             self._client.close()
         self._subscriber.close()
 
     def _meet_control(self) -> None:
-        """Follow the control endpoint that the heartbeat names: it may change when the producer starts again."""
+        """Follow the control endpoint in the heartbeat: it may change when the producer restarts."""
         endpoint = self._subscriber.control_endpoint
         if self._fixed_control is not None or endpoint in (None, self._client_endpoint):
             return

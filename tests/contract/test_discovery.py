@@ -36,7 +36,7 @@ with Publisher("tcp://127.0.0.1:0", stream=sys.argv[1]) as publisher:
 
 @pytest.fixture(autouse=True)
 def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A runtime folder of this test's own, told to the programs it starts, too."""
+    """A runtime folder for this test only, also for the programs it starts."""
     for variable in ("XDG_RUNTIME_DIR", "LOCALAPPDATA"):
         monkeypatch.setenv(variable, str(tmp_path))
         monkeypatch.setitem(ENVIRONMENT, variable, str(tmp_path))
@@ -45,7 +45,7 @@ def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def announced(stream: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A producer in a process of its own, and its endpoint; it ends when its standard input does."""
+    """A producer in its own process, and its endpoint; it ends when its standard input does."""
     process = subprocess.Popen(
         [sys.executable, "-c", ANNOUNCE, stream],
         stdin=subprocess.PIPE,
@@ -90,7 +90,7 @@ def test_killed_producer_is_stale_and_its_file_removed() -> None:
         process.kill()
         process.wait(30)
         assert [path.name for path in discovery.folder().glob("*.toml")] == ["aki.toml"]
-        with pytest.raises(WireError, match=r"No stream 'aki' is played.*bunraku live"):
+        with pytest.raises(WireError, match=r"No stream 'aki' is playing.*bunraku live"):
             find_endpoint("aki")
         assert not list(discovery.folder().glob("*.toml"))
 
@@ -100,7 +100,7 @@ def test_several_streams_need_a_name() -> None:
         with pytest.raises(WireError, match="aki, neko"):
             find_endpoint()
         assert find_endpoint("neko") == neko
-        with pytest.raises(WireError, match=r"'ren'.*There is: aki, neko"):
+        with pytest.raises(WireError, match=r"'ren'.*Available: aki, neko"):
             find_endpoint("ren")
 
 
@@ -115,7 +115,7 @@ def test_second_producer_of_a_name_is_refused_while_the_first_one_plays() -> Non
             assert find_endpoint("aki") == second
 
 
-def test_process_number_that_is_anothers_by_now_keeps_nobody_out() -> None:
+def test_reused_process_id_does_not_block_a_new_producer() -> None:
     with playing("aki") as gone:
         first = Announcement(gone)
     assert find_streams() == []
@@ -124,7 +124,7 @@ def test_process_number_that_is_anothers_by_now_keeps_nobody_out() -> None:
         assert find_endpoint("aki") == second
 
 
-def test_all_addresses_are_told_as_this_machine() -> None:
+def test_wildcard_address_is_announced_as_loopback() -> None:
     with playing("aki") as place:
         port = place.frames.rsplit(":", 1)[1]
         everywhere = msgspec.structs.replace(place, frames=f"tcp://0.0.0.0:{port}", control="tcp://[::]:5761")
@@ -133,14 +133,14 @@ def test_all_addresses_are_told_as_this_machine() -> None:
     assert (found.frames, found.control) == (f"tcp://127.0.0.1:{port}", "tcp://[::1]:5761")
 
 
-def test_nothing_is_told_of_a_stream_without_a_name(runtime_folder: Path) -> None:
+def test_stream_without_a_valid_name_is_not_announced(runtime_folder: Path) -> None:
     with playing("aki") as place, pytest.raises(WireError, match="cannot name a stream"):
         Announcement(msgspec.structs.replace(place, stream="../aki"))
     assert not list(runtime_folder.iterdir())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files have no mode here that says who may read them")
-def test_only_the_owner_may_look() -> None:
+def test_only_the_owner_may_read() -> None:
     with playing("aki") as place, Announcement(place):
         folder = discovery.folder()
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -1,4 +1,4 @@
-"""Key files: made private, read with care, and a list that follows its folder."""
+"""Key files: private, read with care, and a list that follows its folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_client_file_is_three_lines_that_any_language_can_read(folder: Path) -> 
 
 
 @needs_modes
-def test_only_the_owner_may_look(folder: Path) -> None:
+def test_only_the_owner_may_read(folder: Path) -> None:
     _, file = add(folder, "game")
     assert mode(folder) == mode(folder / "clients") == 0o700
     assert {mode(path) for path in (file, folder / "server.toml", folder / "clients" / "game.toml")} == {0o600}
@@ -104,12 +104,12 @@ def test_known_key_can_be_listed(folder: Path) -> None:
     public = zmq.curve_keypair()[0].decode()
     keys.add_known_client(folder, "game", public)
     assert AllowList(folder / "clients").name_of(public) == "game"
-    with pytest.raises(PrivateFileError, match="is no public key"):
+    with pytest.raises(PrivateFileError, match="is not a public key"):
         keys.add_known_client(folder, "other", public[:-1])
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "ä", "x" * 60, "nul\0"])
-def test_names_that_are_none_are_named(folder: Path, name: str) -> None:
+def test_invalid_names_are_refused(folder: Path, name: str) -> None:
     for change in (lambda: add(folder, name), lambda: keys.remove_client(folder, name)):
         with pytest.raises(PrivateFileError, match="is not a valid client name"):
             change()
@@ -136,7 +136,7 @@ def test_list_follows_its_folder(folder: Path) -> None:
     assert (allowed.name_of(second.public), allowed.name_of(replaced.public)) == (None, "second")
 
 
-def test_broken_entry_keeps_nobody_else_out(folder: Path) -> None:
+def test_broken_entry_does_not_affect_others(folder: Path) -> None:
     good, _ = add(folder, "good")
     (folder / "clients" / "bad.toml").write_text('public = "too short"\n')
     allowed = AllowList(folder / "clients")
@@ -152,7 +152,7 @@ def test_public_key_must_belong_to_the_secret_one(folder: Path) -> None:
         keys.read_client_keys(file)
 
 
-def test_key_that_stands_for_too_large_a_number_is_none() -> None:
+def test_key_that_encodes_too_large_a_number_is_invalid() -> None:
     assert not keys.is_key("#" * 40)
 
 

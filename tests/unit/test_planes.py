@@ -1,4 +1,4 @@
-"""Every encoding gives the picture back; what cannot be decoded is rejected."""
+"""Every encoding restores the picture; anything undecodable is rejected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from engine_bridge.frame import Pixels
 
 
 def smooth_picture(width: int, height: int) -> Pixels:
-    """Soft colours under a disc of alpha, as a character has them."""
+    """Soft colours under a disc of alpha, like in a character."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     rgba = np.empty((height, width, 4), np.uint8)
     rgba[..., 0] = 40 + 180 * x / max(width - 1, 1)
@@ -82,7 +82,7 @@ def test_picture_in_shared_memory_comes_back() -> None:
     try:
         with RingCache() as rings:
             assert np.array_equal(decoded(encode_shared(pixels, ring), picture_of(pixels), rings), pixels)
-        with pytest.raises(MessageRejected, match="no shared memory"):
+        with pytest.raises(MessageRejected, match="not support shared memory"):
             decoded(encode_shared(pixels, ring), picture_of(pixels))
     finally:
         ring.close()

@@ -1,4 +1,4 @@
-"""The ring of shared memory: whole pictures or none, nothing left behind, nothing hostile believed."""
+"""The shared-memory ring: whole pictures or none, nothing left behind, no hostile data trusted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_slot_that_was_written_anew_is_overtaken(ring: RingWriter, reader: RingR
 
 
 def test_nobody_ever_reads_half_a_picture(ring: RingWriter, reader: RingReader) -> None:
-    """A writer far faster than the reader: every picture that is handed out is of one colour."""
+    """A writer far faster than the reader: every picture returned has a single colour."""
     told: list[tuple[int, int]] = [ring.write(filled(0))]
     stop = threading.Event()
 
@@ -112,7 +112,7 @@ def test_slots_and_sizes_that_the_ring_does_not_have(reader: RingReader, slot: i
 
 
 @pytest.mark.parametrize("name", ["", "/", "/bunraku-none", "/../etc/passwd", "/a/b", "x" * 40, "/bunraku-\x00"])
-def test_names_that_lead_nowhere(name: str) -> None:
+def test_invalid_names_are_refused(name: str) -> None:
     with pytest.raises(MessageRejected) as caught:
         RingReader(name)
     assert caught.value.code == "shm"
@@ -130,7 +130,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_memory_that_is_no_ring(head: tuple[bytes, int, int, int, int]) -> None:
+def test_memory_that_is_not_a_ring(head: tuple[bytes, int, int, int, int]) -> None:
     with SharedMemory.create(PAGE * 5) as memory:
         struct.pack_into("<8sIIQQQ", memory.view, 0, *head, 1)
         with pytest.raises(MessageRejected) as caught:
@@ -140,8 +140,8 @@ def test_memory_that_is_no_ring(head: tuple[bytes, int, int, int, int]) -> None:
 
 @linux_only
 @pytest.mark.parametrize("left", [PAGE + SIZE // 2, PAGE, 0])
-def test_reader_of_a_ring_that_was_cut_is_told_and_lives(run_program: RunProgram, left: int) -> None:
-    """In a program of its own: a reader that can be killed would end the test run."""
+def test_reader_of_a_truncated_ring_gets_an_error_and_survives(run_program: RunProgram, left: int) -> None:
+    """In a separate program: a reader that can be killed would end the test run."""
     code = (
         "import os; from engine_bridge.avf.ring import RingReader, RingWriter\n"
         "from engine_bridge.errors import MessageRejected\n"
@@ -158,8 +158,8 @@ def test_reader_of_a_ring_that_was_cut_is_told_and_lives(run_program: RunProgram
     ended = run_program([sys.executable, "-c", code], timeout_s=60)
     assert ended.returncode == 0, (ended.returncode, ended.stderr)
     assert ended.stdout.splitlines()[0].startswith("shm ")
-    assert "cut off" in ended.stdout.splitlines()[0]
-    assert "cut off by another program" in ended.stdout.splitlines()[1]
+    assert "truncated" in ended.stdout.splitlines()[0]
+    assert "truncated by another program" in ended.stdout.splitlines()[1]
 
 
 @linux_only
@@ -187,7 +187,7 @@ def test_memory_is_reserved_when_a_ring_is_made(ring: RingWriter) -> None:
 
 @linux_only
 def test_ring_that_does_not_fit_is_refused_and_leaves_nothing(run_program: RunProgram) -> None:
-    """By the limit on the size of a file, which needs no root as a small /dev/shm does."""
+    """Uses a limit on file size, which needs no root, unlike a small /dev/shm."""
     code = (
         "import os, resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "from engine_bridge.avf.ring import RingWriter; before = set(os.listdir('/dev/shm'))\n"
