@@ -1,1 +1,1 @@
-"""What plays characters live: numpy and an inference library, never torch."""
+"""Plays characters live with numpy and an inference library, never torch."""

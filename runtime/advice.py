@@ -1,7 +1,7 @@
-"""The command that installs what is missing, written for the place in which it is printed.
+"""Commands that install what is missing, adapted to how Bunraku was installed.
 
 Bunraku runs from a checkout's `.venv`, from a wheel in some environment, or from a checkout that was never installed.
-Nothing of it is on a package index, so `pip install "bunraku[openvino]"` on its own would find nothing, or somebody
+None of it is on a package index, so `pip install "bunraku[openvino]"` on its own would find nothing, or somebody
 else's package.
 """
 
@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 NVIDIA_INDEX: Final = "https://pypi.nvidia.com"
 
-# What a module that is not there belongs to: name for people, extra of this project.
+# The package behind a missing module: its display name, and the extra of this project.
 _EXTRA_OF: Final = {
     "torch": ("PyTorch", "train"),
     "lightning_fabric": ("Lightning Fabric", "train"),
@@ -35,31 +35,31 @@ _EXTRA_OF: Final = {
 
 
 def install_extra(extra: str, *options: str) -> str:
-    """The command that adds an extra of this project to the environment that runs now.
+    """Return the command that adds an extra of this project to the running environment.
 
     Args:
         extra: its name in `pyproject.toml`.
-        options: of pip, put before what is installed.
+        options: for pip, placed before the packages.
     """
     checkout = _checkout()
     if checkout is not None:
         return _pip([*options, "--editable", f"{checkout}[{extra}]"])
-    # The version that is here satisfies this, so pip takes only what the extra adds.
+    # The installed version satisfies this, so pip only adds what the extra needs.
     return _pip([*options, f"bunraku[{extra}]=={distribution('bunraku').version}"])
 
 
 def install(*words: str) -> str:
-    """The command that runs pip's `install` with these words in the environment that runs now."""
+    """Return the `pip install` command with these words for the running environment."""
     return _pip(words)
 
 
 def uninstall_then_install(old: str, new: str) -> str:
-    """The commands that replace one package by another that brings the same modules."""
+    """Return the commands that replace one package by another with the same modules."""
     return f"{quoted([*_program(), 'uninstall', old])} && {_pip([new])}"
 
 
 def install_afresh() -> str:
-    """What helps when an installed library is broken."""
+    """Advice for a broken installed library."""
     checkout = _checkout()
     if checkout is not None:
         return f"Delete {checkout / '.venv'}, then: {quoted([sys.executable, str(checkout / 'run.py'), 'demo'])}"
@@ -67,7 +67,7 @@ def install_afresh() -> str:
 
 
 def update() -> str:
-    """What brings a newer Bunraku to this place."""
+    """Advice for getting a newer Bunraku."""
     checkout = _checkout()
     if checkout is not None:
         return f"git -C {quoted([str(checkout)])} pull"
@@ -75,7 +75,7 @@ def update() -> str:
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:
-    """What to say when a package of an extra is not installed; None if the module belongs to no extra."""
+    """Advice when a package of an extra is not installed; None if the module belongs to no extra."""
     known = _EXTRA_OF.get((error.name or "").partition(".")[0])
     if known is None:
         return None
@@ -84,12 +84,12 @@ def missing_package(error: ModuleNotFoundError) -> str | None:
 
 
 def quoted(words: Sequence[str]) -> str:
-    """A command as this system's shell reads it."""
+    """Quote a command for this system's shell."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def _pip(words: Sequence[str]) -> str:
-    """`pip install` for the environment that runs now; a new one first where the system's own may not be changed."""
+    """`pip install` for the running environment; inside a new one where the system's own must not be changed."""
     checkout = _checkout()
     if checkout is not None and _is_managed_by_the_system():
         venv = checkout / ".venv"
@@ -100,14 +100,14 @@ def _pip(words: Sequence[str]) -> str:
 
 
 def _program() -> list[str]:
-    """How pip is started for this Python."""
+    """The command that starts pip for this Python."""
     if importlib.util.find_spec("pip") is None and shutil.which("uv"):
         return ["uv", "pip", "--python", sys.executable]
     return [sys.executable, "-m", "pip"]
 
 
 def _is_managed_by_the_system() -> bool:
-    """Whether this is a Python of the system that refuses to be installed into (PEP 668)."""
+    """Whether this is a system Python that refuses installations (PEP 668)."""
     if sys.prefix != sys.base_prefix:
         return False
     return Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
@@ -115,7 +115,7 @@ def _is_managed_by_the_system() -> bool:
 
 @functools.cache
 def _checkout() -> Path | None:
-    """The folder that this Bunraku is read from, if it is a checkout; None for an installed wheel."""
+    """The checkout that this Bunraku runs from; None for an installed wheel."""
     try:
         found = _editable_folder(distribution("bunraku"))
     except PackageNotFoundError:
@@ -124,7 +124,7 @@ def _checkout() -> Path | None:
 
 
 def _editable_folder(installed: Distribution) -> Path | None:
-    """Where an editable install points to (PEP 610), None if it is not editable."""
+    """Target of an editable install (PEP 610), None if it is not editable."""
     told = json.loads(installed.read_text("direct_url.json") or "{}")
     if not told.get("dir_info", {}).get("editable"):
         return None

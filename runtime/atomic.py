@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all. Knows paths and disks, not what is written."""
+"""Atomic writes: files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine_bridge.errors import SinkError
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder; no for one that may not be looked at, or a name that no disk can have."""
+    """Whether this is a folder; False if it may not be read or no disk can have such a name."""
     try:
         return path.is_dir()
     except OSError:
@@ -23,7 +23,7 @@ def is_folder(path: Path) -> bool:
 
 
 def is_free_for_folder(path: Path) -> bool:
-    """Whether nothing is there, or an empty folder. Yes where that cannot be looked at: making it will say why."""
+    """Whether nothing is there, or an empty folder. True where that cannot be checked: creating it will tell why."""
     try:
         return not path.exists() or (path.is_dir() and not any(path.iterdir()))
     except OSError:
@@ -31,12 +31,12 @@ def is_free_for_folder(path: Path) -> bool:
 
 
 def part_path(path: Path) -> Path:
-    """The name under which this process writes `path` until it is complete: hidden, same folder, same suffix."""
+    """Temporary name of `path` while this process writes it: hidden, same folder, same suffix."""
     return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
 
 
 def remove_stale_parts(path: Path) -> None:
-    """Delete what killed processes left half-written for `path`."""
+    """Delete files left half-written for `path` by killed processes."""
     for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
         pid = part.name.removeprefix(f".{path.stem}.").split(".", 1)[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
@@ -45,7 +45,7 @@ def remove_stale_parts(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, whichever it is; nothing happens if it is not there."""
+    """Delete a file or a folder; does nothing if it is missing."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -53,14 +53,14 @@ def remove(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make the file's bytes reach the disk, so that a rename cannot come before them."""
+    """Flush the file's bytes to disk, so that a rename cannot come before them."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it becomes `path` only if the block succeeds, otherwise it is deleted.
+    """Yield a path to write to; it becomes `path` only if the block succeeds, otherwise it is deleted.
 
     Raises:
         SinkError: the folder does not exist, or the disk is full or refuses.
@@ -84,10 +84,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a new folder to fill; it becomes `path` only if the block succeeds, otherwise it is deleted.
+    """Yield a new folder to fill; it becomes `path` only if the block succeeds, otherwise it is deleted.
 
     Raises:
-        SinkError: something is there already, or the disk is full or refuses.
+        SinkError: something exists there, or the disk is full or refuses.
     """
     if not is_folder(path.parent):
         raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
@@ -109,9 +109,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def advice(error: OSError) -> str:
-    """What to do about a failed write."""
+    """Advice for a failed write."""
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC):
-        return "There is no room left; free some or write somewhere else. What was there before is untouched."
-    return "Check that the folder may be written to. What was there before is untouched."
+        return "The disk is full; free some space or write somewhere else. The previous content is untouched."
+    return "Check that the folder is writable. The previous content is untouched."

@@ -1,4 +1,4 @@
-"""Measurements against the budget: engine, loop, transport, start-up, memory. Knows what to time, not how to print."""
+"""Measurements against the budget: engine, loop, transport, start-up, memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runtime.live.stage import Stage, pays_together
 from .bench_lane import Lane, psnr_db
 from .engines.factory import Candidate, EngineSettings
 
-# What the live loop is held to: a frame every 16.7 ms beside a game.
+# Budget of the live loop: a frame every 16.7 ms beside a game.
 BUDGET: Final = {
     "engine_ms_p50": 10.0,
     "other_ms_p50": 1.0,
@@ -36,18 +36,18 @@ BUDGET: Final = {
     "rss_mb": 250.0,
 }
 
-# Eighty columns hold this, with the longest name of an engine that there is.
+# Fits eighty columns with the longest engine name.
 HEADINGS: Final = ("engine", "start", "p50", "p99", "60Hz", "p99", "fps", "cores", "busy", "p99", "MB", "dB")
-_ROUND: Final = 20  # pictures that one engine draws before the next one's turn
+_ROUND: Final = 20  # pictures that one engine draws before the next takes its turn
 
 
 class Figure(msgspec.Struct, frozen=True):
     """One measurement.
 
     Attributes:
-        name: what was measured; milliseconds, seconds or mebibytes by its ending.
-        value: the figure.
-        budget: the most it should be, None if there is no limit.
+        name: what was measured; its suffix gives the unit: milliseconds, seconds or mebibytes.
+        value: the result.
+        budget: maximum, None if there is no limit.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def good(self) -> bool:
-        """Whether it keeps its budget."""
+        """Whether it is within budget."""
         return self.budget is None or self.value <= self.budget
 
 
@@ -66,19 +66,19 @@ def figure(name: str, value: float) -> Figure:
 
 
 class EngineFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine, measured.
+    """Measurements of one engine.
 
     Attributes:
         engine: backend and precision.
         provider: what it ran on.
         start_s: from the start of the process to its first picture.
-        ms_p50: one picture after another, median.
+        ms_p50: back to back, median.
         ms_p99: its 99th percentile.
-        paced_ms_p50: one picture, at 60 frames a second with rests between.
+        paced_ms_p50: at 60 frames a second with rests between, median.
         paced_ms_p99: its 99th percentile.
-        fps: pictures a second when paced for 60.
+        fps: pictures a second when paced at 60.
         cores: processor time when paced, in cores.
-        busy_ms_p50: as `paced_ms_p50`, beside a process that keeps one core busy for three fifths of the time.
+        busy_ms_p50: like `paced_ms_p50`, beside a process that keeps one core busy for three fifths of the time.
         busy_ms_p99: its 99th percentile.
         rss_mb: resident memory, mebibytes.
         psnr_p1_db: first percentile of PSNR against the reference, None for the reference itself.
@@ -99,7 +99,7 @@ class EngineFigures(msgspec.Struct, frozen=True, kw_only=True):
     psnr_p1_db: float | None
 
     def row(self) -> tuple[str, ...]:
-        """The cells of a table under `HEADINGS`."""
+        """Table cells under `HEADINGS`."""
         quality = "" if self.psnr_p1_db is None else f"{self.psnr_p1_db:.1f}"
         times = (self.ms_p50, self.ms_p99, self.paced_ms_p50, self.paced_ms_p99)
         return (
@@ -122,11 +122,11 @@ def _ms(value: float) -> str:
 def bench_engines(
     character: Path, candidates: Sequence[Candidate], settings: EngineSettings, frames: int
 ) -> list[EngineFigures]:
-    """Measure engines against each other, each in a process of its own, in turns.
+    """Measure engines against each other, each in its own process, in turns.
 
     Args:
         character: the file to play.
-        candidates: what to measure; ONNX Runtime in fp32 joins them as the reference of quality.
+        candidates: what to measure; ONNX Runtime in fp32 joins them as the quality reference.
         settings: threads and profile for all.
         frames: pictures per measurement.
 
@@ -169,7 +169,7 @@ def bench_engines(
 
 @contextlib.contextmanager
 def _competing_load() -> Iterator[None]:
-    """A process that computes for 6 of every 10 ms, as a game's main thread does."""
+    """A process that computes for 6 of every 10 ms, like a game's main thread."""
     busy = "import time\nwhile True:\n e = time.perf_counter() + 0.006\n while time.perf_counter() < e: pass\n"
     with subprocess.Popen([sys.executable, "-c", busy + " time.sleep(0.004)"]) as process:
         try:
@@ -179,7 +179,7 @@ def _competing_load() -> Iterator[None]:
 
 
 def bench_batches(engine: Engine) -> list[Figure]:
-    """Time several pictures in one call: milliseconds per picture, and whether one call is faster than several."""
+    """Time several pictures in one call: milliseconds per picture, and whether one call beats several."""
     about = engine.description
     figures = []
     for count in (1, 4, 8):
@@ -196,7 +196,7 @@ def bench_batches(engine: Engine) -> list[Figure]:
 
 
 def bench_loop(role: Role, engine: Engine, *, frames: int = 200) -> list[Figure]:
-    """Time whole ticks of the stage, and what they cost besides the inference."""
+    """Time whole ticks of the stage, and their cost besides inference."""
     performer = Performer(role, engine, open_drivers([], role.idle))
     stage = Stage([performer])
     ticks, others = np.empty(frames), np.empty(frames)
@@ -216,7 +216,7 @@ def bench_loop(role: Role, engine: Engine, *, frames: int = 200) -> list[Figure]
 
 
 def bench_transport(role: Role, engine: Engine, *, frames: int = 120) -> list[Figure]:
-    """Time the way of a frame from the publisher to a subscriber in another thread, over tcp on this machine.
+    """Time a frame's way from the publisher to a subscriber in another thread, over tcp on this machine.
 
     Raises:
         EngineError: no frame arrived.
@@ -247,7 +247,7 @@ def bench_transport(role: Role, engine: Engine, *, frames: int = 120) -> list[Fi
         done.set()
         thread.join()
     if not ages:
-        raise EngineError("No frame came through on 127.0.0.1. Look for a firewall that stops local connections.")
+        raise EngineError("No frame came through on 127.0.0.1. Check for a firewall that blocks local connections.")
     return [
         figure("transport_ms_p50", float(np.percentile(ages, 50))),
         figure("transport_ms_p99", float(np.percentile(ages, 99))),
@@ -255,7 +255,7 @@ def bench_transport(role: Role, engine: Engine, *, frames: int = 120) -> list[Fi
 
 
 def bench_start(arguments: list[str]) -> list[Figure]:
-    """Start `bunraku live` as its own process and read how long its first frame took and how much memory it holds.
+    """Start `bunraku live` as its own process and measure its time to the first frame and its memory.
 
     Args:
         arguments: what to play, as on the command line.

@@ -1,4 +1,4 @@
-"""One engine in a process of its own, asked over its standard input: how long pictures take there, and how they look.
+"""Benchmark of one engine in its own process, driven over standard input.
 
 The parent holds a `Lane`; the child runs `main`. Requests and answers are JSON, one object per line.
 """
@@ -35,7 +35,7 @@ class Lane:
     """The parent's end: one engine in its own process. Use it as a context manager.
 
     Attributes:
-        candidate: what it is.
+        candidate: the engine and precision.
         provider: what it runs on.
         start_s: from the start of its process to the first picture.
         times_ms: of every picture of `burst`.
@@ -69,11 +69,11 @@ class Lane:
         self._folder.cleanup()
 
     def burst(self, frames: int) -> None:
-        """Draw so many pictures as fast as possible."""
+        """Draw this many pictures as fast as possible."""
         self.times_ms += self._ask(do="burst", frames=frames)["times_ms"]
 
     def paced(self, frames: int) -> dict[str, float]:
-        """Draw so many at 60 a second: `p50` and `p99` in milliseconds, `fps`, and `cores` kept busy."""
+        """Draw this many at 60 a second: `p50` and `p99` in milliseconds, `fps`, and `cores` kept busy."""
         told: dict[str, float] = self._ask(do="paced", frames=frames)
         return told
 
@@ -84,7 +84,7 @@ class Lane:
         return round(psutil.Process(self._process.pid).memory_info().rss / 2**20, 1)
 
     def pictures(self) -> Pixels:
-        """Always the same poses, uint8 [48, H, W, 4]."""
+        """Draw a fixed set of poses, uint8 [48, H, W, 4]."""
         path = Path(self._folder.name) / "pictures.npy"
         self._ask(do="pictures", path=str(path))
         drawn: Pixels = np.load(path)
@@ -108,7 +108,7 @@ class Lane:
 
 
 def psnr_db(drawn: Pixels, wanted: Pixels) -> npt.NDArray[np.float64]:
-    """Peak signal-to-noise ratio of premultiplied RGBA, picture by picture, in dB; 100 for equal ones."""
+    """Peak signal-to-noise ratio of premultiplied RGBA, per picture, in dB; 100 for equal ones."""
     out = np.empty(len(drawn))
     for index, (one, other) in enumerate(zip(drawn, wanted, strict=True)):
         a, b = one.astype(np.float32) / 255, other.astype(np.float32) / 255
@@ -119,7 +119,7 @@ def psnr_db(drawn: Pixels, wanted: Pixels) -> npt.NDArray[np.float64]:
 
 
 def poses(character: Character) -> tuple[Floats, Floats]:
-    """Who and how, for judging quality: every named identity in turn, four random controls off their rest.
+    """Identities and poses for judging quality: every named identity in turn, four random controls off rest.
 
     Returns:
         w float32 [48, w_dim] and controls float32 [48, c].
@@ -146,7 +146,7 @@ class _Worker:
         self._turn = 0
 
     def draw(self) -> float:
-        """The next pose, and how long it took in milliseconds."""
+        """Draw the next pose and return how long it took in milliseconds."""
         row = slice(self._turn, self._turn + 1)
         self._turn = (self._turn + 1) % len(self._w)
         begun = time.perf_counter()
@@ -182,7 +182,7 @@ class _Worker:
 
 
 def main() -> None:
-    """Load the engine that the argument describes, have it draw everybody once, and answer until the input ends."""
+    """Load the engine described by the argument, draw everyone once, and answer until the input ends."""
     job = json.loads(sys.argv[1])
     try:
         with Character.open(job["character"]) as character:

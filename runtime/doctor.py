@@ -1,4 +1,4 @@
-"""What this machine has, what will be used, what is missing and how to get it. Knows how to look, not how to print."""
+"""Diagnostics: what this machine has, what will be used, what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _SHIPPED_PICTURE_BYTES: Final = 512 * 512 * 4
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at.
+    """One item that was examined.
 
     Attributes:
-        name: what.
+        name: of the item.
         state: `ok`, `limited` (works without it) or `missing` (something will not work).
-        found: what is there.
+        found: what was found.
         advice: what to do, empty if nothing.
     """
 
@@ -48,14 +48,14 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def examine() -> list[Finding]:
-    """Look at everything that Bunraku uses; never raises."""
+    """Examine everything that Bunraku uses; never raises."""
     return [_safely(name, look) for name, look in _CHECKS]
 
 
 def _safely(name: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
-    except Exception as error:  # the edge: a broken library must not keep the others from being examined
+    except Exception as error:  # a broken library must not keep the others from being examined
         return Finding(name, MISSING, f"could not be examined: {error!r}", install_afresh())
 
 
@@ -80,7 +80,7 @@ def _memory() -> Finding:
 
     free = psutil.virtual_memory().available / 2**30
     low = free < 0.5
-    return Finding("memory", LIMITED if low else GOOD, f"{free:.1f} GiB free", "Close something." if low else "")
+    return Finding("memory", LIMITED if low else GOOD, f"{free:.1f} GiB free", "Close other programs." if low else "")
 
 
 def _gpu() -> Finding:
@@ -95,7 +95,7 @@ def _gpu() -> Finding:
 
 
 def _engine() -> Finding:
-    """What `auto` really does with the shipped character, by doing it."""
+    """The actual choice of `auto` for the shipped character."""
     try:
         with Character.open(find_character(SHIPPED)) as character, open_engine("auto", character) as choice:
             found = f"auto uses {choice.sentence()}"
@@ -105,7 +105,7 @@ def _engine() -> Finding:
 
 
 def _faster(chosen: str) -> str:
-    """What would be faster here, and the command that gets it; empty if nothing."""
+    """What would be faster here, and the command that installs it; empty if nothing."""
     if backend_of(chosen).on_gpu:
         return ""
     if not cuda_driver().missing:
@@ -186,33 +186,33 @@ def _wire() -> Finding:
             "wire",
             LIMITED,
             f"{found} without CURVE",
-            f"No keys for other machines: {install('--force-reinstall', 'pyzmq')}",
+            f"Keys for other machines are unavailable: {install('--force-reinstall', 'pyzmq')}",
         )
     return Finding("wire", GOOD, f"{found}, CURVE for other machines")
 
 
 def _shared_memory() -> Finding:
-    """Whether a producer of the shipped character's size would get its ring, by making one."""
+    """Whether a producer of the shipped character's size can create its ring, by creating one."""
     from engine_bridge.avf.ring import RingReader, RingWriter
 
     try:
         ring = RingWriter(_SHIPPED_PICTURE_BYTES, session=1)
     except OSError as error:
         said = f"cannot be used: {error.strerror or error}"
-        advice = "Pixels go over the socket; in a container give /dev/shm room (docker run --shm-size=256m)."
+        advice = "Pixels go over the socket; in a container enlarge /dev/shm (docker run --shm-size=256m)."
         return Finding("shared memory", LIMITED, said, advice)
     try:
         RingReader(ring.name).close()
     finally:
         ring.close()
-    return Finding("shared memory", GOOD, "clients on this machine take pixels through it")
+    return Finding("shared memory", GOOD, "clients on this machine can receive pixels through it")
 
 
 def _streams() -> Finding:
     from engine_bridge.access.discovery import find_streams
 
     playing = ", ".join(f"{place.stream} at {place.frames}" for place in find_streams())
-    return Finding("streams", GOOD, playing or "none is played now")
+    return Finding("streams", GOOD, playing or "none is playing")
 
 
 def _camera() -> Finding:

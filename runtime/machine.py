@@ -1,4 +1,4 @@
-"""What this machine is: processor, memory, versions, and how many of its threads are ours. Knows no character."""
+"""This machine: processor, memory, versions, and how many of its threads to use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
 
-# How inference shares the machine. `shared`: beside a game; leaves cores to it, and waits without spinning.
+# How inference shares the machine. `shared`: beside a game; leaves cores free, and waits without spinning.
 # `exclusive`: nothing else matters.
 ThreadProfile = Literal["shared", "exclusive"]
 
@@ -27,7 +27,7 @@ _PACKAGES: Final = (
     "msgspec",
     "pygame-ce",
 )
-# Instructions that decide how fast a network runs, by the names that Linux uses.
+# Instruction sets that decide how fast a network runs, by their Linux names.
 _INSTRUCTIONS: Final = (
     "avx2",
     "avx_vnni",
@@ -50,23 +50,23 @@ def usable_cores() -> int:
 
 
 def profile_threads(profile: ThreadProfile) -> int:
-    """Threads that compute: all cores, or all but two beside a game.
+    """Number of inference threads: all cores, or all but two beside a game.
 
-    At least two where there are two: on one alone a 512 px character does not reach 60 frames a second.
+    At least two where there are two: on one, a 512 px character does not reach 60 frames a second.
     """
     cores = usable_cores()
     return cores if profile == "exclusive" else min(cores, max(2, cores - 2))
 
 
 def give_way() -> None:
-    """Let this thread work only when others do not want to; where threads have no priority of their own, nothing."""
-    if sys.platform == "linux":  # elsewhere a process is meant
+    """Run this thread at the lowest priority; does nothing where threads have no priority of their own."""
+    if sys.platform == "linux":  # elsewhere it would affect the process
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def instructions() -> tuple[str, ...]:
-    """Which of the instruction sets that matter here this processor has; empty where the system does not tell."""
+    """Relevant instruction sets of this processor; empty where the system does not report them."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file():
         return ()
@@ -78,7 +78,7 @@ def instructions() -> tuple[str, ...]:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """The processor's name, as reported by the system."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -88,7 +88,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what matters for speed; empty for what is missing."""
+    """Installed versions of what matters for speed; empty if missing."""
     return {package: _version(package) for package in _PACKAGES}
 
 
@@ -100,7 +100,7 @@ def _version(package: str) -> str:
 
 
 def describe() -> dict[str, object]:
-    """One record of machine and versions, for the JSON line of a measurement."""
+    """Machine and versions as one record, for the JSON line of a measurement."""
     import psutil
 
     return {
@@ -123,7 +123,7 @@ def missing_display() -> str:
 
 
 def seconds_since_process_start() -> float:
-    """How long this process has been running, the interpreter's own start included."""
+    """How long this process has been running, including the interpreter's start."""
     import psutil
 
     return max(0.0, time.time() - float(psutil.Process().create_time()))

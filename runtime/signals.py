@@ -1,4 +1,4 @@
-"""The signals that ask a program to end. Knows them, not what there is to end."""
+"""The signals that ask a program to end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Ctrl-C, a polite kill and a terminal that is closed; the last not under `nohup`, which has it ignored."""
+    """Ctrl-C, SIGTERM and a closed terminal; the last is ignored under `nohup`."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
@@ -19,7 +19,7 @@ def ending_signals() -> list[signal.Signals]:
 
 @contextlib.contextmanager
 def interrupt_on_signals() -> Iterator[None]:
-    """Let all of them end the block as Ctrl-C does, by KeyboardInterrupt, so that it can clean up."""
+    """Make all of them end the block like Ctrl-C, by KeyboardInterrupt, so that it can clean up."""
 
     def handler(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt
@@ -34,12 +34,12 @@ def interrupt_on_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def not_ended_twice() -> Iterator[None]:
-    """Let only Ctrl-C cut the block short, which ends what was begun.
+    """Let only Ctrl-C interrupt the block, which finishes what was begun.
 
-    A terminal that is closed sends its signal twice, once by way of the shell.
+    A closed terminal sends its signal twice, once through the shell.
     """
     others = [number for number in ending_signals() if number is not signal.SIGINT]
-    if threading.current_thread() is not threading.main_thread():  # where Python takes no handlers
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         others = []
     before = {number: signal.signal(number, lambda _number, _frame: None) for number in others}
     try:

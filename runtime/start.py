@@ -1,4 +1,4 @@
-"""Where the commands begin: Ctrl-C is quiet from here on, before anything that takes time is imported."""
+"""Entry points of the commands: Ctrl-C is quiet from here on, before any slow import."""
 
 from __future__ import annotations
 

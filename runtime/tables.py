@@ -1,4 +1,4 @@
-"""Tables as spreadsheets save them. Knows encodings, separators and decimal marks, not what columns mean."""
+"""Tables as saved by spreadsheets: encodings, separators and decimal marks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# UTF-32 comes first: its mark begins with the one of UTF-16.
+# UTF-32 comes first: its BOM begins with that of UTF-16.
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -27,17 +27,17 @@ _GROUPED: Final = {
     ".": re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII),
     ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?", re.ASCII),
 }
-# "1,234" may be 1234 or 1.234; "0,123" and "12,34" are no thousands.
+# "1,234" may be 1234 or 1.234; "0,123" and "12,34" are not thousands.
 _EITHER: Final = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 _MISSING: Final = frozenset(("", "-", "nan", "-nan", "nan(ind)", "-nan(ind)", "null", "none", "n/a", "na", "#n/a"))
 
 
 class TableError(ValueError):
-    """A table cannot be read; the text ends without a full stop and does not name the file."""
+    """A table cannot be read; the message has no full stop and does not name the file."""
 
 
 def decode_text(data: bytes) -> str:
-    """Bytes of a text file as text: UTF-8, or UTF-16 and UTF-32 as Windows programs write them.
+    """Decode a text file: UTF-8, or UTF-16 and UTF-32 as Windows programs write them.
 
     Raises:
         TableError: the bytes are in none of these encodings.
@@ -56,8 +56,8 @@ class Table:
     """A table of cells, read row by row.
 
     Attributes:
-        header: names of the columns without spaces around them; an empty name is a column without one.
-        separator: what stands between cells.
+        header: column names, stripped; an empty name is an unnamed column.
+        separator: between cells.
         text: the whole file.
     """
 
@@ -66,7 +66,7 @@ class Table:
     text: str
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Number of the line (the first is 1) and the cells of each row below the header that is not blank.
+        """Line number (from 1) and cells of each row below the header that is not blank.
 
         A row has at most as many cells as the header unless it really holds more; it may have fewer.
 
@@ -87,10 +87,10 @@ def open_table(text: str, known: Callable[[str], bool]) -> Table:
 
     Args:
         text: the whole file.
-        known: whether a column's name means something; the separator that yields most of these is the right one.
+        known: whether a column name is meaningful; the separator that yields most of these is right.
 
     Raises:
-        TableError: the header cannot be read, or a column is there twice.
+        TableError: the header cannot be read, or a column appears twice.
     """
     marked = _SEPARATOR_LINE.fullmatch(text[:40].split("\n", 1)[0].split("\r", 1)[0])
     best: tuple[int, int] | None = None
@@ -107,13 +107,13 @@ def open_table(text: str, known: Callable[[str], bool]) -> Table:
     named = [column for column in header if column]
     if len(set(named)) != len(named):
         twice = next(column for column in named if named.count(column) > 1)
-        raise TableError(f'line 1: the column "{twice[:40]}" is there twice')
+        raise TableError(f'line 1: the column "{twice[:40]}" appears twice')
     return Table(tuple(header), separator, text)
 
 
 def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Every row that is not blank, with its line; a `sep=` line is left out."""
-    # The line that a row begins on; a quoted cell may go on over several.
+    """Every row that is not blank, with its line; a `sep=` line is skipped."""
+    # The first line of a row; a quoted cell may span several.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     begins = 1
     while True:
@@ -136,7 +136,7 @@ def decimal_mark(cells: Iterable[tuple[int, str]], separator: str) -> str:
         separator: of the table; with `;` between cells a comma is a decimal mark.
 
     Raises:
-        TableError: the numbers speak for both, or a comma might mean thousands; with the lines.
+        TableError: the numbers contradict each other, or a comma might mean thousands; names the lines.
     """
     sure: dict[str, tuple[int, str]] = {}
     unsure: tuple[int, str] | None = None
@@ -169,14 +169,14 @@ def decimal_mark(cells: Iterable[tuple[int, str]], separator: str) -> str:
 
 
 def number(cell: str, mark: str = ".") -> float:
-    """A cell as a number; NaN if it is empty or says that there is none.
+    """A cell as a number; NaN if it is empty or marked as missing.
 
     Args:
         cell: as in the file.
         mark: the decimal mark; the other one may separate thousands.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not a number.
     """
     text = cell.strip().replace("\N{MINUS SIGN}", "-")
     if text.lower() in _MISSING:

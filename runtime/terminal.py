@@ -1,11 +1,11 @@
-"""What both command lines share: how text gets out, and how a process ends. Knows no command.
+"""Terminal output and process exit, shared by both command lines.
 
-Every text is printed as it is. No markup is read in it, characters that would steer a terminal are shown as escapes,
-and letters that the output's encoding does not have become escapes too.
+Text is printed literally: markup is not interpreted, and characters that would control a terminal or are missing in the
+output's encoding are shown as escapes.
 
-Output that goes nowhere never ends a command. When the reader of a pipe goes away, as `head` does, the rest is dropped
-and the exit code stays what it is. When output is lost for another reason, such as a full disk, the command does its
-work to the end, says so on stderr, and exits with 1.
+Lost output never ends a command. When the reader of a pipe goes away, like `head`, the rest is dropped
+and the exit code is unaffected. When output is lost for another reason, such as a full disk, the command finishes its
+work, reports it on stderr, and exits with 1.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .interrupt import INTERRUPTED, leave_on_interrupt
 
 _NEVER_FAIL: Final = ("replace", "backslashreplace", "ignore", "xmlcharrefreplace", "namereplace")
 _BIDIRECTIONAL: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_STEERS: Final = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of a pair, separators of lines and paragraphs
+_STEERS: Final = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, line and paragraph separators
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text as it is, to stdout or stderr; see `escaped`."""
+    """Print text literally, to stdout or stderr; see `escaped`."""
     _print(escaped(text), sys.stderr if err else sys.stdout)
 
 
@@ -55,7 +55,7 @@ def _print(text: str, stream: TextIO) -> None:
 
 
 def table(headings: Sequence[str], rows: Sequence[tuple[str, ...]], *, tight: bool = False) -> None:
-    """Print a table without lines, no wider than the terminal; what is too long is continued below.
+    """Print a table without borders, no wider than the terminal; long cells are wrapped.
 
     Args:
         headings: of the columns; all empty for none.
@@ -75,7 +75,7 @@ def table(headings: Sequence[str], rows: Sequence[tuple[str, ...]], *, tight: bo
 
 
 def escaped(text: str) -> str:
-    """The text with everything that steers a terminal or turns the direction of reading shown as an escape."""
+    """The text with everything that controls a terminal or changes the reading direction shown as an escape."""
     if text.isprintable():
         return text
     return "".join(
@@ -88,27 +88,27 @@ def _steers(sign: str) -> bool:
 
 
 def log_to_stderr() -> None:
-    """Show warnings beside what a command prints."""
+    """Show warnings beside a command's output."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 class _PlainFormatter(logging.Formatter):
-    """Log lines may quote what came over the wire."""
+    """Escape log lines, which may quote text from the wire."""
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Beginning and ending
+# Start and exit
 
 
 def run_command_line(command: Callable[[], object]) -> NoReturn:
-    """Run a command line and end the process: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """Run a command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
-    Errors of ours become one text on stderr. Ctrl-C raises `KeyboardInterrupt` in the command, which cleans up.
+    Our errors become one message on stderr. Ctrl-C raises `KeyboardInterrupt` in the command, which cleans up.
     """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     _open_missing_streams()
@@ -127,7 +127,7 @@ def run_command_line(command: Callable[[], object]) -> NoReturn:
     leave_on_interrupt()
     sys.stdout.flush()
     lost = stdout.raw.lost if stdout is not None else None
-    if lost is not None and lost.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a closed pipe
+    if lost is not None and lost.errno not in (errno.EPIPE, errno.EINVAL):  # Windows reports EINVAL for a closed pipe
         say(f"Error: what was printed could not be written: {lost.strerror}.", err=True)
         code = code or 1
     sys.stderr.flush()
@@ -137,8 +137,8 @@ def run_command_line(command: Callable[[], object]) -> NoReturn:
 def _interrupt(_number: int, frame: FrameType | None) -> None:
     """Raise `KeyboardInterrupt`, but after an import and not inside it.
 
-    A native module that is interrupted while it loads says that it is broken, and whoever has another library to fall
-    back on would go on with that as if nobody had pressed Ctrl-C.
+    A native module interrupted while loading reports that it is broken, and a caller with another library to fall
+    back on would go on with that as if Ctrl-C had not been pressed.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
@@ -172,28 +172,28 @@ def _code_of(command: Callable[[], object]) -> int:
         else:
             say(f"Error: {told}", err=True)
         return 1
-    except Exception:  # the edge of the process: a fault of ours is shown whole
+    except Exception:  # top level of the process: a bug of ours is shown in full
         sys.excepthook(*sys.exc_info())
         return 1
     return 0
 
 
 def report(error: BunrakuError) -> int:
-    """Print an error of ours; returns the exit code that it stands for."""
+    """Print one of our errors; returns its exit code."""
     say(f"Error: {error}", err=True)
     return 2 if isinstance(error, DriverError) else 1
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process, without Python's long way down while a thread may be inside a native library.
+    """End the process, without Python's long shutdown while a thread may be inside a native library.
 
     Such a thread is a daemon that a command could not wait for, after Ctrl-C. It would find its interpreter gone, and
-    the C++ libraries abort the process for that.
+    the C++ libraries would abort the process.
     """
     if any(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         atexit._run_exitfuncs()
         os._exit(code)
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # by then all is done, and the exit code stands
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # everything is done by now, and the exit code set
     sys.exit(code)
 
 
@@ -202,10 +202,10 @@ def _leave(code: int) -> NoReturn:
 
 
 class _Descriptor(io.RawIOBase):
-    """Writes to a descriptor; what cannot be written is dropped.
+    """Writes to a descriptor, dropping what cannot be written.
 
     Attributes:
-        lost: why output was dropped, None while none was.
+        lost: why output was dropped, None if none was.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -222,11 +222,11 @@ class _Descriptor(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def write(self, data: Any) -> int:
-        """Write some of the data; returns how much of it is dealt with."""
+        """Write some of the data; returns how much of it is handled."""
         while self.lost is None:
             try:
                 return os.write(self._descriptor, data)
-            except BlockingIOError:  # whoever started us made the pipe non-blocking
+            except BlockingIOError:  # the parent made the pipe non-blocking
                 select.select([], [self._descriptor], [])
             except OSError as error:
                 self.lost = error
@@ -234,10 +234,10 @@ class _Descriptor(io.RawIOBase):
 
 
 class _Guarded:
-    """A text stream that takes the place of `sys.stdout` or `sys.stderr`.
+    """A text stream that replaces `sys.stdout` or `sys.stderr`.
 
     Attributes:
-        raw: what it ends in.
+        raw: the underlying stream.
         text: what programs write to.
     """
 
@@ -254,7 +254,7 @@ class _Guarded:
 
 
 def _guard(stream: TextIO) -> _Guarded | None:
-    """A guarded stream in place of this one; None where it stays: a console of Windows, or something of a test's."""
+    """A guarded replacement of this stream; None where it stays: a Windows console, or a test's capture."""
     if not isinstance(stream, io.TextIOWrapper):
         return None
     with contextlib.suppress(OSError, ValueError):
@@ -266,18 +266,18 @@ def _guard(stream: TextIO) -> _Guarded | None:
 
 
 def _errors_of(stream: io.TextIOWrapper) -> str:
-    """What becomes of letters that the encoding does not have: what the user chose, unless that may raise."""
+    """Handling of characters missing in the encoding: the user's choice, unless that may raise."""
     return stream.errors if stream.errors in _NEVER_FAIL else "backslashreplace"
 
 
 def _open_missing_streams() -> None:
-    """Open the null device where a standard stream is closed, so that no socket or file takes its number."""
+    """Open the null device for closed standard streams, so that no socket or file takes their numbers."""
     if os.name == "posix":
         for descriptor in range(3):
             try:
                 os.fstat(descriptor)
             except OSError:
-                os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process

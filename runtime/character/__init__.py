@@ -1,1 +1,1 @@
-"""Character files: what they hold, what they promise, and who is in them."""
+"""Character files: their contents, their guarantees, and their identities."""

@@ -1,4 +1,4 @@
-"""What is said about a character and its pictures: to clients, to windows, in frames and in recordings."""
+"""Descriptions of a character and its pictures for clients, windows, frames and recordings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .role import Role
 
 
 def stream_info(role: Role, *, session: int, stream: str, fps: float, provider: str, derived: bool) -> StreamInfo:
-    """What clients and windows are told about a role.
+    """The stream info of a role, for clients and windows.
 
     Args:
         role: the character.
         session: number of this start.
         stream: name of the stream.
-        fps: frames per second aimed at.
+        fps: target frames per second.
         provider: engine, provider and precision at the end.
         derived: also name the controls that the character does not take itself but that move it through `RULES`.
     """
@@ -41,18 +41,18 @@ def stream_info(role: Role, *, session: int, stream: str, fps: float, provider: 
 
 
 def provenance_of(role: Role) -> Provenance:
-    """What is said about the origin of the pictures, in the first frame and in every heartbeat."""
+    """Provenance of the pictures, for the first frame and every heartbeat."""
     return Provenance(ai=role.digest != "", model=role.digest, generator=f"Bunraku {version()}", source=role.licence)
 
 
 def note_about(role: Role) -> str:
-    """What is written into recordings about the origin of the pictures."""
+    """Provenance of the pictures, for recordings."""
     made = "AI-generated" if role.digest else "Test card"
     return f"{made}: character {role.name}, licence {role.licence}, made with Bunraku {version()}"
 
 
 def version() -> str:
-    """The version of this package."""
+    """Version of this package."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 

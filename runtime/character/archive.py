@@ -1,7 +1,7 @@
-"""The zip that a character file is: members stored one after the other, and nothing else.
+"""The zip container of a character file: members stored one after the other, and nothing else.
 
-Knows names, sizes and places, not what members hold. Zip readers disagree about much; so nothing is taken that a
-character never needs: no compression, no comment, no bytes before, between or behind the members.
+Zip readers disagree about much, so anything that a character never needs is refused: no compression, no comment, no
+bytes before, between or behind the members.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_FILE: Final = 256 * MEBI
 MAX_PEOPLE: Final = 512  # named identities; their names travel in one message
 MAX_PICTURE: Final = 32 * MEBI  # of a person
 
-# Every member a file may have beside people's pictures, with the most bytes it may take.
+# Every allowed member besides people's pictures, with its maximum size in bytes.
 MEMBER_LIMITS: Final[Mapping[str, int]] = {
     "character.json": 1 * MEBI,
     "generator.onnx": 200 * MEBI,
@@ -48,18 +48,18 @@ EXPORT_AGAIN: Final = "Export it again: bunraku-train export"
 
 _END_OF_DIRECTORY: Final = struct.Struct("<4s4H2LH")
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
-_UTF8_NAME: Final = 0x800  # the only flag that means nothing here
-_MOST_EXTRA: Final = 256  # bytes beside a local name: times and owners that zip programs add
-_MOST_PER_ENTRY: Final = 512  # bytes of the list
+_UTF8_NAME: Final = 0x800  # the only flag allowed
+_MOST_EXTRA: Final = 256  # extra bytes of a local header: times and owners that zip programs add
+_MOST_PER_ENTRY: Final = 512  # bytes of a directory entry
 
 
 def limit_of(name: str) -> int | None:
-    """How many bytes a member may have; None if no character has such a member."""
+    """Maximum size of a member in bytes; None if no character has such a member."""
     return MAX_PICTURE if PERSON_MEMBER.fullmatch(name) else MEMBER_LIMITS.get(name)
 
 
 def in_order(names: Collection[str]) -> list[str]:
-    """Members in the order in which they are written: people's pictures last, person by person."""
+    """Members in writing order: people's pictures last, person by person."""
     people = [match for name in names if (match := PERSON_MEMBER.fullmatch(name))]
     people.sort(key=lambda match: (int(match[1]), REFERENCES.index(match[2])))
     return [*(name for name in MEMBER_LIMITS if name in names), *(match[0] for match in people)]
@@ -73,7 +73,7 @@ def members_of(path: Path, file: IO[bytes]) -> dict[str, bytes]:
         file: seekable.
 
     Returns:
-        name to bytes; only such names as have a `limit_of`.
+        name to bytes; only names that have a `limit_of`.
 
     Raises:
         CharacterError: it is not such a zip, a member is unknown, too large or missing, or a checksum differs.
@@ -92,7 +92,7 @@ def members_of(path: Path, file: IO[bytes]) -> dict[str, bytes]:
 
 
 def _check_directory(path: Path, file: IO[bytes]) -> int:
-    """Look at the end of the zip before `zipfile` does: it would read any number of entries."""
+    """Check the end of the zip before `zipfile` does: it would read any number of entries."""
     size = file.seek(0, io.SEEK_END)
     if size > MAX_FILE:
         raise CharacterError(f"{path.name} has {size / MEBI:.0f} MiB; a character may have {MAX_FILE // MEBI} MiB.")
@@ -108,14 +108,14 @@ def _check_directory(path: Path, file: IO[bytes]) -> int:
         raise CharacterError(f"{path.name} is a zip64 file; a character file never needs that. {EXPORT_AGAIN}")
     _, disk, start_disk, here, total, directory_size, offset, _ = _END_OF_DIRECTORY.unpack(tail[-22:])
     if disk or start_disk or here != total or total > MAX_MEMBERS or directory_size > total * _MOST_PER_ENTRY:
-        raise CharacterError(f"{path.name} has {total} members; a character has at most {MAX_MEMBERS}.")
+        raise CharacterError(f"{path.name} has {total} members; the limit is {MAX_MEMBERS}.")
     if offset + directory_size + _END_OF_DIRECTORY.size != size:
         raise CharacterError(f"{path.name} is cut short or has bytes before its start. {FETCH_AGAIN}")
     return size
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
-    """Refuse names, sizes and tricks that a character file never has."""
+    """Refuse names, sizes and features that a character file never has."""
     seen: set[str] = set()
     for info in archive.infolist():
         name = info.filename
@@ -125,7 +125,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
                 f'{path.name} has a member with the path "{shown}", which could escape. Do not use it.'
             )
         limit = limit_of(name)
-        if limit is None or info.orig_filename != name:  # zipfile cuts names at a zero byte
+        if limit is None or info.orig_filename != name:  # zipfile truncates names at a zero byte
             raise CharacterError(f'{path.name} has the member "{shown}", which no character has. {EXPORT_AGAIN}')
         if name in seen:
             raise CharacterError(f"{path.name} has {name} twice. {EXPORT_AGAIN}")
@@ -139,14 +139,14 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
         if info.file_size > limit:
             raise CharacterError(
                 f"{name} in {path.name} has {info.file_size / MEBI:.1f} MiB; "
-                f"{limit // MEBI} MiB is the most. {EXPORT_AGAIN}"
+                f"the limit is {limit // MEBI} MiB. {EXPORT_AGAIN}"
             )
     if "character.json" not in seen:
         raise CharacterError(f"{path.name} has no character.json. {EXPORT_AGAIN}")
 
 
 def _check_places(path: Path, file: IO[bytes], archive: zipfile.ZipFile, size: int) -> None:
-    """Members lie one after the other, as their own headers say, up to the directory; nothing lies between."""
+    """Check that members follow each other, by their own headers, up to the directory, with nothing between them."""
     place = 0
     for info in sorted(archive.infolist(), key=_place):
         file.seek(place)
@@ -158,12 +158,10 @@ def _check_places(path: Path, file: IO[bytes], archive: zipfile.ZipFile, size: i
         said = (mark, flags, method, crc, stored, full, name, extra_size <= _MOST_EXTRA)
         listed = (b"PK\x03\x04", info.flag_bits, info.compress_type, info.CRC, info.file_size, info.file_size)
         if said != (*listed, info.filename.encode(), True):
-            raise CharacterError(
-                f"{info.filename} in {path.name} says other things of itself than the list. {FETCH_AGAIN}"
-            )
+            raise CharacterError(f"{info.filename} in {path.name} disagrees with its directory entry. {FETCH_AGAIN}")
         place += _LOCAL_HEADER.size + name_size + extra_size + info.file_size
     if place != archive.start_dir or place > size:
-        raise CharacterError(f"{path.name} has bytes between its members and their list. {FETCH_AGAIN}")
+        raise CharacterError(f"{path.name} has bytes between its members and its directory. {FETCH_AGAIN}")
 
 
 def _place(info: zipfile.ZipInfo) -> int:

@@ -1,7 +1,7 @@
-"""Which characters this user has played before, or that come with Bunraku. Knows digests, not what was checked.
+"""Characters that this user has played before, or that come with Bunraku.
 
-One empty file per character in a folder that only this user may enter: whoever could write there could make a file
-count as checked that is not.
+One empty file per character in a folder that only this user may enter: anyone who could write there could mark a
+malicious file as checked.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from engine_bridge.errors import PrivateFileError
 
 logger = logging.getLogger(__name__)
 
-# `Character.digest` of the characters in assets/characters, so that the first start after the installation is as fast
-# as the others.
+# `Character.digest` of the characters in assets/characters, so that the first start after installation is as fast
+# as later ones.
 SHIPPED: Final = frozenset(
     [
         "156042a87feb0f3937130cdfc53883153ec19d5d611b78e1a124e3318a54ce8d",
@@ -31,7 +31,7 @@ _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def is_checked(digest: str) -> bool:
-    """Whether this character need not be tried again.
+    """Whether this character was checked before.
 
     Args:
         digest: `Character.digest`.
@@ -43,12 +43,12 @@ def is_checked(digest: str) -> bool:
         make_private_folder(folder)
         return _NAME.fullmatch(digest) is not None and (folder / digest).is_file()
     except (PrivateFileError, OSError) as error:
-        logger.warning("which characters were played before is not known: %s", error)
+        logger.warning("the list of characters played before cannot be read: %s", error)
         return False
 
 
 def remember(digest: str) -> None:
-    """Note that a character was tried and is fine; where that cannot be kept, it is tried again the next time.
+    """Note that a character passed its check; if that cannot be saved, it is checked again next time.
 
     Args:
         digest: `Character.digest`.
@@ -61,11 +61,11 @@ def remember(digest: str) -> None:
         for path in noted[:-MOST]:
             path.unlink(missing_ok=True)
     except (PrivateFileError, OSError) as error:
-        logger.warning("that this character is fine could not be kept: %s", error)
+        logger.warning("the result of the check could not be saved: %s", error)
 
 
 def default_folder() -> Path:
-    """Where this user's list is; the variable BUNRAKU_CHECKED_FILES chooses another folder."""
+    """Folder of this user's list; the variable BUNRAKU_CHECKED_FILES chooses another."""
     import platformdirs
 
     chosen = os.environ.get("BUNRAKU_CHECKED_FILES")

@@ -1,9 +1,9 @@
 """The named numbers that move a character.
 
-Knows names, ranges, rest values and how one vocabulary is derived from another. Knows no character, file or socket.
+Names, ranges, rest values, and how one vocabulary is derived from another.
 
 Left and right are the character's own. Positive yaw turns to the character's left, positive pitch looks up,
-positive roll tilts to the character's left shoulder. Trackers and file formats with other habits convert at their edge.
+positive roll tilts to the character's left shoulder. Trackers and files with other conventions convert at the edge.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Control:
         name: lowerCamelCase, the same in Python, C, C#, GDScript and on the wire.
         minimum: lowest meaningful value (degrees for poses and gaze, otherwise 0..1 or -1..1).
         maximum: highest meaningful value.
-        rest: value when nobody moves the character.
-        group: heading under which people look for it.
+        rest: value when no driver moves the character.
+        group: heading in user interfaces.
     """
 
     name: str
@@ -47,8 +47,8 @@ def _weights(group: str, *names: str) -> tuple[Control, ...]:
     return tuple(Control(name, 0.0, 1.0, 0.0, group) for name in names)
 
 
-# What a portrait can show, in the order in which the shipped generator takes it. browSadLeft, browSadRight and
-# hairSway are ours: ARKit has one browInnerUp for both sides and nothing for hair.
+# What a portrait can show, in the input order of the shipped generator. browSadLeft, browSadRight and
+# hairSway are our own: ARKit has one browInnerUp for both sides and nothing for hair.
 PORTRAIT_CONTROLS: Final[tuple[Control, ...]] = (
     Control("headYaw", -30.0, 30.0, 0.0, "head"),
     Control("headPitch", -20.0, 20.0, 0.0, "head"),
@@ -97,11 +97,11 @@ def _vocabulary() -> dict[str, Control]:
     return known
 
 
-# Every control there is. A character takes some of them and may narrow their ranges; nobody may invent others.
+# All controls. A character takes some of them and may narrow their ranges; no others exist.
 VOCABULARY: Final[Mapping[str, Control]] = _vocabulary()
 
-# What one full ARKit eyeLook shape means in degrees: regression of the eye rotations over the eyeLook shapes of a
-# real Live Link Face recording gave 33 to 36 degrees for each of them.
+# Degrees of one full ARKit eyeLook shape: regression of the eye rotations over the eyeLook shapes of a
+# real Live Link Face recording gave 33 to 36 degrees for each.
 EYE_LOOK_DEG: Final = 35.0
 
 
@@ -110,7 +110,7 @@ class Rule:
     """How one control follows from others: target = clamp(sum of weight x source).
 
     Attributes:
-        target: the control that is filled in.
+        target: the derived control.
         terms: (source, weight) pairs.
         why: a phrase for the documentation.
     """
@@ -121,7 +121,7 @@ class Rule:
 
 
 def _both(target: str, terms: tuple[tuple[str, float], ...], why: str) -> tuple[Rule, Rule]:
-    """The same rule for the left and the right side; a name that ends in `*` gets the side."""
+    """The same rule for the left and the right side; a name ending in `*` gets the side."""
     left, right = (
         Rule(target + side, tuple((name.replace("*", side), weight) for name, weight in terms), why)
         for side in ("Left", "Right")
@@ -132,7 +132,7 @@ def _both(target: str, terms: tuple[tuple[str, float], ...], why: str) -> tuple[
 _GAZE_SHARE: Final = EYE_LOOK_DEG / 2.0
 _PER_DEGREE: Final = 1.0 / EYE_LOOK_DEG
 
-# The one table. `docs/controls.md` is written from it.
+# The only table. `docs/controls.md` is generated from it.
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "gazeYaw",
@@ -202,10 +202,10 @@ _RULE_OF: Final = {rule.target: rule for rule in RULES}
 
 
 def check_name(name: str, known: Iterable[str] = VOCABULARY) -> None:
-    """Refuse a name that is not a control.
+    """Reject a name that is not a control.
 
     Raises:
-        ControlError: the name is unknown; the text offers the nearest known one.
+        ControlError: the name is unknown; the message suggests the nearest known one.
     """
     known = tuple(known)
     if name in known:
@@ -216,10 +216,10 @@ def check_name(name: str, known: Iterable[str] = VOCABULARY) -> None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that are not controls.
+    """Reject names that are not controls.
 
     Raises:
-        ControlError: names the first one.
+        ControlError: names the first unknown one.
     """
     for name in names:
         if name not in VOCABULARY:
@@ -227,7 +227,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def check_controls(controls: Mapping[str, float]) -> None:
-    """Refuse unknown names and values that are not finite numbers.
+    """Reject unknown names and values that are not finite numbers.
 
     Raises:
         ControlError: names the control.
@@ -241,14 +241,14 @@ def check_controls(controls: Mapping[str, float]) -> None:
 
 
 class Derivation:
-    """A compiled way from the controls somebody gives to the controls a character takes.
+    """Compiled conversion from given controls to the controls a character takes.
 
-    Given controls that the character takes pass through, clamped to its ranges. The others are filled in by `RULES`.
+    Given controls that the character takes pass through, clamped to its ranges. The others are derived by `RULES`.
     No movement is shown twice: a source that the character takes itself never adds to a derived control, it can only
-    take away from it (jawOpen does not also open `aa` for a character that takes both).
+    subtract from it (jawOpen does not also open `aa` for a character that takes both).
 
     Attributes:
-        held: bool [c], which of the character's controls are moved by the given ones.
+        held: bool [c], which of the character's controls the given ones move.
     """
 
     def __init__(self, given: Sequence[str], targets: Sequence[Control]) -> None:
@@ -274,7 +274,7 @@ class Derivation:
             if not any(
                 name not in taken and (signed or weight > 0 or VOCABULARY[name].minimum < 0) for name, weight in terms
             ):
-                continue  # nothing given can push this control up; leave it to others
+                continue  # nothing given can raise this control; leave it to others
             self.held[row] = True
             for name, weight in terms:
                 self._matrix[row, column[name]] = weight
@@ -284,7 +284,7 @@ class Derivation:
         self._rest = np.where(self.held, np.float32(0.0), rest)
 
     def apply(self, values: Sequence[float]) -> Values:
-        """Turn values in the order of `given` into float32 [c]; controls that are not held stay at rest."""
+        """Convert values in the order of `given` to float32 [c]; controls that are not held stay at rest."""
         out: Values = self._matrix @ np.asarray(values, np.float32)
         out += self._rest
         return np.clip(out, self._low, self._high, out=out)
@@ -292,12 +292,12 @@ class Derivation:
 
 @lru_cache(maxsize=256)
 def derivation(given: tuple[str, ...], targets: tuple[Control, ...]) -> Derivation:
-    """The compiled way for these names, cached: drivers send the same names frame after frame."""
+    """Return the conversion for these names, cached: drivers send the same names frame after frame."""
     return Derivation(given, targets)
 
 
 def derive(given: Mapping[str, float], targets: Sequence[Control]) -> dict[str, float]:
-    """Fill the controls in `targets` from the given ones by the table `RULES`.
+    """Derive the controls in `targets` from the given ones by `RULES`.
 
     Args:
         given: any controls of the vocabulary, in natural units.

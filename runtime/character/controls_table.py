@@ -29,7 +29,7 @@ def table() -> str:
 
 
 def main() -> None:
-    """Write the tables between their marks."""
+    """Write the tables between their markers."""
     path = Path(__file__).parents[2] / "docs" / "controls.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)

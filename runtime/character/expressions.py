@@ -1,4 +1,4 @@
-"""Named expressions that fade in and out on top of whatever else moves the character. Knows no keys and no files."""
+"""Named expressions that fade in and out on top of the other drivers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An expression of a character.
 
     Attributes:
-        name: what people and clients call it.
-        controls: offsets that are added to the pose, in natural units.
+        name: for people and clients.
+        controls: offsets added to the pose, in natural units.
         hotkey: the key that a window offers for it; empty for none.
-        fade_s: how long it takes to come.
+        fade_s: duration of the fade.
     """
 
     name: str
@@ -32,15 +32,15 @@ class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fade_s: float = 0.25
 
     def check(self) -> None:
-        """Refuse unknown controls and impossible numbers.
+        """Reject unknown controls and impossible numbers.
 
         Raises:
-            ControlError: says which.
+            ControlError: names the problem.
         """
         check_controls(self.controls)
         for name, value in self.controls.items():
             if not -MAX_OFFSET <= value <= MAX_OFFSET:
-                raise ControlError(f'"{self.name[:40]}" adds {value} to {name}; {MAX_OFFSET:g} is the most.')
+                raise ControlError(f'"{self.name[:40]}" adds {value} to {name}; the limit is {MAX_OFFSET:g}.')
         if not 0.0 <= self.fade_s <= MAX_FADE_S:
             raise ControlError(
                 f'fade_s of "{self.name[:40]}" is {self.fade_s}; it must lie in 0..{MAX_FADE_S:g} seconds.'
@@ -48,13 +48,13 @@ class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def default_expressions(controls: Sequence[Control]) -> tuple[Expression, ...]:
-    """The moods that a character's generator takes, on the keys 1 to 5."""
+    """The moods that a character's generator takes, on keys 1 to 5."""
     moods = [control.name for control in controls if control.group == "moods"]
     return tuple(Expression(mood, {mood: 1.0}, hotkey=str(key)) for key, mood in enumerate(moods, start=1))
 
 
 class ExpressionFade:
-    """The offsets of the expression that is shown now, on their way to those of the one chosen last."""
+    """Offsets of the current expression, fading to those of the latest one chosen."""
 
     def __init__(self, expressions: Sequence[Expression], controls: Sequence[Control]) -> None:
         size = len(controls)
@@ -75,7 +75,7 @@ class ExpressionFade:
 
     @property
     def active(self) -> bool:
-        """Whether any offset is or may be different from zero."""
+        """Whether any offset is or may become non-zero."""
         return self.name != "" or not self._done
 
     def go_to(self, name: str, now_ns: int) -> None:
@@ -88,11 +88,11 @@ class ExpressionFade:
             return
         if name not in self._targets:
             there = ", ".join(filter(None, self._targets)) or "none"
-            raise ControlError(f'This character has no expression "{name[:80]}". It has: {there}.')
+            raise ControlError(f'This character has no expression "{name[:80]}". Available: {there}.')
         np.copyto(self._from, self.value(now_ns))
         leaving_s = self._targets[self.name][1]
         self._to, fade_s = self._targets[name]
-        # Leaving takes as long as coming did.
+        # Fading out takes as long as fading in did.
         self._fade_ns = max(1, int((fade_s if name else leaving_s) * 1e9))
         self._start_ns = now_ns
         self._done = False

@@ -1,4 +1,4 @@
-"""Short rows for people of what anybody may have written into a file at any length; `--json` shows all of it."""
+"""Short table rows for free-form content of any length; `--json` shows all of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEPTH: Final = 2
 
 
 def free_form_rows(heading: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """One row for each key, with the figures in words: `("report obedience", "mouth open (frames 160, right 160)")`."""
+    """One row per key, with values in words: `("report obedience", "mouth open (frames 160, right 160)")`."""
     rows = [
         (f"{heading} {plain(_words(key), 40)}", plain(_short(value), _CHARS))
         for key, value in islice(values.items(), _ROWS)

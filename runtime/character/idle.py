@@ -1,7 +1,7 @@
 """Idle life: blinks, breath, wandering eyes, small motions of head and body.
 
-A pure function of a seed and a time: the same character at the same second always looks the same, whatever the frame
-rate and wherever one starts. Knows no other driver.
+A pure function of a seed and a time: the same character at the same second always looks the same, at any frame
+rate and from any starting point.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EPOCH_S: Final = 60.0  # events are drawn per minute, so that any time can be l
 
 
 class IdleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a character lives when nobody moves it; `idle.json`. An amount of 0 switches a part off.
+    """Idle-life settings, `idle.json`. An amount of 0 switches a part off.
 
     Attributes:
         blink_interval_s: mean time between blinks; people at rest blink every three to five seconds.
@@ -53,7 +53,7 @@ class IdleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     hair_amount: float = 1.0
 
     def check(self) -> None:
-        """Refuse numbers that no character can live with.
+        """Reject impossible settings.
 
         Raises:
             ValueError: names the field.
@@ -76,12 +76,12 @@ class _Epoch:
 
 
 class IdleLife:
-    """One character's idle life."""
+    """Idle life of one character."""
 
     def __init__(self, settings: IdleSettings | None = None, *, seed: int = 0) -> None:
         self._settings = settings or IdleSettings()
         self._seed = seed
-        # A method-level cache would keep every instance alive; this one dies with it.
+        # A method-level cache would keep every instance alive; this one dies with its instance.
         self._epoch = lru_cache(maxsize=4)(self._draw_epoch)
         phases = np.random.Generator(np.random.Philox([seed, 0x1D1E]))
         self._phases: tuple[float, ...] = tuple(float(phase) for phase in phases.uniform(0.0, 2.0 * math.pi, 24))
@@ -97,11 +97,11 @@ class IdleLife:
         breath = self._breath(t_s)
         return {
             "eyeBlinkLeft": blink,
-            # Two lids never fall in the very same instant.
+            # The two lids never close in exactly the same instant.
             "eyeBlinkRight": self._blink(t_s - 0.004),
             "gazeYaw": yaw,
             "gazePitch": pitch,
-            # The head follows the eyes a little, late and softly, and never stands quite still.
+            # The head follows the eyes a little, late and softly, and is never quite still.
             "headYaw": head * self._wander(0, t_s, pace) + 0.25 * slow_yaw,
             "headPitch": 0.7 * head * self._wander(1, t_s, pace * 0.9) + 0.2 * slow_pitch + 0.4 * breath,
             "headRoll": 0.8 * head * self._wander(2, t_s, pace * 0.7),
@@ -112,7 +112,7 @@ class IdleLife:
         }
 
     def _wander(self, channel: int, t_s: float, pace: float) -> float:
-        """Smooth noise in about -1..1: three waves whose periods have no common measure."""
+        """Smooth noise in about -1..1: three waves with incommensurable periods."""
         a, b, c = self._phases[channel * 3 : channel * 3 + 3]
         turn = 2.0 * math.pi * pace * t_s
         return 0.5 * math.sin(turn + a) + 0.3 * math.sin(1.618034 * turn + b) + 0.2 * math.sin(2.718282 * turn + c)
@@ -141,12 +141,12 @@ class IdleLife:
         return _saccade(t_s - end[0], (start[1], start[2]), (end[1], end[2]))
 
     def _slow_gaze(self, t_s: float) -> tuple[float, float]:
-        """The gaze as a slow head follows it: a soft mean over the last second."""
+        """The gaze as a slow head follows it: a weighted mean over the last second."""
         looks = [self._gaze(t_s - offset) for offset in (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)]
         return sum(yaw for yaw, _ in looks) / len(looks), sum(pitch for _, pitch in looks) / len(looks)
 
     def _draw_epoch(self, index: int) -> _Epoch:
-        # SeedSequence takes no negative numbers; minutes before the start exist because sampling looks back.
+        # SeedSequence rejects negative numbers; minutes before the start exist because sampling looks back.
         random = np.random.Generator(np.random.Philox([self._seed, index % (1 << 32)]))
         settings = self._settings
         start, end = index * _EPOCH_S, (index + 1) * _EPOCH_S
@@ -198,7 +198,7 @@ def _saccade(t_s: float, start: tuple[float, float], end: tuple[float, float]) -
 
 
 class HairSway:
-    """Hair as a damped spring that the head drags along. Has a state, so the stage steps it frame by frame."""
+    """Hair as a damped spring dragged along by the head. Stateful, so the stage steps it frame by frame."""
 
     def __init__(self, amount: float = 1.0) -> None:
         self._amount = amount
@@ -208,7 +208,7 @@ class HairSway:
         self._last_ns: int | None = None
 
     def step(self, now_ns: int, *, head_yaw: float, head_roll: float) -> float:
-        """The `hairSway` (-1..1) at this time; angles in degrees."""
+        """`hairSway` (-1..1) at this time; angles in degrees."""
         head = head_yaw + 0.7 * head_roll
         if self._last_ns is None or not 0 < now_ns - self._last_ns < 500_000_000:
             self._last_ns, self._head = now_ns, head

@@ -1,7 +1,4 @@
-"""Identities: named ones, drawn ones, mixtures, and the way from one to the next.
-
-Knows z, w, truncation and easing. Knows no controls and no pixels.
-"""
+"""Identities: named, drawn and mixed ones, and transitions between them."""
 
 from __future__ import annotations
 
@@ -27,10 +24,10 @@ class MappingNetwork(Protocol):
 
     @property
     def z_dim(self) -> int:
-        """How many numbers are drawn for one identity."""
+        """Size of z."""
 
     def __call__(self, z: Floats) -> Floats:
-        """float32 [1, z_dim] to float32 [1, w_dim]."""
+        """Map float32 [1, z_dim] to float32 [1, w_dim]."""
 
 
 class Latents:
@@ -38,8 +35,8 @@ class Latents:
 
     Attributes:
         names: named identities, in the order of the file.
-        w_dim: how many numbers make an identity.
-        directions: name to float32 [w_dim], ways in which all identities can be changed alike.
+        w_dim: size of w.
+        directions: name to float32 [w_dim], directions in which every identity can be changed alike.
     """
 
     def __init__(
@@ -50,13 +47,13 @@ class Latents:
         *,
         mapping: MappingNetwork | None = None,
     ) -> None:
-        """Keep the tables.
+        """Store the tables.
 
         Args:
             rows: name to row of `identities`.
             identities: float32 [k, w_dim].
             directions: name to float32 [w_dim].
-            mapping: draws new identities; None if the character has only named ones.
+            mapping: draws new identities; None if the character has named ones only.
         """
         self._identities: dict[str, Floats] = {name: identities[row] for name, row in rows.items()}
         self._mapping = mapping
@@ -66,7 +63,7 @@ class Latents:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The named identities; the first one is shown when nobody chooses."""
+        """The named identities; the first one is the default."""
         return tuple(self._identities)
 
     @property
@@ -75,14 +72,14 @@ class Latents:
         return self._mapping is not None
 
     def identity(self, key: str | int, *, truncation_psi: float = 1.0) -> Floats:
-        """The `w` of a name or a seed.
+        """Return the `w` of a name or a seed.
 
         Args:
-            key: the name of an identity, or a seed. Capitals do not matter where only one name fits without them.
-            truncation_psi: factor on `z`; below 1 it draws more ordinary people. Named ones stay as they were saved.
+            key: the name of an identity, or a seed. Case is ignored where only one name then fits.
+            truncation_psi: factor on `z`; below 1 it draws more average people. Named identities stay as saved.
 
         Returns:
-            float32 [w_dim]; do not write to it.
+            float32 [w_dim]; read-only.
 
         Raises:
             CharacterError: the name is unknown, the seed out of range, or the character draws no new identities.
@@ -100,12 +97,12 @@ class Latents:
         return self._draw(key, truncation_psi)
 
     def mixture(self, first: Floats, second: Floats, amount: float) -> Floats:
-        """`first` with `amount` (0..1) of `second`: a straight line in `w`, where the space is flat enough for it."""
+        """Mix `first` with `amount` (0..1) of `second`: a straight line in `w`, where the space is flat enough."""
         mixed: Floats = first + np.float32(amount) * (second - first)
         return mixed
 
     def warm_up(self) -> None:
-        """Load the mapping network before the first seed needs it; may run in a thread of its own."""
+        """Load the mapping network before the first seed needs it; may run in its own thread."""
         if self._mapping is not None:
             self._mapping(np.zeros((1, self._mapping.z_dim), np.float32))
 
@@ -114,7 +111,7 @@ class Latents:
 
     def _draw(self, seed: int, truncation_psi: float) -> Floats:
         if self._mapping is None:
-            raise CharacterError("This character has no mapping network, so it takes names and no seeds.")
+            raise CharacterError("This character has no mapping network, so it takes names, not seeds.")
         if not 0 <= seed <= MAX_SEED:
             raise CharacterError(f"The seed {seed} is outside 0..{MAX_SEED}. Choose another whole number.")
         drawn = (seed, truncation_psi)
@@ -124,7 +121,7 @@ class Latents:
         # Philox is counter-based and the same on every machine, so a seed is the same person everywhere.
         noise = np.random.Generator(np.random.Philox(seed))
         z = noise.standard_normal((1, self._mapping.z_dim), np.float32)
-        # Truncation by a smaller z, as in Brock 2019 (arXiv:1809.11096), section 3.1. Going from w towards an average w
+        # Truncation by a smaller z, as in Brock 2019 (arXiv:1809.11096), section 3.1. Interpolating w to an average w
         # would pass through people who are half one thing and half another.
         w: Floats = self._mapping(np.float32(truncation_psi) * z)[0].copy()
         self._drawn[drawn] = w
@@ -134,16 +131,16 @@ class Latents:
 
 
 class OnnxMapping:
-    """`mapping.onnx` on ONNX Runtime, one thread, loaded when the first seed is asked for."""
+    """`mapping.onnx` on ONNX Runtime, one thread, loaded for the first seed."""
 
     def __init__(self, model: bytes, *, z_dim: int, w_dim: int, before: int = 0) -> None:
-        """Prepare; nothing is loaded yet.
+        """Store the settings; nothing is loaded yet.
 
         Args:
-            model: `mapping.onnx`, as `Character.read` gives it.
-            z_dim: how many numbers it takes.
-            w_dim: how many it must give.
-            before: how many zeros an identity has before them: the shares of people who are in the file.
+            model: `mapping.onnx`, as returned by `Character.read`.
+            z_dim: its input size.
+            w_dim: its output size.
+            before: number of zeros in front of w: the shares of the people in the file.
         """
         self._model: bytes | None = model
         self._w_dim = w_dim
@@ -154,11 +151,11 @@ class OnnxMapping:
 
     @property
     def z_dim(self) -> int:
-        """How many numbers are drawn for one identity."""
+        """Size of z."""
         return self._z_dim
 
     def __call__(self, z: Floats) -> Floats:
-        """Float32 [1, z_dim] to float32 [1, before + w_dim].
+        """Map float32 [1, z_dim] to float32 [1, before + w_dim].
 
         Raises:
             CharacterError: ONNX Runtime cannot load or run the network.
@@ -190,7 +187,7 @@ class OnnxMapping:
 
 
 class IdentityFade:
-    """The identity that is shown now, on its way to the one that was chosen last.
+    """The current identity, on its way to the latest one chosen.
 
     Eased with a smoothstep, so that a face neither jumps nor starts with a jerk; a new choice starts from wherever
     the face is at that moment.
@@ -214,7 +211,7 @@ class IdentityFade:
         self._done = False
 
     def value(self, now_ns: int) -> Floats:
-        """Float32 [w_dim] at this time; the fade owns it and overwrites it on the next call."""
+        """float32 [w_dim] at this time; owned by the fade and overwritten on the next call."""
         if not self._done:
             x = min(1.0, max(0.0, (now_ns - self._start_ns) / self._duration_ns))
             np.subtract(self._to, self._from, out=self._now)

@@ -1,8 +1,8 @@
-"""What a graph will take to run once, worked out from sizes alone: multiply-adds, bytes, and whether they are fixed.
+"""Cost of running a graph once, from sizes alone: multiply-adds, bytes, and whether they are fixed.
 
-Follows the sizes of tensors, and the values of small ones that sizes are made of, through the allowed operators for a
-batch of one. What it cannot follow it leaves open, and then only a trial tells; but a size that depends on what is fed
-is refused, because no trial could find the pose that makes it explode. Knows no inference library.
+Propagates tensor sizes, and values of the small tensors that sizes are computed from, through the allowed operators for
+a batch of one. What cannot be followed is left open and decided by a trial run; but a size that depends on input values
+is refused, because no trial could find the pose that makes it explode.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from engine_bridge.errors import CharacterError
 
 from .onnx_graph import BOOL, DOUBLE, ELEMENT_BYTES, FLOAT, FLOAT16, INT32, INT64, MAX_DIMS, UINT8, Graph, Node, Tensor
 
-MAX_MULTIPLY_ADDS: Final = 1 << 38  # one picture; a processor needs ten seconds for so many, a game's frame has 2^31
+MAX_MULTIPLY_ADDS: Final = 1 << 38  # one picture; a processor needs ten seconds for this, a game's frame has 2^31
 MAX_TENSOR_BYTES: Final = 1 << 30
-MAX_MADE_BYTES: Final = 8 << 30  # all that one picture makes on its way, most of it short-lived
+MAX_MADE_BYTES: Final = 8 << 30  # all tensors made for one picture, most of them short-lived
 
 Shape = tuple[int, ...]
 Values = npt.NDArray[Any]
 
-_FOLLOWED: Final = 64  # elements; more never make a size
+_FOLLOWED: Final = 64  # elements; larger tensors never hold sizes
 _DTYPES: Final = {FLOAT: np.float32, INT32: np.int32, INT64: np.int64, BOOL: np.bool_, FLOAT16: np.float16}
 _DTYPES_OUT: Final = {**_DTYPES, DOUBLE: np.float64, UINT8: np.uint8}
 
-# Inputs, by position, whose values become sizes or places.
+# Inputs, by position, whose values become sizes or positions.
 _SIZES: Final = {
     "ConstantOfShape": (0,),
     "Expand": (1,),
@@ -48,12 +48,12 @@ _SIZES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one picture takes, as far as it could be followed.
+    """Cost of one picture, as far as it could be followed.
 
     Attributes:
-        multiply_adds: in convolutions and products of matrices.
+        multiply_adds: in convolutions and matrix products.
         largest_bytes: of the largest tensor.
-        made_bytes: of all tensors that are made on the way.
+        made_bytes: of all intermediate tensors.
         open_nodes: steps whose result could not be followed.
     """
 
@@ -65,13 +65,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a tensor before it is there.
+    """What is known of a tensor in advance.
 
     Attributes:
-        shape: sizes; None if they could not be followed.
-        values: elements, if they are few and do not depend on what is fed.
-        fed: whether its elements depend on what is fed.
-        item_bytes: of one element, 4 where the type was not followed.
+        shape: sizes; None if not followed.
+        values: elements, if there are few and they do not depend on the input.
+        fed: whether its elements depend on the input.
+        item_bytes: of one element, 4 if the type was not followed.
     """
 
     shape: Shape | None
@@ -85,10 +85,10 @@ def cost_of(graph: Graph, *, batch: int = 1) -> Cost:
 
     Args:
         graph: read by `read_graph`.
-        batch: what stands for the sizes that inputs leave open.
+        batch: size used where inputs leave one open.
 
     Raises:
-        CharacterError: it takes more than the limits of this module, or its sizes depend on what is fed.
+        CharacterError: it exceeds the limits of this module, or its sizes depend on input values.
     """
     known = {name: _of_tensor(tensor) for name, tensor in graph.initializers.items()}
     for info in graph.inputs:
@@ -118,7 +118,7 @@ def cost_of(graph: Graph, *, batch: int = 1) -> Cost:
             (multiply_adds, MAX_MULTIPLY_ADDS, "multiply-adds for a picture"),
         ):
             if value > limit:
-                raise CharacterError(f"it takes {value:.3g} {what}; {limit:.3g} are the most")
+                raise CharacterError(f"it takes {value:.3g} {what}; the limit is {limit:.3g}")
     return Cost(multiply_adds, largest, made, left_open)
 
 
@@ -137,7 +137,7 @@ def _follow(node: Node, inputs: Sequence[_Known | None]) -> list[_Known]:
     try:
         shapes = _shapes(node, inputs)
     except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError, OverflowError):
-        shapes = [None]  # it does not fit together, or is not followed; a library will say so
+        shapes = [None]  # the sizes do not match, or are not followed; a library will report it
     values = None
     if not fed and shapes and shapes[0] is not None and math.prod(shapes[0]) <= _FOLLOWED:
         values = _values(node, inputs, shapes[0])
@@ -205,24 +205,24 @@ def _axes(node: Node, inputs: Sequence[_Known | None], rank: int) -> list[int]:
 
 
 def _shapes(node: Node, inputs: Sequence[_Known | None]) -> list[Shape | None]:
-    """The sizes of a node's outputs; raises what arithmetic raises where they cannot be followed."""
+    """Sizes of a node's outputs; raises arithmetic errors where they cannot be followed."""
     special = _SHAPES.get(node.operator)
     if special is not None:
         return special(node, inputs)
     if node.operator in _LIKE_FIRST:
         return [_shape_of(inputs)]
-    # All others work element by element.
+    # All others are element-wise.
     return [_broadcast(*(_shape_of(inputs, place) for place in range(len(inputs)) if _has(inputs, place)))]
 
 
 def _broadcast(*shapes: Shape) -> Shape:
-    """As numpy does it, for sizes beyond any array's."""
+    """Broadcast as in numpy, for sizes beyond any array's."""
     rank = max(map(len, shapes))
     sides = []
     for places in zip(*((1,) * (rank - len(shape)) + shape for shape in shapes), strict=True):
         larger = {size for size in places if size != 1}
         if len(larger) > 1:
-            raise ValueError("the sizes do not fit together")
+            raise ValueError("the sizes do not match")
         sides.append(larger.pop() if larger else 1)
     return tuple(sides)
 
@@ -281,7 +281,7 @@ def _pool(node: Node, inputs: Sequence[_Known | None]) -> list[Shape | None]:
 
 
 def _windows(node: Node, sides: Sequence[int], kernel: Sequence[int]) -> list[int]:
-    """How often a window fits; padding chosen by name never makes it more often than once per stride."""
+    """Number of window positions; padding chosen by name never exceeds one per stride."""
     rank = len(sides)
     strides, dilations = _ints(node, "strides", [1] * rank), _ints(node, "dilations", [1] * rank)
     pads = _ints(node, "pads", [0] * 2 * rank)
@@ -505,7 +505,7 @@ _SHAPES: Final[dict[str, Callable[[Node, Sequence[_Known | None]], list[Shape | 
 
 
 def _values(node: Node, inputs: Sequence[_Known | None], shape: Shape) -> Values | None:
-    """The elements of a small tensor that does not depend on what is fed; None if they are not followed."""
+    """Elements of a small tensor that does not depend on the input; None if not followed."""
     try:
         with np.errstate(all="ignore"):
             if node.operator == "Constant":
@@ -534,7 +534,7 @@ def _constant_values(node: Node) -> Values | None:
 
 
 def _computed(node: Node, given: Sequence[Values | None], shape: Shape) -> Values | None:
-    """Arithmetic on the few elements that exporters make sizes of."""
+    """Arithmetic on the few elements from which exporters compute sizes."""
     if any(values is None for values in given):
         return None
     parts = [values for values in given if values is not None]
@@ -586,7 +586,7 @@ _ARITHMETIC: Final[dict[str, Callable[..., Any]]] = {
 
 
 def _multiply_adds(node: Node, inputs: Sequence[_Known | None], outputs: Sequence[_Known]) -> int:
-    """In a convolution or a product of matrices; all else counts by the bytes that it makes."""
+    """Multiply-adds of a convolution or matrix product; everything else counts by the bytes it makes."""
     made = outputs[0].shape if outputs else None
     try:
         if node.operator == "Conv" and made is not None:

@@ -1,8 +1,8 @@
-"""What an ONNX file says, read without running or trusting it, and the same said again for the runtimes.
+"""ONNX files, read without running or trusting them, and rewritten for the runtimes.
 
-`read_graph` takes a file apart by the tables below and refuses whatever is not in them. `Graph.to_bytes` writes a new
-file from what was understood; inference libraries get only that, so nothing is left that they could read in another
-way. Knows no inference library and never copies a large tensor.
+`read_graph` parses a file by the tables below and refuses anything not listed in them. `Graph.to_bytes` writes a new
+file from what was understood; inference libraries get only that, so nothing is left that they could read
+differently. Large tensors are never copied.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from engine_bridge.errors import CharacterError
 
 from .protobuf import Field, Kind, Message, Reader, Record, signed, varints, write
 
-# Operators that generators, mappings and encoders of pictures are made of. Nothing here runs subgraphs, reads files,
-# draws random numbers or comes from a domain of its own, so a character cannot bring code along.
+# Operators of generators, mappings and picture encoders. None of them runs subgraphs, reads files,
+# draws random numbers or has a custom domain, so a character cannot bring code along.
 ALLOWED_OPERATORS: Final = frozenset(
     [
         "Abs",
@@ -119,7 +119,7 @@ OPSETS: Final = range(13, 25)
 IR_VERSIONS: Final = range(4, 20)  # before 4, an initializer had to be an input as well
 
 MAX_NODES: Final = 10_000
-MAX_ENDS: Final = 64  # inputs of a graph; outputs of a graph
+MAX_ENDS: Final = 64  # inputs of a graph, or outputs
 MAX_DIMS: Final = 8
 MAX_ELEMENTS: Final = 1 << 31  # of one tensor
 
@@ -134,11 +134,11 @@ ELEMENT_BYTES: Final = {
     **dict.fromkeys((FLOAT, INT32, UINT32), 4),
     **dict.fromkeys((DOUBLE, INT64, UINT64), 8),
 }
-# The only places where a tensor may stand in a node: (operator, attribute).
+# The only places where a node may hold a tensor: (operator, attribute).
 TENSOR_ATTRIBUTES: Final = frozenset([("Constant", "value"), ("ConstantOfShape", "value")])
 
-# Tensors may be written as lists of numbers instead of as raw bytes: field -> element types that use it. They are
-# written again as raw bytes. Lists whose numbers vary in length are for small tensors.
+# Tensors may be lists of numbers instead of raw bytes: field -> element types that use it. They are
+# rewritten as raw bytes. Lists of variable-length numbers are for small tensors.
 _TYPED: Final = {
     "float_data": (FLOAT,),
     "double_data": (DOUBLE,),
@@ -252,7 +252,7 @@ _GRAPH: Final = Message(
         10: _DOC,
         11: Field("input", Kind.MESSAGE, repeated=True, message=_VALUE_INFO),
         12: Field("output", Kind.MESSAGE, repeated=True, message=_VALUE_INFO),
-        # What the exporter believed of the tensors between. Libraries find it out by themselves.
+        # Shapes that the exporter recorded for intermediate tensors. Libraries infer them themselves.
         13: Field("value_info", Kind.MESSAGE, repeated=True, message=_VALUE_INFO, dropped=True),
         16: _PROPS,
     },
@@ -293,7 +293,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor that is in the file.
+    """A tensor stored in the file.
 
     Attributes:
         element_type: a key of `ELEMENT_BYTES`.
@@ -308,13 +308,13 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One step of a graph.
+    """One node of a graph.
 
     Attributes:
         name: may be empty.
         operator: one of `ALLOWED_OPERATORS`.
-        inputs: names of tensors, empty where an optional one is left out.
-        outputs: the same for what it makes.
+        inputs: names of tensors, empty for an omitted optional one.
+        outputs: names of its results.
         attributes: name to number, text, numbers or tensor.
     """
 
@@ -327,12 +327,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class GraphSummary:
-    """What `summarise` found.
+    """Summary of a graph.
 
     Attributes:
         opset: version of the standard operator set.
-        operators: how often each operator occurs.
-        inputs: inputs that must be fed (initializers left out).
+        operators: count of each operator.
+        inputs: inputs that must be fed (without initializers).
         outputs: outputs.
         parameters: number of elements in all initializers.
     """
@@ -345,25 +345,25 @@ class GraphSummary:
 
 
 class Graph:
-    """A model, understood whole.
+    """A fully parsed model.
 
     Attributes:
         opset: version of the standard operator set.
-        nodes: in an order in which each finds its inputs made.
+        nodes: in execution order.
         initializers: name to tensor.
-        inputs: what must be fed.
-        outputs: what comes out.
+        inputs: required inputs.
+        outputs: results.
     """
 
     def __init__(self, model: Record, opset: int) -> None:
-        """Check the parts against each other and write down what they say.
+        """Check the parts against each other and store them.
 
         Args:
-            model: as read by the table; it is changed into what `to_bytes` writes.
+            model: as read by the table; converted to what `to_bytes` writes.
             opset: of the standard domain.
 
         Raises:
-            CharacterError: it holds something that a character must not have, or contradicts itself.
+            CharacterError: it holds something forbidden in a character, or contradicts itself.
         """
         graph: Record = model["graph"]
         self._model = model
@@ -374,12 +374,12 @@ class Graph:
             if not name or name in self.initializers:
                 raise CharacterError(f'it has an initializer without a name, or "{name[:80]}" twice')
             self.initializers[name] = _tensor(record)
-        # An input that has an initializer need not be fed; it is written again as an initializer only.
+        # An input that has an initializer need not be fed; it is rewritten as an initializer only.
         declared = graph.get("input", [])
         graph["input"] = [record for record in declared if record.get("name") not in self.initializers]
         for ends in (declared, graph.get("output", [])):
             if len(ends) > MAX_ENDS:
-                raise CharacterError(f"it has {len(ends)} inputs or outputs; {MAX_ENDS} are the most")
+                raise CharacterError(f"it has {len(ends)} inputs or outputs; the limit is {MAX_ENDS}")
         self.inputs = tuple(map(_value_info, graph["input"]))
         self.outputs = tuple(map(_value_info, graph.get("output", [])))
         if not self.outputs or len({info.name for info in self.outputs}) < len(self.outputs):
@@ -391,28 +391,28 @@ class Graph:
         self._check_names({str(record.get("name")) for record in declared}, len(declared))
 
     def _check_names(self, inputs: set[str], declared: int) -> None:
-        """Every tensor is made once, and before it is used."""
+        """Check that every tensor is made once, before it is used."""
         if "" in inputs or "None" in inputs or len(inputs) < declared:
             raise CharacterError("an input has no name, or two have the same one")
         made = inputs | set(self.initializers)
         for node in self.nodes:
             for name in filter(None, node.inputs):
                 if name not in made:
-                    raise CharacterError(f'{node.operator} takes "{name[:80]}", which nothing before it makes')
+                    raise CharacterError(f'{node.operator} takes "{name[:80]}", which no earlier node makes')
             for name in filter(None, node.outputs):
                 if name in made:
                     raise CharacterError(f'it makes "{name[:80]}" twice')
                 made.add(name)
         for info in self.outputs:
             if info.name not in made:
-                raise CharacterError(f'its output "{info.name[:80]}" is made by nothing')
+                raise CharacterError(f'its output "{info.name[:80]}" is made by no node')
 
     def to_bytes(self) -> bytes:
-        """The model again, of nothing but what was understood. The only copy of large tensors is the result."""
+        """Serialise only what was understood. The result is the only copy of large tensors."""
         return write(_MODEL, self._model)
 
     def summary(self) -> GraphSummary:
-        """What a reader wants to know first."""
+        """Summary of the model."""
         operators: dict[str, int] = {}
         for node in self.nodes:
             operators[node.operator] = operators.get(node.operator, 0) + 1
@@ -427,8 +427,8 @@ def read_graph(model: bytes | memoryview) -> Graph:
         model: the bytes of one `.onnx` file; the result points into them.
 
     Raises:
-        CharacterError: not an ONNX model, something that is not in the tables of this module or could be read in two
-            ways, an operator outside `ALLOWED_OPERATORS`, a foreign domain, or an opset outside `OPSETS`.
+        CharacterError: not an ONNX model, anything not in the tables of this module or open to two
+            readings, an operator outside `ALLOWED_OPERATORS`, a foreign domain, or an opset outside `OPSETS`.
     """
     record = Reader().read(_MODEL, memoryview(model).cast("B"))
     if "graph" not in record:
@@ -452,10 +452,10 @@ def read_graph(model: bytes | memoryview) -> Graph:
 
 
 def summarise(model: bytes | memoryview) -> GraphSummary:
-    """What `read_graph` finds, in few words.
+    """Summary of what `read_graph` finds.
 
     Raises:
-        CharacterError: see there.
+        CharacterError: as `read_graph`.
     """
     return read_graph(model).summary()
 
@@ -469,8 +469,8 @@ def _node(record: Record) -> Node:
     if not _is_standard(domain):
         raise CharacterError(f'operator "{operator[:80]}" comes from the foreign domain "{domain[:80]}"')
     if operator not in ALLOWED_OPERATORS:
-        raise CharacterError(f'operator "{operator[:80]}" is not on the list of allowed ones')
-    record.pop("domain", None)  # its two spellings are one and the same, and not every library knows both
+        raise CharacterError(f'operator "{operator[:80]}" is not allowed')
+    record.pop("domain", None)  # its two spellings are equivalent, and not every library knows both
     attributes = {}
     for attribute in record.get("attribute", []):
         name = attribute.get("name", "")
@@ -512,7 +512,7 @@ def _number(data: bytes) -> float:
 
 
 def _tensor(record: Record) -> Tensor:
-    """Check a tensor, and turn its record into one with raw bytes."""
+    """Check a tensor, and convert its record to one with raw bytes."""
     if record.pop("data_location", 0) != 0:
         raise CharacterError(_NO_EXTERNAL)
     element_type, shape = record.get("data_type", 0), tuple(record.get("dims", []))
@@ -561,6 +561,6 @@ def _value_info(record: Record) -> TensorInfo:
 
 def _dimension(record: Record) -> int | None:
     if len(record) > 1 or record.get("dim_value", 1) < 1:
-        raise CharacterError("it has an input or output with a size that makes no sense")
+        raise CharacterError("it has an input or output with an invalid size")
     size: int | None = record.get("dim_value")
     return size

@@ -1,4 +1,4 @@
-"""One person of a character whose people are moved: pictures as they lie in the file. Knows names and PNG."""
+"""Reference pictures of one person, as stored in a character with moving people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.composite.references import REFERENCES, References, prepare
 from .png import read_rgba_png, rgba_png_size
 
 MEMBER: Final = re.compile(rf"people/(0|[1-9][0-9]{{0,2}})-({'|'.join(REFERENCES)})\.png")
-READER_PX: Final = 256  # side of the pictures that a reader looks at
+READER_PX: Final = 256  # side of the pictures that a reader takes
 
 
 def members_of_person(row: int) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def members_of_person(row: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Person:
-    """A person's pictures, not decoded yet; small enough to be kept for everybody.
+    """A person's pictures, still encoded; small enough to keep for everyone.
 
     Attributes:
         where: for messages: the file and the row.
@@ -38,7 +38,7 @@ class Person:
     pictures: tuple[bytes, ...]
 
     def check(self) -> None:
-        """See that they are pictures of the right size, without decoding them.
+        """Check that they are pictures of the right size, without decoding them.
 
         Raises:
             CharacterError: one is not.
@@ -54,7 +54,7 @@ class Person:
                 )
 
     def read(self) -> References:
-        """Decode them.
+        """Decode the pictures.
 
         Raises:
             CharacterError: one is damaged.
@@ -71,7 +71,7 @@ class Person:
 
 
 def small(references: References) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """What a reader looks at: uint8 [1, len(REFERENCES), READER_PX, READER_PX, 4], premultiplied, averaged."""
+    """Input of a reader: uint8 [1, len(REFERENCES), READER_PX, READER_PX, 4], premultiplied, averaged."""
     times = references.size // READER_PX
     blocks = references.pixels.reshape(len(REFERENCES), READER_PX, times, READER_PX, times, 4)
     return np.asarray(blocks.mean((2, 4)) + 0.5, np.uint8)[None]

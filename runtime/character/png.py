@@ -1,4 +1,4 @@
-"""PNG pictures from files that nobody vouches for: their size is read before they are decoded. Knows PNG alone."""
+"""Untrusted PNG pictures: the size is read before decoding."""
 
 from __future__ import annotations
 

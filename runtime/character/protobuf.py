@@ -1,9 +1,9 @@
-"""Protocol buffers read so strictly that no two parsers can disagree about them, and written back from what was read.
+"""Protocol buffers, read so strictly that no two parsers can disagree, and written back from what was read.
 
-Parsers differ in what they forgive: some keep 32 bits of a tag, some 64; the last of two values wins, or both are
-merged; fields that one does not know another one does. So nothing is forgiven here. A tag has at most 32 bits, numbers
-are written in as few bytes as they need, a field must be in the table with its own wire type, and occurs once unless it
-is a list. `write` makes the bytes that are handed on. Knows the wire format and its tables, not what a message means.
+Parsers differ in what they tolerate: some keep 32 bits of a tag, some 64; the last of two values wins, or both are
+merged; a field unknown to one is known to another. So nothing is tolerated here. A tag has at most 32 bits, numbers
+use as few bytes as they need, a field must be in the table with its own wire type, and occurs once unless it
+is a list. `write` produces the bytes that are passed on.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any, Final
 
 from engine_bridge.errors import CharacterError
 
-MAX_FIELDS: Final = 200_000  # of one file, the numbers in lists counted too
+MAX_FIELDS: Final = 200_000  # of one file, including numbers in lists
 MAX_TEXT_BYTES: Final = 1024
 
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
 
 
 class Kind(Enum):
-    """What a field holds, and as what it is read."""
+    """Type of a field, and how it is read."""
 
     INT = "int"  # signed 64 bit -> int
     ENUM = "enum"  # 0 .. 2^31 - 1 -> int; an enumeration, or an int32 that is never negative
-    FLOAT = "float"  # -> its four bytes, so that every NaN stays the one it was
+    FLOAT = "float"  # -> its four bytes, so that every NaN is preserved
     TEXT = "text"  # UTF-8 that can be printed -> str
-    DATA = "data"  # bytes, or a packed list of numbers -> memoryview into what was read
+    DATA = "data"  # bytes, or a packed list of numbers -> memoryview into the input
     MESSAGE = "message"  # -> Record
 
 
 _WIRE: Final = {Kind.INT: _VARINT, Kind.ENUM: _VARINT, Kind.FLOAT: _FIXED32}  # all others: bytes
 
 Record = dict[str, Any]
-"""A message: name of a field to its value, a list where the field is one. Fields that were not there are left out."""
+"""A message: field name to value, a list where the field is one. Absent fields are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Field:
     """One row of a message's table.
 
     Attributes:
-        name: as the format's description calls it.
+        name: from the format's description.
         kind: what it holds.
         repeated: whether it is a list.
-        message: table of what it holds, if that is a message.
-        dropped: checked like any other, but neither kept nor written: nobody needs it.
+        message: table of the nested message, if it is one.
+        dropped: checked like any other, but neither kept nor written: not needed.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Message:
     """The table of a message.
 
     Attributes:
-        name: as the format's description calls it.
+        name: from the format's description.
         fields: number to field.
-        refused: number of a field to the reason why a character must not have it; other unknown ones are refused too.
+        refused: field number to the reason why a character must not have it; other unknown ones are refused too.
     """
 
     name: str
@@ -79,11 +79,11 @@ class Reader:
         self._fields = 0
 
     def read(self, message: Message, data: memoryview) -> Record:
-        """Read a message whole.
+        """Read a whole message.
 
         Args:
             message: its table.
-            data: bytes; values of the kind DATA point into it.
+            data: bytes; values of kind DATA point into it.
 
         Raises:
             CharacterError: anything that parsers could read in two ways, or that is not in the table.
@@ -102,7 +102,7 @@ class Reader:
                 raise CharacterError(f"{message.name} has a field with the number 0")
             if spec is None:
                 raise CharacterError(
-                    message.refused.get(number, f"{message.name} has a field {number}, which is not known here")
+                    message.refused.get(number, f"{message.name} has a field {number}, which is unknown")
                 )
             many = wire == _BYTES and spec.repeated and spec.kind in _WIRE
             if wire != _WIRE.get(spec.kind, _BYTES) and not many:
@@ -158,13 +158,13 @@ class Reader:
 
 
 def write(message: Message, record: Record) -> bytes:
-    """The bytes of a message: fields in the order of their numbers, lists of numbers one by one, as protobuf writes."""
+    """Serialise a message: fields in the order of their numbers, lists of numbers one by one, as protobuf does."""
     parts, _ = _written(message, record)
     return b"".join(parts)
 
 
 def _written(message: Message, record: Record) -> tuple[list[bytes | memoryview], int]:
-    """The pieces of a message and how many bytes they have; large data is not copied."""
+    """The pieces of a message and their total size; large data is not copied."""
     parts: list[bytes | memoryview] = []
     total = 0
     for number in sorted(message.fields):
@@ -194,7 +194,7 @@ def varints(data: memoryview, *, most: int) -> list[int]:
     """A packed list of unsigned numbers.
 
     Raises:
-        CharacterError: it is cut, has over-long numbers, or more than `most`.
+        CharacterError: it is truncated, has over-long numbers, or more than `most`.
     """
     found: list[int] = []
     position = 0
@@ -215,7 +215,7 @@ def text_of(data: memoryview) -> str:
     """A name.
 
     Raises:
-        CharacterError: it is long, not UTF-8, or holds control characters or others that cannot be printed.
+        CharacterError: it is too long, not UTF-8, or holds characters that cannot be printed.
     """
     if len(data) > MAX_TEXT_BYTES:
         raise CharacterError(f"the protobuf has a name longer than {MAX_TEXT_BYTES} bytes")

@@ -1,4 +1,4 @@
-"""The size of a WebP picture, read before any decoder takes memory for it. Knows the container, not the pixels."""
+"""Size of a WebP picture, read before any decoder allocates memory for it."""
 
 from __future__ import annotations
 

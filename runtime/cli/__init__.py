@@ -1,1 +1,1 @@
-"""The command line `bunraku`: one file for each command."""
+"""The command line `bunraku`: one file per command."""

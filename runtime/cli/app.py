@@ -1,4 +1,4 @@
-"""The command line `bunraku`. Knows how to ask and how to say it; everything else is a call that anybody can make.
+"""The command line `bunraku`. A thin layer over the public API.
 
 Heavier modules are imported by the commands that need them, so that `--help` answers at once and the first frame of
 `live` does not wait for tables and films.
@@ -37,5 +37,5 @@ app.add_typer(keys.app)
 
 
 def main() -> None:
-    """Run one command line and end the process."""
+    """Run one command line and exit."""
     run_command_line(app)

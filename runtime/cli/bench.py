@@ -34,9 +34,9 @@ def bench(
     frames: Annotated[int, typer.Option(min=10, max=100_000, help="Frames per measurement.")] = 200,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure every engine that works here, and then loop, transport, start-up and memory against the budget.
+    """Measure every engine available here, then loop, transport, start-up and memory against the budget.
 
-    Each engine has a process of its own; they take turns, so that a busy minute of the machine hits all alike.
+    Each engine has its own process; they take turns, so that a busy minute of the machine affects all alike.
 
     Example: `bunraku bench aki --engine onnxruntime`
     """

@@ -1,4 +1,4 @@
-"""`bunraku build`: an engine ahead of time."""
+"""`bunraku build`: build an engine ahead of time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def build(
         bool, typer.Option("--json", help="Print progress and result as JSON, one object per line.")
     ] = False,
 ) -> None:
-    """Build an engine ahead of time, so that the first start is as fast as the others.
+    """Build an engine ahead of time, so that the first start is as fast as later ones.
 
-    Only TensorRT and TensorRT-RTX build anything; the others have nothing to do. What is built stays on this machine,
+    Only TensorRT and TensorRT-RTX build anything; the others have nothing to do. The result stays on this machine,
     in this user's cache folder.
 
     Example: `bunraku build aki --engine tensorrt --precision fp16`

@@ -12,7 +12,7 @@ from .reporting import reporting
 
 @reporting
 def doctor(as_json: JsonOption = False) -> None:
-    """Say what this machine has, what will be used, what is missing and how to get it.
+    """Report what this machine has, what will be used, what is missing and how to get it.
 
     Exit code 1 if something that Bunraku needs is missing.
 

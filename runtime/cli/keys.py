@@ -14,23 +14,23 @@ from .reporting import reporting
 
 app = typer.Typer(
     name="keys",
-    help="Make keys and say who may connect from another machine.",
+    help="Manage keys and who may connect from another machine.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
 
 FolderArgument = Annotated[
     Path | None,
-    typer.Argument(help="Folder of the keys.  [default: keys in this user's folder of settings]", show_default=False),
+    typer.Argument(help="Folder of the keys.  [default: keys in this user's settings folder]", show_default=False),
 ]
 NameArgument = Annotated[str, typer.Argument(help="A name for the client: A-Z a-z 0-9 . _ -")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 
 
 @app.command()
 @reporting
 def init(folder: FolderArgument = None, *, force: ForceOption = False) -> None:
-    """Draw a pair of keys for producers of this machine.
+    """Generate a key pair for producers on this machine.
 
     Example: `bunraku keys init`
     """
@@ -39,7 +39,7 @@ def init(folder: FolderArgument = None, *, force: ForceOption = False) -> None:
     where = _folder(folder)
     made = make_server_keys(where, overwrite=force)
     say(f"made {where / 'server.toml'}, public key {made.public}")
-    say(f"Let a client in with: bunraku keys add NAME{_folder_word(folder)}")
+    say(f"Add a client with: bunraku keys add NAME{_folder_word(folder)}")
     say(f'Then: bunraku live --keys "{where}" --publish tcp://0.0.0.0:5760 --control tcp://0.0.0.0:5761')
 
 
@@ -51,14 +51,14 @@ def add(
     *,
     public: Annotated[
         str | None,
-        typer.Option(help="Public key of a client that has its pair already; no file is made.", show_default=False),
+        typer.Option(help="Public key of a client that already has a key pair; writes no file.", show_default=False),
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Put a client on the list, and write NAME.client.toml for it into this folder.
+    """Add a client to the list, and write its NAME.client.toml to this folder.
 
-    Whoever has that file may watch and steer: carry it over a safe way, and delete it here. It works from the client's
-    next connection on, without a restart.
+    Anyone with that file may watch and steer: transfer it securely, and delete it here. It takes effect at the client's
+    next connection, without a restart.
 
     Example: `bunraku keys add laptop`
     """
@@ -70,8 +70,8 @@ def add(
         return
     file = Path(f"{name}.client.toml")
     add_client(_folder(folder), name, file, overwrite=force)
-    say(f"{name} may connect; carry {file.resolve()} to it and delete it here")
-    say(f"Over there: bunraku view tcp://ADDRESS_OF_THIS_MACHINE:5760 --key {file.name}")
+    say(f"{name} may connect; copy {file.resolve()} to it and delete it here")
+    say(f"On that machine: bunraku view tcp://ADDRESS_OF_THIS_MACHINE:5760 --key {file.name}")
 
 
 @app.command(name="list")
@@ -88,7 +88,7 @@ def list_clients(folder: FolderArgument = None, as_json: JsonOption = False) -> 
     clients = allowed.clients()
     table(["who", "public key"], [("this machine", server.public), *((one.name, one.public) for one in clients)])
     for trouble in allowed.troubles:
-        say(f"Note: left out: {trouble}", err=True)
+        say(f"Note: skipped: {trouble}", err=True)
     if as_json:
         told = {"command": "keys list", "server": server.public}
         say_json({**told, "clients": {one.name: one.public for one in clients}})
@@ -97,14 +97,14 @@ def list_clients(folder: FolderArgument = None, as_json: JsonOption = False) -> 
 @app.command()
 @reporting
 def remove(name: NameArgument, folder: FolderArgument = None) -> None:
-    """Take a client off the list. It is refused from its next connection on; who is connected stays until then.
+    """Remove a client from the list. Its next connection is refused; an open one stays until it ends.
 
     Example: `bunraku keys remove laptop`
     """
     from engine_bridge.access.keys import remove_client
 
     remove_client(_folder(folder), name)
-    say(f"{name} may no longer connect; restart the producer to end what is open")
+    say(f"{name} may no longer connect; restart the producer to close open connections")
 
 
 def _folder(given: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""From what the command line names to an active engine; what is built meanwhile is shown. Knows no command."""
+"""From command-line arguments to an active engine, showing the progress of builds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find(character: str | None, engine: str) -> Path | None:
 
 
 def settings_of(threads: int | None, profile: Profile, *, patient: bool = False) -> EngineSettings:
-    """How engines are to run, of the options about it."""
+    """Engine settings from the command line's options."""
     from runtime.engines.factory import EngineSettings
 
     return EngineSettings(threads, "exclusive" if profile is Profile.exclusive else "shared", patient=patient)
@@ -41,9 +41,9 @@ def open_choice(
     quick: bool = False,
     progress: Callable[[str, int, int], bool] | None = None,
 ) -> Choice:
-    """The active engine and the role for what the command line names; the file is closed again.
+    """Open the character and an active engine for it; the file is closed again.
 
-    If something must be built, its progress is shown, or told to `progress`.
+    If something must be built, its progress is shown, or passed to `progress`.
     """
     from runtime.character.file import Character
     from runtime.engines.choice import open_engine
@@ -63,7 +63,7 @@ def open_choice(
 
 
 class _BuildBar:
-    """A bar per phase of a build, on stderr; nothing if nothing is built."""
+    """A progress bar per build phase, on stderr; nothing if nothing is built."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -77,7 +77,7 @@ class _BuildBar:
             self._bar.stop()
 
     def __call__(self, phase: str, done: int, of: int) -> bool:
-        """Show how far a phase is; called from the thread that builds."""
+        """Show the progress of a phase; called from the building thread."""
         if self._bar is None:
             from rich.console import Console
             from rich.markup import escape
@@ -92,7 +92,7 @@ class _BuildBar:
 
 
 def candidates_of(path: Path, engine: str, precision: Precision) -> Sequence[Candidate]:
-    """Engines that can draw this character here, tried before if this is its first time."""
+    """Engines that can draw this character here; the character is tried first if it is new."""
     from runtime.character.file import Character
     from runtime.engines.choice import candidates
     from runtime.engines.first_load import ensure_tried
@@ -103,7 +103,7 @@ def candidates_of(path: Path, engine: str, precision: Precision) -> Sequence[Can
 
 
 def tell(text: str) -> None:
-    """Say something beside what the command prints."""
+    """Print a line beside the command's output."""
     from engine_bridge.plain_text import LINE_CHARS, plain
 
     say(plain(text, LINE_CHARS), err=True)

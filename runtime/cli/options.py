@@ -23,7 +23,7 @@ def _known_engine(name: str) -> str:
 
 
 class Precision(str, Enum):
-    """What `--precision` takes."""
+    """Values of `--precision`."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -33,7 +33,7 @@ class Precision(str, Enum):
 
 
 class Variant(str, Enum):
-    """What `--variant` takes."""
+    """Values of `--variant`."""
 
     raw = "raw"
     lz4 = "lz4"
@@ -42,14 +42,14 @@ class Variant(str, Enum):
 
 
 class Profile(str, Enum):
-    """What `--profile` takes."""
+    """Values of `--profile`."""
 
     shared = "shared"
     exclusive = "exclusive"
 
 
 class Layout(str, Enum):
-    """What becomes of alpha where only RGB is taken."""
+    """How alpha is represented in RGB output."""
 
     flat = "flat"
     side_by_side = "side-by-side"
@@ -67,15 +67,15 @@ EngineOption = Annotated[
         "--engine",
         metavar="NAME",
         callback=_known_engine,
-        help="What draws the pictures: auto, which says what it chose, or one that `bunraku doctor` lists.",
+        help="Inference engine: auto, which reports its choice, or one listed by `bunraku doctor`.",
     ),
 ]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option("--precision", help="What it computes in; auto takes the fastest that passed the quality gate."),
+    typer.Option("--precision", help="Numeric precision; auto takes the fastest that passed the quality gate."),
 ]
 ProfileOption = Annotated[
-    Profile, typer.Option("--profile", help="shared leaves cores to a game and waits quietly; exclusive takes all.")
+    Profile, typer.Option("--profile", help="shared leaves cores to a game; exclusive takes all.")
 ]
 ThreadsOption = Annotated[
     int | None,
@@ -83,11 +83,11 @@ ThreadsOption = Annotated[
         "--threads",
         min=1,
         max=256,
-        help="Threads that compute.  [default: cores - 2, at least 2; all in the exclusive profile]",
+        help="Compute threads.  [default: cores - 2, at least 2; all in the exclusive profile]",
         show_default=False,
     ),
 ]
 IdentityOption = Annotated[
-    str | None, typer.Option("--identity", help="A name from the character, or a whole number as a seed.")
+    str | None, typer.Option("--identity", help="An identity of the character, or a whole number as a seed.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]

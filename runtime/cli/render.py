@@ -1,4 +1,4 @@
-"""`bunraku render`: a recording of controls to a film."""
+"""`bunraku render`: render a recording of controls to a film."""
 
 from __future__ import annotations
 
@@ -49,13 +49,11 @@ def render(
     layout: Annotated[
         Layout, typer.Option(help="flat: an .mp4 over the background; side-by-side: twice as wide, alpha on the right.")
     ] = Layout.flat,
-    idle: Annotated[bool, typer.Option("--idle/--no-idle", help="Fill what the recording leaves open.")] = True,
-    neutral: Annotated[
-        str, typer.Option(help="median, or a second of the recording: the pose that counts as neutral.")
-    ] = "",
+    idle: Annotated[bool, typer.Option("--idle/--no-idle", help="Idle motion where the recording sets none.")] = True,
+    neutral: Annotated[str, typer.Option(help="Neutral pose: median, or a time in the recording in seconds.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Render a recording of controls to a film or pictures: offline, and the same every time.
+    """Render a recording of controls to a film or pictures: offline and reproducible.
 
     Ctrl-C, SIGTERM or SIGHUP end it with exit code 130 and leave nothing half-written.
 
@@ -94,7 +92,7 @@ def render(
 
 
 def _progress(name: str) -> Callable[[int, int], None] | None:
-    """One line that is written over, for people; nothing when nobody looks."""
+    """One progress line, overwritten in place; nothing if stderr is not a terminal."""
     if not sys.stderr.isatty():
         return None
 

@@ -1,4 +1,4 @@
-"""How commands of `bunraku` fail. Knows no command."""
+"""Error reporting of `bunraku` commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def reporting(command: Command) -> Command:
-    """Turn our errors into a line and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
+    """Turn our errors into a message and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""`bunraku view`: show a stream that somebody else plays."""
+"""`bunraku view`: show a stream from another process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def view(
         str | None,
         typer.Argument(
             metavar="ENDPOINT|NAME",
-            help="Where the frames are, or the name of a stream on this machine; the only one by default.",
+            help="Endpoint of the frames, or the name of a stream on this machine; the only one by default.",
             show_default=False,
         ),
     ] = None,
@@ -31,7 +31,7 @@ def view(
         typer.Option(help="Key file from `bunraku keys add`, for a producer with keys.", show_default=False),
     ] = None,
     control: Annotated[
-        str | None, typer.Option(help="Where controls go; the producer says it by itself.", show_default=False)
+        str | None, typer.Option(help="Endpoint for controls; by default the producer's own.", show_default=False)
     ] = None,
     stream: Annotated[
         str | None, typer.Option(help="Name of the stream; the first one heard by default.", show_default=False)
@@ -39,14 +39,14 @@ def view(
     variant: Annotated[
         Variant | None,
         typer.Option(
-            help="How pixels travel.  [default: shared memory on this machine, jpeg from another]",
+            help="Pixel transport.  [default: shared memory on this machine, jpeg from another]",
             show_default=False,
         ),
     ] = None,
     background: Annotated[str, typer.Option(help="checkerboard, green, black, white or #rrggbb.")] = "checkerboard",
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Close after so long.", show_default=False)] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Close after N seconds.", show_default=False)] = None,
 ) -> None:
-    """Show and move a stream that somebody else plays.
+    """Show and control a stream from another process.
 
     Without ENDPOINT and without a stream on this machine it waits at tcp://127.0.0.1:5760 for one.
 
@@ -61,11 +61,11 @@ def view(
 
     log_to_stderr()
     if reason := missing_display():
-        raise SinkError(f"No window can be opened: {reason}. Run this where there is a screen.")
+        raise SinkError(f"No window can be opened: {reason}. Run this on a machine with a screen.")
     client_keys = None if key is None else read_client_keys(key)
     endpoint, found = place_to_watch(where, stream, client_keys)
     if variant is None and not is_for_this_machine(endpoint):
-        variant = Variant.jpeg  # raw frames fill a cable
+        variant = Variant.jpeg  # raw frames saturate a network link
     with WireSource(
         endpoint, control=control, stream=stream or found, variant=variant and variant.value, keys=client_keys
     ) as source:

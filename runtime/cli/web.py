@@ -14,19 +14,17 @@ from .reporting import reporting
 
 WebOption = Annotated[
     str | None,
-    typer.Option("--web", help="Serve a page for browsers there, for example 127.0.0.1:5762.", show_default=False),
+    typer.Option("--web", help="Serve a page for browsers here, for example 127.0.0.1:5762.", show_default=False),
 ]
 WebOriginOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--web-origin", help="A page of another origin that may connect, http://HOST:PORT; may be given again."
-    ),
+    typer.Option("--web-origin", help="Another page origin that may connect, http://HOST:PORT; repeatable."),
 ]
 WebTokenOption = Annotated[
     str | None,
     typer.Option(
         "--web-token",
-        help="What browsers must show.  [default: none on this machine; beyond it one is drawn]",
+        help="Token that browsers must present.  [default: none on this machine; otherwise a random one]",
         show_default=False,
     ),
 ]
@@ -34,23 +32,23 @@ WebTokenOption = Annotated[
 
 @reporting
 def web(
-    endpoint: Annotated[str, typer.Argument(help="Where the frames are.")] = "tcp://127.0.0.1:5760",
+    endpoint: Annotated[str, typer.Argument(help="Endpoint of the frames.")] = "tcp://127.0.0.1:5760",
     *,
-    web: Annotated[str, typer.Option(help="Where to serve the page.")] = "127.0.0.1:5762",
+    web: Annotated[str, typer.Option(help="Address to serve the page at.")] = "127.0.0.1:5762",
     control: Annotated[
-        str | None, typer.Option(help="Where controls go; the producer says it by itself.", show_default=False)
+        str | None, typer.Option(help="Endpoint for controls; by default the producer's own.", show_default=False)
     ] = None,
     stream: Annotated[
         str | None, typer.Option(help="Name of the stream; the first one heard by default.", show_default=False)
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="This client's file of `bunraku keys add`.", show_default=False)
+        Path | None, typer.Option(help="This client's key file from `bunraku keys add`.", show_default=False)
     ] = None,
     web_origin: WebOriginOption = None,
     web_token: WebTokenOption = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.", show_default=False)] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after N seconds.", show_default=False)] = None,
 ) -> None:
-    """Serve a stream that somebody else plays to browsers: a page, and a relay for it.
+    """Serve a stream from another process to browsers: a page, and a relay for it.
 
     Example: `bunraku web tcp://127.0.0.1:5760 --web 127.0.0.1:5762`
     """

@@ -1,4 +1,4 @@
-"""From motion to a picture, outside of any network: the part of a frame that a processor does better by itself."""
+"""Composites a picture from motion, outside of any network: the part of a frame that a processor does better itself."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ logger = logging.getLogger(__name__)
 
 
 def open_composite(threads: int) -> Composite:
-    """The fastest way here.
+    """Return the fastest implementation for this machine.
 
     Args:
-        threads: that may draw, the caller's own among them.
+        threads: that may draw, including the caller's own.
     """
     if reason := native.unavailable():
-        logger.warning("Pictures are put together in NumPy, which is too slow for a live picture: %s", reason)
+        logger.warning("Pictures are composited in NumPy, which is too slow for live playback: %s", reason)
         return PlainComposite()
     return native.NativeComposite(threads)

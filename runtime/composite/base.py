@@ -1,6 +1,6 @@
-"""From motion to a picture: what every way of doing it takes and gives. Knows shapes, not how it is done.
+"""Interface of all compositors: from motion to a picture.
 
-The definition is `training.animator.composite`, in tensors; whatever is here meets it within two 255ths.
+`training.animator.composite` is the definition, in tensors; implementations match it within two 255ths.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Floats = npt.NDArray[np.float32]
 KEEP: Final = ("keepBack", "keepBody", "keepInner", "keepHead", "keepFront")  # in the order of `LAYERS`
 PLANES: Final = (*KEEP, "open", "drawn", "red", "green", "blue", "alpha")
 PLANES_PX: Final = (64, 128, 256, 512)
-CLEAR: Final = 10 / 255  # alpha up to here is 0, and from SOLID on 1, so that nothing veils what is behind the figure
+CLEAR: Final = 10 / 255  # alpha up to here is 0, and from SOLID on 1, so that no haze covers what is behind the figure
 SOLID: Final = 240 / 255
 
 
 class Composite(abc.ABC):
-    """Moves layers and puts them over each other. Of one thread at a time."""
+    """Moves layers and composites them. Used by one thread at a time."""
 
     name: str
 
@@ -68,8 +68,8 @@ class Composite(abc.ABC):
             )
         self._draw(references, flow, planes, out)
 
-    def close(self) -> None:  # noqa: B027  most ways have nothing to let go of
-        """Let go of threads. Safe to call twice."""
+    def close(self) -> None:  # noqa: B027  most have nothing to release
+        """Release threads. Safe to call twice."""
 
     @abc.abstractmethod
     def _draw(self, references: References, flow: Floats, planes: Floats, out: Pixels) -> None:

@@ -1,7 +1,7 @@
-"""Compile the kernel for every machine that Bunraku plays on: `python -m runtime.composite.build`.
+"""Compile the kernel for every supported machine: `python -m runtime.composite.build`.
 
-Zig brings a C compiler for all of them (https://pypi.org/project/ziglang); what it makes lies in `lib` and travels
-with the package, so that nobody else needs one. The same version makes the same bytes.
+Zig provides a C compiler for all of them (https://pypi.org/project/ziglang); its output is in `lib` and ships
+with the package, so that users need no compiler. The same version produces the same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def build(target: str, out: Path) -> None:
     """Compile for one target.
 
     Args:
-        target: as Zig calls it.
+        target: Zig's name for it.
         out: the library to write.
 
     Raises:
@@ -39,13 +39,13 @@ def build(target: str, out: Path) -> None:
     """
     processor = ("-mcpu=x86_64_v2", "-mtune=haswell") if target.startswith("x86_64") else ()
     position = () if "windows" in target else ("-fPIC",)
-    # A library for macOS holds its own name, which is where it was built, unless it is told.
+    # A macOS library holds its own name, by default its build path.
     name = (f"-Wl,-install_name,@rpath/{out.name}",) if target.endswith("macos") else ()
     command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *processor, *position, *name, "-target", target]
-    # Libraries for Windows say when they were linked, unless it is told.
+    # Windows libraries hold a link timestamp by default.
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
     subprocess.run([*command, "-o", str(out), SOURCE.name], check=True, cwd=SOURCE.parent, env=environment)
-    out.with_name(f"{SOURCE.stem}.lib").unlink(missing_ok=True)  # for those who link; nobody does
+    out.with_name(f"{SOURCE.stem}.lib").unlink(missing_ok=True)  # for linking, which is not needed
 
 
 def digest(path: Path) -> str:
@@ -54,7 +54,7 @@ def digest(path: Path) -> str:
 
 
 def main() -> None:
-    """Build all libraries and note what they were built from."""
+    """Build all libraries and record what they were built from."""
     try:
         found = version("ziglang")
     except PackageNotFoundError:

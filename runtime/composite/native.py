@@ -1,6 +1,6 @@
-"""The composite in C, without a compiler: libraries that lie in `lib`, built by `build`, called through ctypes.
+"""The compositor in C, without a compiler: prebuilt libraries in `lib`, called through ctypes.
 
-Knows `kernel.c` and its structure.
+See `kernel.c` for the functions and the structure, and `build` for how they are compiled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .references import Pixels, References
 VERSION: Final = 4  # of the functions and the structure below
 BAND: Final = 16  # rows that a thread draws at a time
 LIBRARIES: Final = Path(__file__).parent / "lib"
-# (sys.platform, machine in lower case) -> the file in `lib`, and what `build` calls the target.
+# (sys.platform, machine in lower case) -> the file in `lib`, and `build`'s name for the target.
 TARGETS: Final = {
     ("linux", "x86_64"): ("linux-x86_64.so", "x86_64-linux-gnu.2.17"),
     ("linux", "aarch64"): ("linux-aarch64.so", "aarch64-linux-gnu.2.17"),
@@ -54,15 +54,15 @@ def unavailable() -> str:
 
 
 class NativeComposite(Composite):
-    """The kernel, on one thread or several. Threads are the owner's until `close`."""
+    """The kernel, on one or more threads. Threads are held until `close`."""
 
     name = "kernel"
 
     def __init__(self, threads: int) -> None:
-        """Begin.
+        """Start the threads.
 
         Args:
-            threads: that draw, the caller's own among them.
+            threads: that draw, including the caller's own.
 
         Raises:
             OSError: there is no kernel for this machine; see `unavailable`.
@@ -72,7 +72,7 @@ class NativeComposite(Composite):
         self._threads = max(1, threads)
 
     def close(self) -> None:
-        """Let go of threads. Safe to call twice."""
+        """Release threads. Safe to call twice."""
         if self._others is not None:
             self._others.shutdown()
 
@@ -90,7 +90,7 @@ class NativeComposite(Composite):
                 1 / (SOLID - CLEAR),
             )
         )
-        # Threads take band after band, so that none waits for one whose rows hold more of the figure.
+        # Threads take band after band, so that none waits for one with more of the figure in its rows.
         bands = (ctypes.c_int32 * (1 + references.size // BAND))()
         others = (
             []
@@ -107,7 +107,7 @@ def _library() -> ctypes.CDLL:
     """Load the kernel.
 
     Raises:
-        OSError: there is none for this machine, or it does not fit.
+        OSError: there is none for this machine, or its version differs.
     """
     machine = (sys.platform, platform.machine().lower())
     if machine not in TARGETS:
@@ -115,7 +115,7 @@ def _library() -> ctypes.CDLL:
     file = LIBRARIES / TARGETS[machine][0]
     library = ctypes.CDLL(str(file))
     if library.bunraku_composite_version() != VERSION:
-        raise OSError(f"{file} is of another version; install Bunraku again")
+        raise OSError(f"{file} has another version; install Bunraku again")
     for draw in (library.bunraku_composite_draw, library.bunraku_composite_draw_of_any):
         draw.argtypes, draw.restype = (ctypes.c_void_p, ctypes.c_void_p), None
     return library

@@ -1,4 +1,4 @@
-"""The composite in NumPy: for machines without a kernel, and to read. Some hundred times slower."""
+"""The compositor in NumPy: for machines without a kernel, and as readable reference. Some hundred times slower."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPEN = REFERENCES.index("open")
 
 
 class PlainComposite(Composite):
-    """Array by array, as the definition has it."""
+    """Array by array, following the definition."""
 
     name = "numpy"
 
@@ -35,7 +35,7 @@ class PlainComposite(Composite):
 
 
 def _as_bytes(premultiplied: Floats) -> Pixels:
-    """Straight RGBA with alpha stretched."""
+    """Convert to straight RGBA with stretched alpha."""
     alpha = premultiplied[..., 3:]
     straight = np.where(alpha > 1 / 255, premultiplied / np.maximum(alpha, 1 / 255), 0)
     straight[..., 3:] = (alpha - CLEAR) / (SOLID - CLEAR)
@@ -54,7 +54,7 @@ def _bleed(out: Pixels) -> None:
 
 
 def _moved(reference: Pixels, flow: Floats) -> Floats:
-    """Paint from where it was, 0..1: [S, S, 4] by [2, GRID, GRID]; edges go on."""
+    """Fetch paint from its origin, 0..1: [S, S, 4] by [2, GRID, GRID]; edges are extended."""
     size = reference.shape[0]
     own = np.arange(size, dtype=np.float32)
     x = np.nan_to_num(_grown(flow[0], size) * (size / 2) + own).clip(-2, size + 1)
@@ -62,7 +62,7 @@ def _moved(reference: Pixels, flow: Floats) -> Floats:
     left, top = (np.floor(place).astype(np.int64, order="C") for place in (x, y))
     along, down = _cubic(x - left), _cubic(y - top)
     moved: Floats = np.zeros((size, size, 4), np.float32)
-    whole = reference.reshape(-1).view(np.uint32)  # pixel by pixel, which is found in half the time
+    whole = reference.reshape(-1).view(np.uint32)  # pixel by pixel, in half the time
     columns = [(left + column - 1).clip(0, size - 1) for column in range(4)]
     for row in range(4):
         first = (top + row - 1).clip(0, size - 1) * size
@@ -73,14 +73,14 @@ def _moved(reference: Pixels, flow: Floats) -> Floats:
 
 
 def _cubic(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Shares of the four pixels around a place, `t` behind the second: Keys 1981, doi:10.1109/TASSP.1981.1163711."""
+    """Weights of the four pixels around a position, `t` past the second: Keys 1981, doi:10.1109/TASSP.1981.1163711."""
     a, back = -0.75, 1 - t
     inner = [((a + 2) * s - (a + 3)) * s * s + 1 for s in (t, back)]
     return a * t * back * back, inner[0], inner[1], a * back * t * t
 
 
 def _grown(plane: Floats, size: int) -> Floats:
-    """[P, P] -> [size, size], smoothly; edges go on."""
+    """Resize [P, P] -> [size, size] smoothly; edges are extended."""
     if plane.shape[0] == size:
         return plane
     places = (np.arange(size, dtype=np.float32) + 0.5) * (plane.shape[0] / size) - 0.5
@@ -91,7 +91,7 @@ def _grown(plane: Floats, size: int) -> Floats:
 
 
 def _between(places: Floats, count: int) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The place before each, and how far it is to the next one."""
+    """The sample before each position, and the fraction to the next one."""
     inside = places.clip(0, count - 1)
     first = np.minimum(inside.astype(np.int64), count - 2)
     return first, np.asarray(inside - first, np.float32)

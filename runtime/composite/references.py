@@ -1,4 +1,4 @@
-"""One person's reference pictures, ready to be moved. Knows arrays, not files."""
+"""One person's reference pictures, prepared for moving."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from engine_bridge.errors import CharacterError
 
 Pixels = npt.NDArray[np.uint8]
 
-# Hair behind, body and clothes, what is seen through openings of the head (eyeballs, the inside of the mouth), head and
+# Hair behind, body and clothes, what shows through openings of the head (eyeballs, the inside of the mouth), head and
 # face with these openings, hair in front.
 LAYERS: Final = ("back", "body", "inner", "head", "front")
 REFERENCES: Final = (*LAYERS, "open")  # the last: the head with closed eyes and an open mouth
-GRID: Final = 64  # cells per side of the grid that motion is found on
+GRID: Final = 64  # cells per side of the motion grid
 CELL: Final = 8  # pixels per side of the cells of `occupied`
 SIDES: Final = (256, 512, 1024, 2048)  # of references and pictures
 
 
 @dataclass(frozen=True)
 class References:
-    """Who somebody is. Make it with `prepare`, once per person; it is never changed.
+    """One person's references. Created with `prepare`, once per person; immutable.
 
     Attributes:
         pixels: uint8 [len(REFERENCES), S, S, 4], premultiplied RGBA, C-contiguous, S one of `SIDES`.
         occupied: uint32 [len(REFERENCES), S / CELL + 1, S / CELL + 1]: how many cells above and left of a corner hold
-            any paint, so that four numbers tell whether a rectangle does (a summed-area table: Crow 1984,
+            any paint, so that four numbers decide whether a rectangle does (a summed-area table: Crow 1984,
             doi:10.1145/800031.808600).
     """
 
@@ -42,13 +42,13 @@ class References:
 
 
 def prepare(straight: Pixels) -> References:
-    """Make a person's pictures ready.
+    """Prepare a person's pictures.
 
     Args:
         straight: uint8 [len(REFERENCES), S, S, 4], straight RGBA; not kept.
 
     Raises:
-        CharacterError: they are too few, not square, or of a size that cannot be moved.
+        CharacterError: they are too few, not square, or of an unsupported size.
     """
     sides = straight.shape[1:3]
     if (

@@ -1,1 +1,1 @@
-"""What moves a character: idle life, recordings, the wire, the window. One file for each kind."""
+"""Drivers that move a character: idle life, recordings, the wire, the window. One file per kind."""

@@ -1,4 +1,4 @@
-"""What a driver is: a source of controls. Knows no character and no socket."""
+"""The driver interface: a source of controls."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from runtime.character.idle import IdleSettings
 
 
 class Driver(Protocol):
-    """Moves one person: asked once per frame, as late as possible before the frame is drawn."""
+    """Moves one person; asked once per frame, as late as possible before drawing."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Display name."""
 
     @property
     def attack_s(self) -> float:
-        """How long it takes to take a control over; 0 is at once."""
+        """How long it takes to take over a control; 0 is immediate."""
 
     @property
     def tracks(self) -> bool:
-        """Whether it measures somebody's face, so that calibration makes sense."""
+        """Whether it tracks a face, so that calibration makes sense."""
 
     @property
     def smooth(self) -> bool:
         """Whether its values pass a One-Euro filter."""
 
     def sample(self, now_ns: int) -> Mapping[str, float] | None:
-        """Controls at this time, in natural units; None when it has nothing to say (the tracker is lost).
+        """Controls at this time, in natural units; None when there is no data (the tracker is lost).
 
         Only names of the vocabulary and finite values. Never blocks.
         """
 
 
 class Source(Protocol):
-    """What a command line named once: a file that was read, a socket that was opened. All people on a stage share it.
+    """What a command line names once: a file read, a socket opened. Shared by all people on a stage.
 
     Attributes:
-        warnings: what people should know, for example a torn line of a recording.
+        warnings: for people, for example a torn line of a recording.
     """
 
     warnings: tuple[str, ...]
 
     def driver(self, idle: IdleSettings, person: int) -> Driver | None:
-        """A driver for one person; None if there is to be none.
+        """Create a driver for one person; None for none.
 
         Args:
             idle: the character's idle settings.
-            person: which of several people on one stage, from 0.
+            person: index among several people on one stage, from 0.
         """
 
     def close(self) -> None:
-        """Free what it holds; its drivers have nothing to say from then on. Safe to call twice."""
+        """Free its resources; its drivers return nothing from then on. Safe to call twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +63,11 @@ class Kind:
     """One kind of driver.
 
     Attributes:
-        names: what `--driver` takes.
-        options: what may stand behind the name, with defaults. A field `file` takes all that looks like no option.
-        open: makes a source of them; raises DriverError or a more special BunrakuError.
-        always: there without being named, once; to name it changes its options. Others are there as often as named.
-        in_window: only where there is a window.
+        names: accepted by `--driver`.
+        options: accepted after the name, with defaults. A field `file` takes everything that looks like no option.
+        open: creates a source from them; raises DriverError or another BunrakuError.
+        always: present once without being named; naming it changes its options. Others are present as often as named.
+        in_window: only with a window.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Smoothing for live trackers. Knows numbers and time, not what they mean."""
+"""Smoothing for live trackers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class OneEuroSettings:
-    """How the filter trades smoothness at rest against lag in motion.
+    """Trade-off between smoothness at rest and lag in motion.
 
     Attributes:
-        minimum_cutoff_hz: lower is smoother when nothing moves.
+        minimum_cutoff_hz: lower is smoother at rest.
         beta: higher follows fast motion more closely; it multiplies speed in units per second.
         derivative_cutoff_hz: smoothing of the speed itself.
     """
@@ -34,11 +34,11 @@ class OneEuroFilter:
     """
 
     def __init__(self, size: int, settings: OneEuroSettings, *, scale: Values | None = None) -> None:
-        """Make a filter for `size` values.
+        """Create a filter for `size` values.
 
         Args:
-            size: how many values.
-            settings: the trade.
+            size: number of values.
+            settings: the trade-off.
             scale: float32 [size], the range of each value, so that degrees and 0..1 weights get the same treatment.
         """
         self._settings = settings

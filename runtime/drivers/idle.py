@@ -1,4 +1,4 @@
-"""Idle life as a driver: the lowest layer, always there unless it is switched off."""
+"""Idle life as a driver: the lowest layer, always present unless switched off."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IdleDriver:
         self._start_ns: int | None = None
 
     def sample(self, now_ns: int) -> Mapping[str, float]:
-        """Controls at this time; it never runs dry."""
+        """Controls at this time; never None."""
         if self._start_ns is None:
             self._start_ns = now_ns
         return self._life.sample((now_ns - self._start_ns) / 1e9)

@@ -1,8 +1,8 @@
-"""Live Link Face CSV, as the app writes it and as spreadsheets save it again. Knows columns and units, not playing.
+"""Live Link Face CSV, as written by the app and as saved again by spreadsheets.
 
 A file holds one row per frame: a timecode `HH:MM:SS:FF.fff`, 52 ARKit shapes, head and eye rotations in radians. Its
 eyes turn positive to the performer's right and down (measured against the eyeLook shapes: 33 to 36 degrees per unit, of
-opposite sign to ours), so both gaze angles change sign here. Its head turns positive to the left and up (read off a
+opposite sign to ours), so both gaze angles change sign here. Its head turns positive to the left and up (derived from a
 capture in which the eyes counter the head); roll is taken as positive to the right shoulder.
 """
 
@@ -39,7 +39,7 @@ _TIMECODE: Final = "timecode"
 _COUNT: Final = "blendshapecount"
 _UNUSED: Final = (_TIMECODE, _COUNT, "lefteyeroll", "righteyeroll")
 
-# Beyond these a rotation cannot be in radians: a camera does not see a face that is turned by more than 103 degrees.
+# Larger rotations cannot be in radians: a camera does not see a face turned by more than 103 degrees.
 _RADIANS_TURN: Final = 1.8
 _RADIANS_ROLL: Final = 3.2
 _RADIANS_DOUBTFUL: Final = 1.2
@@ -68,13 +68,13 @@ _KNOWN: Final = {*_SHAPES, *_UNUSED, *(column for _, columns, _ in _POSES for co
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What a file holds, in our units.
+    """The contents of a file, in our units.
 
     Attributes:
         names: the controls.
-        times_s: float64 [n], never falling, the first is 0.
+        times_s: float64 [n], non-decreasing, starting at 0.
         values: float64 [n, len(names)], finite.
-        warnings: what was found odd and what was done about it.
+        warnings: anomalies and how they were handled.
     """
 
     names: tuple[str, ...]
@@ -88,11 +88,11 @@ class _Rows:
     """The rows of a file.
 
     Attributes:
-        columns: plain name of each column of `numbers`, and the name that the file gives it.
-        stamps: when.
-        lines: where in the file.
+        columns: plain name of each column of `numbers`, and its name in the file.
+        stamps: time codes.
+        lines: line numbers in the file.
         numbers: [n, columns], as written; NaN where a cell is empty.
-        no_face: bool [n], the file says that the face was lost.
+        no_face: bool [n], the file reports that the face was lost.
     """
 
     columns: dict[str, str]
@@ -136,7 +136,7 @@ def parse_live_link_face(text: str, name: str) -> Take:
 
 
 def _find_columns(table: Table, name: str, warnings: list[str]) -> dict[str, int]:
-    """Where each column that is used stands, by its plain name, in the file's order."""
+    """Index of each used column, by its plain name, in the file's order."""
     where: dict[str, int] = {}
     unknown: list[str] = []
     for index, column in enumerate(table.header):
@@ -166,12 +166,12 @@ def _find_columns(table: Table, name: str, warnings: list[str]) -> dict[str, int
 
 
 def _read_rows(table: Table, columns: dict[str, int], name: str, warnings: list[str]) -> _Rows:
-    """Times and numbers of all rows; a torn last line is left out."""
+    """Times and numbers of all rows; a torn last line is skipped."""
     clock, count = columns.pop(_TIMECODE), columns.pop(_COUNT, None)
     for key in _UNUSED:
         columns.pop(key, None)
     needed, width = list(columns.values()), len(table.header)
-    # The usual file cannot have commas in its cells and needs no second look at them.
+    # The usual file cannot have commas in its cells and skips a full parse.
     mark = "."
     if '"' in table.text or table.separator != ",":
         mark = decimal_mark(
@@ -207,7 +207,7 @@ def _read_rows(table: Table, columns: dict[str, int], name: str, warnings: list[
         no_face.append(none or empty)
     else:
         if torn is not None and stamps:
-            warnings.append(f"{name}: the last line was torn ({torn}) and is left out")
+            warnings.append(f"{name}: the last line is torn ({torn}) and was skipped")
             torn = None
     if torn is not None:
         raise RecordingError(f"{name}, line {torn_line}: {torn}. Fix the line, or cut the file before it.")
@@ -240,7 +240,7 @@ def _numbers(cells: Sequence[str], needed: Sequence[int], mark: str, header: Seq
     for index in needed:
         cell = cells[index]
         try:
-            # Nearly all cells are what `float` reads, and it is fast; but it takes "1_0" as well.
+            # Nearly all cells can be read by `float`, which is fast; but it accepts "1_0" as well.
             value = number(cell, mark) if mark != "." or "_" in cell else float(cell)
         except ValueError:
             written = cell.rstrip()
@@ -249,13 +249,13 @@ def _numbers(cells: Sequence[str], needed: Sequence[int], mark: str, header: Seq
             except ValueError:
                 raise RecordingError(f'{header[index]} is "{cell[:40]}", which is not a number') from None
         if abs(value) > _LARGEST:
-            raise RecordingError(f"{header[index]} is {cell.strip()[:40]}, which no tracker means")
+            raise RecordingError(f"{header[index]} is {cell.strip()[:40]}, which no tracker produces")
         values.append(value)
     return values
 
 
 def _no_face(rows: _Rows) -> npt.NDArray[np.bool_]:
-    """Rows in which the tracker had lost the face: it says so, or everything drops to zero at once."""
+    """Rows in which the tracker had lost the face: the file says so, or everything drops to zero at once."""
     numbers = rows.numbers
     no_face = rows.no_face
     if no_face.all() and not np.isnan(numbers).all():
@@ -268,7 +268,7 @@ def _no_face(rows: _Rows) -> npt.NDArray[np.bool_]:
     after = np.searchsorted(alive, where).clip(0, len(alive) - 1)
     before = (after - 1).clip(0)
     nearer = np.where(np.abs(alive[before] - where) < np.abs(alive[after] - where), alive[before], alive[after])
-    # A drawn take may begin or end at rest, but then it gets there bit by bit, and not with all columns at once.
+    # An animated take may begin or end at rest, but it gets there gradually, and not with all columns at once.
     beside = np.abs(np.nan_to_num(numbers[nearer]))
     abrupt = ((beside > 0.0).sum(1) >= 4) & (beside.max(1) >= 0.1)
     dropped = np.zeros(len(numbers), np.bool_)
@@ -285,10 +285,10 @@ def _fill(
     name: str,
     warnings: list[str],
 ) -> tuple[Numbers, dict[str, int]]:
-    """Draw straight lines through the cells that hold nothing; columns that hold nothing at all are left out.
+    """Interpolate linearly over empty cells; columns that are entirely empty are dropped.
 
     Returns:
-        The numbers, finite, and where each column stands in them, by its plain name.
+        The numbers, finite, and the index of each column in them, by its plain name.
     """
     empty = np.isnan(numbers)
     bare = np.asarray(empty.all(0))
@@ -321,7 +321,7 @@ def _shapes(
     highest = shapes.max(0)
     row, column = np.unravel_index(int(shapes.argmax()), shapes.shape)
     top = f"{_SHAPES[keys[column]]} reaches {shapes[row, column]:g} in line {lines[row]}"
-    # A tracker that slips gives single values beyond the range; percent are beyond it nearly always.
+    # A tracker that slips gives single values beyond the range; percentages are beyond it nearly always.
     if np.count_nonzero(shapes > 2.0) >= max(1, 0.05 * np.count_nonzero(shapes > 0.0)):
         within = int(((highest > 0.2) & (highest <= 1.0)).sum())
         beyond = int((highest > 2.0).sum())
@@ -354,7 +354,7 @@ def _poses(
             for control, keys, sign in _POSES
             if control.startswith(part) and any(key in columns for key in keys)
         }
-        # All zeros means that the head was not tracked (a head-mounted rig), not that it stood still.
+        # All zeros means that the head was not tracked (a head-mounted rig), not that it was still.
         found = {control: (angles, sign) for control, (angles, sign) in found.items() if angles.any()}
         in_degrees = any(_beyond_radians(control, angles) for control, (angles, _) in found.items())
         if in_degrees:

@@ -1,4 +1,4 @@
-"""What stands behind the name of a driver, `NAME:KEY=VALUE,KEY=VALUE`, as a struct. Knows no driver."""
+"""Driver options, `NAME:KEY=VALUE,KEY=VALUE`, parsed into a struct."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _Options = TypeVar("_Options", bound=msgspec.Struct)
 
 
 def parse_options(spec: str, kind: type[_Options]) -> _Options:
-    """Read the options of a driver.
+    """Parse the options of a driver.
 
     Args:
-        spec: `NAME[:OPTIONS]`. A switch may be named without a value.
-        kind: fields of bool, int, float or str with defaults, numbers with their limits. A field `file` takes all up to
-            the last words that look like options, for a path may hold commas and colons.
+        spec: `NAME[:OPTIONS]`. A switch may be given without a value.
+        kind: fields of bool, int, float or str with defaults, numbers with limits. A field `file` takes everything up
+            to the trailing words that look like options, since a path may hold commas and colons.
 
     Raises:
-        DriverError: there is no such option, or its value makes no sense.
+        DriverError: there is no such option, or its value is invalid.
     """
     name, _, rest = spec.partition(":")
     fields = {field.name: field for field in msgspec.inspect.type_info(kind).fields}  # type: ignore[attr-defined]
@@ -37,7 +37,7 @@ def parse_options(spec: str, kind: type[_Options]) -> _Options:
     for word in words:
         key, equals, value = word.partition("=")
         if key not in known:
-            raise DriverError(f'"{spec}": there is no option "{key[:40]}". There are: {", ".join(known)}.')
+            raise DriverError(f'"{spec}": there is no option "{key[:40]}". Available: {", ".join(known)}.')
         given[key] = _value(spec, key, value if equals else "on", fields[key].type)
     return msgspec.convert(given, kind)
 

@@ -1,4 +1,4 @@
-"""Where whole control states come in from elsewhere: the wire, and the window of this process."""
+"""Entry point for whole control states: from the wire, and from this process's window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .base import Kind
 
 
 class ControlPort:
-    """Where whole control states come in: from the window of this process, or from the wire. Newest wins.
+    """Entry point for whole control states, from this process's window or from the wire. Newest wins.
 
     `offer` may be called from any thread and never blocks for long; the other methods belong to the live loop.
     """
@@ -23,14 +23,14 @@ class ControlPort:
     def __init__(
         self, name: str, *, timeout_s: float | None = None, smooth: bool = False, tracks: bool = False
     ) -> None:
-        """Make a port.
+        """Create a port.
 
         Args:
-            name: what people call it.
+            name: display name.
             timeout_s: after this long without a state the controls blend back to the lower layers; None keeps the
-                last state for ever, which is right for a game that speaks only when something changes.
+                last state for ever, which suits a game that sends only changes.
             smooth: whether its values pass a One-Euro filter.
-            tracks: whether it measures somebody's face.
+            tracks: whether it tracks a face.
         """
         self.name = name
         self.attack_s = 0.0
@@ -43,14 +43,14 @@ class ControlPort:
         self._since_ns = 0
 
     def offer(self, state: ControlState) -> None:
-        """Hand in a state that was checked at the edge; it replaces one that nobody has taken yet."""
+        """Submit a state that was checked at the edge; it replaces one not taken yet."""
         with self._lock:
             if self._offered is not None and self._offered.calibrate and not state.calibrate:
                 state = msgspec.structs.replace(state, calibrate=True)
             self._offered = state
 
     def take(self, now_ns: int) -> ControlState | None:
-        """The newest state if one came since the last call."""
+        """The newest state if one arrived since the last call."""
         with self._lock:
             state, self._offered = self._offered, None
         if state is not None:
@@ -59,16 +59,16 @@ class ControlPort:
         return state
 
     def reject(self, previous: ControlState | None) -> None:
-        """Go back to an earlier state, because the one just taken cannot be used."""
+        """Return to an earlier state, because the one just taken cannot be used."""
         self._current = previous
 
     @property
     def current(self) -> ControlState | None:
-        """The state that is in force."""
+        """The current state."""
         return self._current
 
     def sample(self, now_ns: int) -> Mapping[str, float] | None:
-        """The controls that the state in force holds."""
+        """The controls held by the current state."""
         state = self._current
         if state is None or not state.controls:
             return None

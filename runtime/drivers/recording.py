@@ -1,4 +1,4 @@
-"""Recordings of controls: Live Link Face CSV, and our own JSONL. Knows files and playing, not the stage."""
+"""Recordings of controls: Live Link Face CSV, and our own JSONL."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Recording:
 
     Attributes:
         names: the controls.
-        times_s: float64 [n], rising, the first is 0.
+        times_s: float64 [n], rising, starting at 0.
         values: float32 [n, len(names)], finite, natural units.
-        warnings: what was left out while reading, for people.
+        warnings: what was skipped while reading, for people.
     """
 
     names: tuple[str, ...]
@@ -43,11 +43,11 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
-        """From the first row to the last."""
+        """Time from the first row to the last."""
         return float(self.times_s[-1])
 
     def at(self, t_s: float) -> npt.NDArray[np.float32]:
-        """Values at a time, straight lines between rows, held before the first and after the last."""
+        """Values at a time, interpolated linearly between rows, held before the first and after the last."""
         times = self.times_s
         after = int(np.searchsorted(times, t_s, side="right"))
         if after in (0, len(times)):
@@ -74,7 +74,7 @@ class RecordingDriver:
         Args:
             recording: what to play.
             speed: 2 plays twice as fast.
-            loop: begin again at the end, over a short cross-fade; otherwise the character falls back to idle.
+            loop: restart at the end with a short cross-fade; otherwise the character falls back to idle.
             smooth: pass the values through a One-Euro filter.
             start_s: where in the recording to begin.
         """
@@ -97,7 +97,7 @@ class RecordingDriver:
         elif not self._loop:
             return None
         else:
-            # The end fades into the beginning, so a loop is as long as the recording less the seam.
+            # The end fades into the beginning, so a loop is as long as the recording minus the seam.
             seam = min(_SEAM_S, 0.5 * length)
             t_s = seam + (t_s - seam) % (length - seam)
             values = recording.at(t_s)
@@ -111,14 +111,14 @@ class RecordingDriver:
 
 
 def read_recording(path: str | Path, *, invert: tuple[str, ...] = ()) -> Recording:
-    """Read a recording; the form is told from its contents.
+    """Read a recording; the format is detected from its contents.
 
     Args:
         path: a Live Link Face CSV, or JSONL with one `{"t_s": seconds, "controls": {name: value}}` per line.
-        invert: controls whose sign is turned round.
+        invert: controls whose sign is inverted.
 
     Raises:
-        RecordingError: the file is missing, of another kind, or wrong; with the line.
+        RecordingError: the file is missing, of another kind, or invalid; names the line.
     """
     path = Path(path)
     try:
@@ -132,7 +132,7 @@ def read_recording(path: str | Path, *, invert: tuple[str, ...] = ()) -> Recordi
     recording = parse_recording(data, path.name)
     for name in invert:
         if name not in recording.names:
-            raise RecordingError(f"{path.name} has no {name} to invert. It has: {', '.join(recording.names)}.")
+            raise RecordingError(f"{path.name} has no {name} to invert. Available: {', '.join(recording.names)}.")
     if not invert:
         return recording
     signs = np.array([-1.0 if name in invert else 1.0 for name in recording.names], np.float32)
@@ -140,14 +140,14 @@ def read_recording(path: str | Path, *, invert: tuple[str, ...] = ()) -> Recordi
 
 
 def from_neutral(recording: Recording, neutral: str) -> Recording:
-    """Count every control from a neutral pose, so that a face that rests with half-closed eyes does not stay sleepy.
+    """Measure every control from a neutral pose, so that a face resting with half-closed eyes does not stay sleepy.
 
     Args:
         recording: what was read.
-        neutral: `median` for the pose that the performer had most of the time, or a time in seconds.
+        neutral: `median` for the performer's most common pose, or a time in seconds.
 
     Raises:
-        RecordingError: it is neither, or the recording is shorter.
+        RecordingError: it is neither, or beyond the recording.
     """
     if neutral == "median":
         pose = np.median(recording.values, axis=0)
@@ -162,7 +162,7 @@ def from_neutral(recording: Recording, neutral: str) -> Recording:
             )
         pose = recording.at(t_s)
     signed = np.array([VOCABULARY[name].minimum < 0.0 for name in recording.names])
-    # Nobody's neutral face is at the end of a shape; without this limit, noise there would become full motion.
+    # No neutral face is at the end of a shape's range; without this limit, noise there would become full motion.
     pose = np.where(signed, pose, np.minimum(pose, 0.6)).astype(np.float32)
     values = recording.values - pose
     values = np.where(signed, values, np.clip(values / (1.0 - np.where(signed, 0.0, pose)), 0.0, 1.0))
@@ -170,7 +170,7 @@ def from_neutral(recording: Recording, neutral: str) -> Recording:
 
 
 def parse_recording(data: bytes, name: str) -> Recording:
-    """Read a recording from its bytes.
+    """Parse a recording.
 
     Raises:
         RecordingError: names the file and the line.
@@ -209,7 +209,7 @@ def _parse_jsonl(text: str, name: str) -> Recording:
             check_controls(row.controls)
         except (msgspec.DecodeError, RecordingError, ControlError, RecursionError, UnicodeEncodeError) as error:
             if number == lines[-1][0] and rows and isinstance(error, msgspec.DecodeError):
-                warnings.append(f"{name}: the last line was torn and is left out")
+                warnings.append(f"{name}: the last line is torn and was skipped")
                 break
             raise RecordingError(f"{name}, line {number}: {error}") from None
         if rows and row.t_s < rows[-1].t_s:
@@ -220,7 +220,7 @@ def _parse_jsonl(text: str, name: str) -> Recording:
     names = tuple(dict.fromkeys(control for row in rows for control in row.controls))
     if not names:
         raise RecordingError(f'{name} moves no control. Each line is {{"t_s": 0.0, "controls": {{"jawOpen": 0.5}}}}.')
-    # A control that a line leaves out keeps its last value; before its first mention it has its first one.
+    # A control that a line omits keeps its last value; before its first mention it has its first one.
     values = np.empty((len(rows), len(names)), np.float64)
     held = {control: next(row.controls[control] for row in rows if control in row.controls) for control in names}
     for index, row in enumerate(rows):
@@ -229,7 +229,7 @@ def _parse_jsonl(text: str, name: str) -> Recording:
     weights = [index for index, control in enumerate(names) if VOCABULARY[control].maximum <= 1.0]
     if weights and np.abs(values[:, weights]).max() > 1.05:
         control = names[max(weights, key=lambda index: float(np.abs(values[:, index]).max()))]
-        warnings.append(f"{name}: {control} goes beyond 1 and will be cut; if it is percent, divide it by 100")
+        warnings.append(f"{name}: {control} exceeds 1 and will be clipped; if it is percent, divide it by 100")
     times_s = np.array([row.t_s for row in rows], np.float64)
     return _recording(names, times_s - times_s[0], values, warnings)
 
@@ -254,8 +254,8 @@ class RecordingOptions(msgspec.Struct, frozen=True):
     loop: bool = True
     smooth: bool = False
     start: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] = 0.0
-    invert: str = ""  # controls with the wrong sign, with + between them
-    neutral: str = ""  # median, or a second of the recording
+    invert: str = ""  # controls with the wrong sign, separated by +
+    neutral: str = ""  # median, or a time in seconds
 
 
 class _Recorded:

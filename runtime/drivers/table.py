@@ -1,7 +1,7 @@
-"""All kinds of drivers, and what a command line makes of them.
+"""All kinds of drivers, and how a command line selects them.
 
-Layers, from below: idle, recording, wire, window. A higher layer covers the controls that it holds and leaves the
-others to the lower ones; when it lets go, they blend back within half a second.
+Layers, from the bottom: idle, recording, wire, window. A higher layer covers the controls that it holds and leaves the
+others to the lower ones; when it releases them, they blend back within half a second.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .base import Driver, Kind, Source
 from .options import parse_options
 from .port import ControlPort
 
-# In the order of their layers, the lowest first.
+# In layer order, lowest first.
 KINDS: Final = (idle.KIND, recording.KIND, port.WIRE, port.WINDOW)
 NAMES: Final = tuple(name for kind in KINDS for name in kind.names)
 
 
 @dataclass(frozen=True, slots=True)
 class Drivers:
-    """What moves one person.
+    """Drivers of one person.
 
     Attributes:
-        layers: in the order in which they cover each other.
-        wire: where states from sockets come in.
-        window: where states from this process's window come in.
-        warnings: what people should know, for example a torn line of a recording.
+        layers: in layer order.
+        wire: entry point for states from sockets.
+        window: entry point for states from this process's window.
+        warnings: for people, for example a torn line of a recording.
     """
 
     layers: tuple[Driver, ...]
@@ -45,18 +45,18 @@ class Drivers:
 
     @property
     def label(self) -> str:
-        """The driver that leads, for the overlay: the highest layer that is no mere port, or else `idle`."""
+        """The leading driver, for the overlay: the highest layer that is not a mere port, otherwise `idle`."""
         return next((layer.name for layer in reversed(self.layers) if not isinstance(layer, ControlPort)), "none")
 
 
 class Sources:
-    """What a command line names, opened once for everybody on a stage. Close it, or use it as a context manager."""
+    """Sources named on a command line, opened once for everyone on a stage. Close it or use it as a context manager."""
 
     def __init__(self, specs: Sequence[str], *, window: bool = True) -> None:
-        """Open them.
+        """Open the sources.
 
         Args:
-            specs: `NAME[:OPTIONS]`; idle life, the wire and the window are there without being named.
+            specs: `NAME[:OPTIONS]`; idle life, the wire and the window are present without being named.
             window: whether there is a window, so that mouse, keyboard and sliders can work.
 
         Raises:
@@ -78,15 +78,15 @@ class Sources:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What people should know of them all."""
+        """Warnings of all sources, for people."""
         return tuple(warning for _, source in self._sources for warning in source.warnings)
 
     def drivers_of(self, settings: IdleSettings, *, person: int = 0) -> Drivers:
-        """What moves one person.
+        """Create the drivers of one person.
 
         Args:
             settings: the character's idle settings.
-            person: which of several people on one stage; each has an idle life of its own.
+            person: index among several people on one stage; each has its own idle life.
         """
         made = [(kind, source.driver(settings, person)) for kind, source in self._sources]
         ports = {kind: driver for kind, driver in made if isinstance(driver, ControlPort)}
@@ -94,7 +94,7 @@ class Sources:
         return Drivers(layers, ports[port.WIRE], ports[port.WINDOW], self.warnings)
 
     def close(self) -> None:
-        """Free what they hold. Safe to call twice."""
+        """Free all resources. Safe to call twice."""
         while self._sources:
             self._sources.pop()[1].close()
 
@@ -106,7 +106,7 @@ class Sources:
 
 
 def open_drivers(specs: Sequence[str], settings: IdleSettings, *, window: bool = True, person: int = 0) -> Drivers:
-    """What moves one person, of kinds that hold nothing open.
+    """Create the drivers of one person, for kinds that hold nothing open.
 
     Args:
         specs: as for `Sources`.
@@ -127,7 +127,7 @@ def _kind_of(spec: str, *, window: bool) -> Kind:
     if kind is None:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f' Did you mean "{near[0]}"?' if near else ""
-        raise DriverError(f'There is no driver "{name[:40]}".{hint} There are: {", ".join(NAMES)}.')
+        raise DriverError(f'There is no driver "{name[:40]}".{hint} Available: {", ".join(NAMES)}.')
     if kind.in_window and not window:
-        raise DriverError(f"The driver {name} needs the window. Leave out --no-window.")
+        raise DriverError(f"The driver {name} needs the window. Omit --no-window.")
     return kind

@@ -1,4 +1,4 @@
-"""Time codes of a take as seconds. Knows how clocks write and how they jump, not what the rows hold."""
+"""Time codes of a take, converted to seconds."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Stamp:
 
     Attributes:
         seconds: whole seconds since midnight.
-        frames: frames of that second with their fraction, or what stands behind a decimal point after the seconds.
-        form: what stands before the frames: `:`, `;` (drop-frame), `.` (drop-frame, or decimals of the second).
-        digits: how many digits `frames` has before its fraction.
+        frames: frames of that second with their fraction, or the decimals after the seconds.
+        form: separator before the frames: `:`, `;` (drop-frame), `.` (drop-frame, or decimals of the second).
+        digits: number of digits of `frames` before its fraction.
     """
 
     seconds: int
@@ -43,10 +43,10 @@ class Stamp:
 
 
 def parse_timecode(cell: str) -> Stamp:
-    """Read `HH:MM:SS:FF.fff`, `HH:MM:SS;FF`, `HH:MM:SS.FF` or `HH:MM:SS.mmm`.
+    """Parse `HH:MM:SS:FF.fff`, `HH:MM:SS;FF`, `HH:MM:SS.FF` or `HH:MM:SS.mmm`.
 
     Raises:
-        RecordingError: it is none of these; the text names no file or line.
+        RecordingError: it is none of these; the message names no file or line.
     """
     found = _FORM.fullmatch(cell.strip())
     if found is None or (found[4] in ".," and found[6] is not None) or len(found[5]) > 9:
@@ -62,23 +62,23 @@ def parse_timecode(cell: str) -> Stamp:
 def to_seconds(
     stamps: Sequence[Stamp], lines: Sequence[int], name: str, warnings: list[str]
 ) -> tuple[Seconds, npt.NDArray[np.intp]]:
-    """Seconds of every row from the first on.
+    """Seconds of every row, from the first on.
 
-    The file does not say how many timecode frames make a second, and it need not be the frame rate of the rows (60 to
+    The file does not state how many timecode frames make a second, and it need not be the frame rate of the rows (60 to
     the second for rows at 30 is usual). The right number is the one that makes the steps most even. A clock that goes
-    back, or forward by more than a minute, was set; the rows before and after such a jump follow each other.
+    back, or forward by more than a minute, was reset; the rows before and after such a jump are joined.
 
     Args:
         stamps: one per row, at least one.
         lines: of the file, for messages.
         name: of the file.
-        warnings: gets what people should know.
+        warnings: receives messages for people.
 
     Raises:
         RecordingError: rows have time codes of different forms.
 
     Returns:
-        float64 [n], never falling, the first is 0; and the rows that they belong to: the order of time.
+        float64 [n], non-decreasing, starting at 0; and their rows, in order of time.
     """
     for stamp, line in zip(stamps, lines, strict=True):
         if (stamp.form == ".") != (stamps[0].form == "."):
@@ -86,7 +86,7 @@ def to_seconds(
                 f"{name}, line {line}: the timecode has another form than in line {lines[0]}. Use one form throughout."
             )
     seconds = np.array([stamp.seconds for stamp in stamps], np.float64)
-    # Past midnight the clock begins again; a clock that was set back by half a day is another matter.
+    # Past midnight the clock restarts; a clock that was set back by half a day is another matter.
     steps = np.diff(seconds)
     midnight = (steps < 0.0) & (steps + _DAY_S <= _LONGEST_PAUSE_S)
     seconds += _DAY_S * np.concatenate(([0], np.cumsum(midnight)))
@@ -116,7 +116,7 @@ def to_seconds(
         times_s = times_s - times_s[0]
         warnings.append(
             f"{name}: {counted(len(late), 'row')} later than the time code says, first in line {lines[late[0] + 1]}; "
-            "all rows are put in the order of time"
+            "all rows are sorted by time"
         )
     steps = np.diff(times_s)
     pauses = np.flatnonzero(steps > max(_PAUSE_S, 5.0 * step_s))
@@ -154,7 +154,7 @@ def _with_frames(stamps: Sequence[Stamp], seconds: Seconds) -> Seconds:
     if forms == {"."} and any(stamp.digits != 2 for stamp in stamps):
         return seconds + frames / 10.0 ** np.array([stamp.digits for stamp in stamps])
     rates = [rate for rate in TIMECODE_RATES if rate > frames.max()] or [240]
-    # Rows between which the clock was set, or that have one time, say nothing about the rate.
+    # Rows between which the clock was set, or that share one time, say nothing about the rate.
     whole = np.diff(seconds)
     told = (whole >= 0.0) & (whole <= _LONGEST_PAUSE_S) & ((whole > 0.0) | (np.diff(frames) != 0.0))
     # What is most even within one second need not be so over several.
@@ -164,7 +164,7 @@ def _with_frames(stamps: Sequence[Stamp], seconds: Seconds) -> Seconds:
         rate = next(rate for rate in (60, 120, rates[0]) if rate in rates)
     if ":" in forms or rate not in _DROP_FRAME_RATES:
         return seconds + frames / rate
-    # SMPTE ST 12-1: at 29.97 the numbers 0 and 1 (at 59.94: 0 to 3) are left out at each minute that is no tenth.
+    # SMPTE ST 12-1: at 29.97 the numbers 0 and 1 (at 59.94: 0 to 3) are skipped at each minute not divisible by ten.
     minutes = np.floor(seconds / 60.0)
     counted = seconds * rate + frames - rate // 15 * (minutes - np.floor(minutes / 10.0))
     exact: Seconds = counted * 1.001 / rate

@@ -1,1 +1,1 @@
-"""What turns identities and controls into pixels: one file for each library, and who gets to play."""
+"""Inference engines: one file per library, and the choice between them."""

@@ -1,4 +1,4 @@
-"""What every engine file says of itself: one `Backend` for each name that `--engine` takes. Knows no library."""
+"""The description of each engine: one `Backend` for each name that `--engine` takes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from runtime.machine import ThreadProfile
 
 from .base import Engine, LoadedGraph, Sizes
 
-Progress = Callable[[str, int, int], bool]  # (what, done, of): False gives up
+Progress = Callable[[str, int, int], bool]  # (what, done, of): False cancels
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorModel:
-    """A generator that draws every pixel, and how it is to be run.
+    """A generator that draws every pixel, and how to run it.
 
     Attributes:
-        onnx: its tensors typed as `precision` says.
+        onnx: its tensors typed according to `precision`.
         sizes: of its rows and pictures.
         precision: `fp32`, `fp16`, `bf16` or `int8`.
-        threads: that compute, on a processor.
+        threads: for inference, on a processor.
         profile: how they share the machine.
-        layout: hash of what `w` and `controls` mean; what was built for another layout is refused.
-        batches: sizes that an engine built ahead is tuned for. Each takes building time and memory.
-        progress: told how a build proceeds.
+        layout: hash of the meaning of `w` and `controls`; anything built for another layout is refused.
+        batches: sizes to tune a prebuilt engine for. Each takes build time and memory.
+        progress: called with the progress of a build.
     """
 
     onnx: bytes
@@ -39,14 +39,14 @@ class GeneratorModel:
 
 @dataclass(frozen=True, slots=True)
 class AnimatorModel:
-    """An animator, and how it is to be run.
+    """An animator, and how to run it.
 
     Attributes:
         onnx: of the network.
         precision: of its motion.
-        threads: that compute, on a processor.
+        threads: for inference, on a processor.
         profile: how they share the machine.
-        progress: told how a build proceeds.
+        progress: called with the progress of a build.
     """
 
     onnx: bytes
@@ -58,21 +58,21 @@ class AnimatorModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One way to compute, by name.
+    """One engine, by name.
 
     Attributes:
-        name: what `--engine` takes.
-        precisions: what generators can be drawn in; `auto` takes the first that the character and the machine allow.
-        moves_in: the same of people who are moved. Their flows are places; what rounds these must stand the gate, too.
+        name: accepted by `--engine`.
+        precisions: available for generators; `auto` takes the first that the character and the machine allow.
+        moves_in: the same for animators. Their flows are positions, so roundings of these must pass the gate, too.
         unavailable: why it cannot be used here, and after a semicolon what to do; empty if it can. May load it.
-        about: what it computes on, and its version; only where it can be used.
-        draw: an engine for a generator; nothing is loaded before `Engine.activate`.
+        about: what it runs on, and its version; only if available.
+        draw: creates an engine for a generator; nothing is loaded before `Engine.activate`.
         move: loads an animator.
-        read: loads what runs once for a person, with so many threads.
-        lacks: why a precision should not be chosen here, though it could be; empty if it should.
-        on_gpu: whether it leaves the processor alone.
-        built_ahead: whether `bunraku build` has something to do.
-        by_name: whether only its name chooses it, and never `auto`.
+        read: loads a graph that runs once per person, with this many threads.
+        lacks: why a precision should not be chosen here, although possible; empty if it should.
+        on_gpu: whether it leaves the processor free.
+        built_ahead: whether `bunraku build` applies.
+        by_name: whether it is chosen only by name, never by `auto`.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""The engine: what turns identities and controls into pixels.
+"""The engine interface: from identities and controls to pixels.
 
-Knows shapes and memory, not which library does the work; `engines/` holds one file per library.
+`engines/` holds one file per library.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a row of a generator takes and gives.
+    """Input and output sizes of a generator.
 
     Attributes:
         w_dim: numbers per identity.
@@ -41,14 +41,14 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class EngineDescription:
-    """What an engine is and what it takes.
+    """Description of an engine.
 
     Attributes:
-        backend: the name that `--engine` takes.
+        backend: name for `--engine`.
         provider: what the backend runs on, for example `CPUExecutionProvider`.
         version: of the backend's library.
         precision: `fp32`, `fp16`, `bf16` or `int8`.
-        threads: threads of the processor that compute; 0 where a GPU does.
+        threads: processor threads for inference; 0 on a GPU.
         sizes: of rows and pictures.
     """
 
@@ -61,12 +61,12 @@ class EngineDescription:
 
     @property
     def label(self) -> str:
-        """What frames and the window show, for example `onnxruntime/CPU fp32`."""
+        """Label for frames and the window, for example `onnxruntime/CPU fp32`."""
         return f"{self.backend}/{self.provider.removesuffix('ExecutionProvider')} {self.precision}"
 
     @property
     def on_cpu(self) -> bool:
-        """Whether it computes on the processor."""
+        """Whether it runs on the processor."""
         return self.threads > 0
 
 
@@ -83,10 +83,10 @@ class Engine(abc.ABC):
     @property
     @abc.abstractmethod
     def description(self) -> EngineDescription:
-        """What it is and takes; known before `activate`."""
+        """Description of the engine; known before `activate`."""
 
     def activate(self) -> None:
-        """Load the network and run it once, so that the first frame is as fast as the others. Safe to call twice.
+        """Load the network and run it once, so that the first frame is as fast as later ones. Safe to call twice.
 
         Raises:
             EngineError: the library refuses the network.
@@ -108,8 +108,8 @@ class Engine(abc.ABC):
         Args:
             w: float32 [N, w_dim], truncation already applied.
             controls: float32 [N, num_controls], natural units (degrees, 0..1), in the character's order.
-            out: uint8 [N, H, W, 4], C-contiguous. The caller owns this memory; it is complete when the call returns,
-                and the engine keeps no hold on its contents. Handing in the same few buffers again is fastest.
+            out: uint8 [N, H, W, 4], C-contiguous, owned by the caller. Complete when the call returns; the engine does
+                not rely on its contents afterwards. Passing the same few buffers again is fastest.
 
         Raises:
             EngineError: the engine is not active, a shape or type is wrong, or the library failed.
@@ -137,7 +137,7 @@ class Engine(abc.ABC):
         self._run(w, controls, out)
 
     def deactivate(self) -> None:
-        """Let go of the network and its memory. Safe to call twice; `activate` may follow."""
+        """Release the network and its memory. Safe to call twice; `activate` may follow."""
         if self._active:
             self._active = False
             self._unload()
@@ -161,18 +161,18 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def _unload(self) -> None:
-        """Let go of everything that `_load` made."""
+        """Release everything that `_load` made."""
 
 
 class LoadedGraph(Protocol):
-    """A graph with any number of ends, loaded by some library. Of one thread at a time."""
+    """A graph with any number of inputs and outputs, loaded by some library. Used by one thread at a time."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Compute all outputs from all inputs, by name; each output is contiguous and the caller's until the next call.
+        """Compute all outputs from all inputs, by name; each output is contiguous and valid until the next call.
 
         Raises:
             EngineError: the library failed.
         """
 
     def close(self) -> None:
-        """Let go of the library's memory; nothing is called after it. Safe to call twice."""
+        """Release the library's memory; nothing is called afterwards. Safe to call twice."""

@@ -1,4 +1,4 @@
-"""A session of ONNX Runtime that draws straight into the caller's memory. Knows inputs and outputs, not providers."""
+"""An ONNX Runtime session that draws directly into the caller's memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _BOUND_BUFFERS: Final = 64
 
 
 class BoundSession:
-    """Runs a generator whose ends are tied to memory that comes again: a frame allocates no pixels."""
+    """Runs a generator with inputs and outputs bound to reused memory: a frame allocates no pixels."""
 
     def __init__(self, session: Any) -> None:
-        """Take over a session.
+        """Wrap a session.
 
         Args:
             session: an `onnxruntime.InferenceSession` of a generator.
@@ -43,7 +43,7 @@ class BoundSession:
         self._session.run_with_iobinding(binding)
 
     def _bind(self, w: Floats, controls: Floats, out: Pixels) -> Any:
-        """Tie the graph's ends to this memory; only addresses are kept."""
+        """Bind the graph's inputs and outputs to this memory; only addresses are kept."""
         binding = self._session.io_binding()
         for name, array in (("w", w), ("controls", controls)):
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)

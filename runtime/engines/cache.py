@@ -1,8 +1,8 @@
-"""Built engines on this machine's disk, kept for the next start. Knows bytes and keys, not what an engine is.
+"""On-disk cache of built engines.
 
-A plan of TensorRT is native code: whoever can write it can run anything. So plans live in one folder that only this
+A TensorRT plan is native code: anyone who can write it can run anything. So plans live in one folder that only this
 user can write to, are never read from anywhere else, and each carries the key it was built for and a checksum.
-Whatever does not fit its own label is removed and built again.
+An entry that does not match its own label is removed and rebuilt.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runtime import atomic
 logger = logging.getLogger(__name__)
 
 LIMIT_BYTES: Final = 4 << 30
-WAIT_S: Final = 1800.0  # for another process that builds the same engine
+WAIT_S: Final = 1800.0  # for another process building the same engine
 
 _MAGIC: Final = b"bunraku-engine-1"
 _HEAD: Final = struct.Struct("<16s32sI")
@@ -38,13 +38,13 @@ class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         onnx_sha256: of the graph, lower-case hexadecimal.
-        backend: the name that `--engine` takes.
+        backend: name for `--engine`.
         backend_version: of the library.
         device: name of the GPU.
         compute_capability: of the GPU, for example `8.9`.
         driver: version of the driver.
         precision: of the engine.
-        batches: batch sizes that it is tuned for.
+        batches: batch sizes it is tuned for.
     """
 
     onnx_sha256: str
@@ -64,21 +64,21 @@ class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineCache:
-    """A folder of built engines; the least recently used go when it grows over its limit.
+    """A folder of built engines; the least recently used are evicted when it exceeds its limit.
 
     Attributes:
-        folder: where they lie.
+        folder: location.
     """
 
     def __init__(self, folder: Path | None = None, *, limit_bytes: int = LIMIT_BYTES) -> None:
-        """Make the folder if it is not there.
+        """Create the folder if necessary.
 
         Args:
-            folder: None for this user's cache folder, or what the variable BUNRAKU_ENGINE_CACHE says.
-            limit_bytes: the most that all entries together may take.
+            folder: None for this user's cache folder, or the value of the variable BUNRAKU_ENGINE_CACHE.
+            limit_bytes: maximum size of all entries together.
 
         Raises:
-            EngineError: the folder cannot be made, or others may write to it.
+            EngineError: the folder cannot be created, or others may write to it.
         """
         self.folder = folder or default_folder()
         self._limit = limit_bytes
@@ -92,14 +92,14 @@ class EngineCache:
             ) from error
 
     def get(self, key: CacheKey) -> bytes | None:
-        """The engine for this key, or None if there is none that keeps its own promises."""
+        """Return the engine for this key, or None if there is no valid one."""
         path = self._path(key)
         try:
             blob = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            logger.warning("%s cannot be read (%s) and will be built again", path, error.strerror or error)
+            logger.warning("%s cannot be read (%s) and will be rebuilt", path, error.strerror or error)
             return None
         data = _open(blob, key)
         if data is None:
@@ -111,10 +111,10 @@ class EngineCache:
         return data
 
     def put(self, key: CacheKey, data: bytes) -> None:
-        """Keep an engine; it appears whole or not at all, and older ones make room for it.
+        """Store an engine atomically, evicting older ones to make room.
 
         Raises:
-            SinkError: the disk is full or the folder cannot be written to. What was there before still is.
+            SinkError: the disk is full or the folder cannot be written to. Existing entries are untouched.
         """
         label = msgspec.json.encode(key)
         digest = hashlib.sha256(label + data).digest()
@@ -124,15 +124,15 @@ class EngineCache:
         self._make_room(self._path(key))
 
     def forget(self, key: CacheKey) -> None:
-        """Remove an engine, because its library refused it."""
+        """Remove an engine that its library refused."""
         self._path(key).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def building(self, key: CacheKey) -> Iterator[None]:
-        """Hold the right to build this engine; a second process waits, and then finds it built.
+        """Hold the lock for building this engine; a second process waits, and then finds it built.
 
         Raises:
-            EngineError: somebody else has been building it for longer than `WAIT_S`.
+            EngineError: another process has been building it for longer than `WAIT_S`.
         """
         import filelock
 
@@ -150,7 +150,7 @@ class EngineCache:
             lock.release()
 
     def entries(self) -> list[tuple[CacheKey, int]]:
-        """Every engine that is there, with its size in bytes; the least recently used first."""
+        """All entries with their sizes in bytes; least recently used first."""
         found = []
         for path in self._files():
             with contextlib.suppress(OSError, msgspec.DecodeError, struct.error), path.open("rb") as file:
@@ -179,13 +179,13 @@ class EngineCache:
             if total <= self._limit:
                 return
             if path != keep:
-                logger.info("removing %s, not used for longest, to keep built engines under the limit", path)
+                logger.info("removing %s, the least recently used, to keep built engines under the limit", path)
                 path.unlink(missing_ok=True)
                 total -= size
 
 
 def default_folder() -> Path:
-    """Where this user's engines are kept."""
+    """Default cache folder of this user."""
     import platformdirs
 
     chosen = os.environ.get("BUNRAKU_ENGINE_CACHE")
@@ -193,7 +193,7 @@ def default_folder() -> Path:
 
 
 def _open(blob: bytes, key: CacheKey) -> bytes | None:
-    """The engine inside, if the file is whole and made for this key."""
+    """The engine inside, if the file is intact and made for this key."""
     if len(blob) < _HEAD.size:
         return None
     magic, digest, size = _HEAD.unpack_from(blob)
@@ -204,7 +204,7 @@ def _open(blob: bytes, key: CacheKey) -> bytes | None:
 
 
 def _check_private(folder: Path) -> None:
-    """Refuse a folder that somebody else could put native code into. Windows guards user folders by itself."""
+    """Refuse a folder into which somebody else could put native code. Windows protects user folders by itself."""
     if sys.platform == "win32":
         return
     status = folder.stat()

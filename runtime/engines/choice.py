@@ -1,4 +1,4 @@
-"""Which engine plays a character: chosen once, by name, and said out loud."""
+"""The choice of the engine that plays a character, made once, by name, and reported."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .synthetic import SyntheticEngine, synthetic_role
 from .table import BACKENDS, SYNTHETIC, backend_of
 
 PRECISIONS: Final = ("auto", "fp32", "fp16", "bf16", "int8")
-# In fp32 ONNX Runtime draws a 512 px character of format 1 in seven eighths of OpenVINO's time, with less of the
-# processor; to move one takes it 1.4 times as long.
+# In fp32 ONNX Runtime draws a 512 px character of format 1 in seven eighths of OpenVINO's time, with less processor
+# load; moving one takes it 1.4 times as long.
 _LAST: Final = Candidate("openvino", "fp32")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An active engine and why it is this one. Use it as a context manager; the engine is deactivated at its end.
+    """An active engine and why it was chosen. Use it as a context manager; the engine is deactivated at its end.
 
     Attributes:
         engine: active.
-        role: the character that it draws.
-        passed_over: (engine, reason) of those that would have been faster.
+        role: the character it draws.
+        passed_over: (engine, reason) of faster ones that were skipped.
         better: faster ones that can be used but take long to start, the fastest first.
     """
 
@@ -51,14 +51,14 @@ class Choice:
 
     @property
     def note(self) -> str:
-        """The same reasons in few words, for the window and the heartbeat."""
+        """The same reasons in brief, for the window and the heartbeat."""
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.passed_over:
             by_reason.setdefault(reason.partition(";")[0], []).append(name)
         return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in by_reason.items())
 
     def sentence(self) -> str:
-        """One line for people: what was chosen, and why nothing better."""
+        """One line for people: the choice, and why nothing faster."""
         about = self.engine.description
         text = f"{about.label} ({about.version}"
         text += f", {about.threads} thread{'s' * (about.threads > 1)})" if about.on_cpu else ")"
@@ -68,19 +68,19 @@ class Choice:
 def candidates(
     name: str, character: Character, precision: str = "auto"
 ) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    """What could play this character here, the fastest first, and why faster ones cannot.
+    """Engines that could play this character here, the fastest first, and why faster ones cannot.
 
     Args:
-        name: one of `NAMES` but `synthetic`.
+        name: one of `NAMES` except `synthetic`.
         character: an open character.
         precision: one of `PRECISIONS`.
 
     Returns:
-        The candidates, and (backend or candidate, reason) of what would have come before the first of them.
+        The candidates, and (backend or candidate, reason) of those that would have come first.
 
     Raises:
-        EngineUnavailable: what was named is unknown or cannot be used here, or `auto` found nothing.
-        CharacterError: the character lacks what was asked for.
+        EngineUnavailable: the named one is unknown or cannot be used here, or `auto` found nothing.
+        CharacterError: the character lacks what was requested.
     """
     tried = [backend for backend in BACKENDS if not backend.by_name] if name == "auto" else [backend_of(name)]
     if precision not in PRECISIONS:
@@ -113,7 +113,7 @@ def _possible(backend: Backend, character: Character) -> tuple[str, ...]:
 
 
 def _lacking(backend: Backend, precision: str, character: Character, *, chosen: bool) -> str:
-    """Why this precision cannot, or without being `chosen` should not, be used; empty if it can."""
+    """Why this precision cannot, or unless `chosen` should not, be used; empty if it can."""
     possible = _possible(backend, character)
     if precision not in possible:
         does = "moves people" if character.moves else "computes"
@@ -135,7 +135,7 @@ def _without(precision: str) -> str:
 
 
 def _gate_allows_bf16(character: Character) -> bool:
-    """What the exporter's report says; True if it was not judged, because the exporter's processor had no bf16."""
+    """The verdict in the exporter's report; True if not judged, because the exporter's processor had no bf16."""
     told = character.report().get("precision", {})
     judged = told.get("bf16", {}) if isinstance(told, dict) else {}
     return not isinstance(judged, dict) or judged.get("passed", True) is not False
@@ -153,22 +153,22 @@ def open_engine(
 ) -> Choice:
     """Load the engine that plays a character.
 
-    A named engine that cannot play is an error. `auto` goes on to the next one and says why; the reference, ONNX
+    A named engine that cannot play is an error. `auto` moves on to the next one and says why; the reference, ONNX
     Runtime on the processor, is the last.
 
     Args:
         name: one of `NAMES`.
         character: an open character, which may be closed afterwards; None only for `synthetic`.
         precision: one of `PRECISIONS`.
-        settings: how to make it.
-        quick: begin at once on the processor, and leave what takes long to start to `Choice.better`; only for `auto`.
-        progress: told how a build proceeds.
-        tell: told in a sentence that a character is tried, because it is played for the first time.
+        settings: how to create it.
+        quick: start at once on the processor, and leave slow starters to `Choice.better`; only for `auto`.
+        progress: called with the progress of a build.
+        tell: called with a sentence when a character is tried, because it is played for the first time.
 
     Raises:
         EngineUnavailable: the engine or the precision cannot be used here.
         EngineError: the named engine could not be built or loaded, or draws something else.
-        CharacterError: the character lacks what was asked for, or takes too much memory or time.
+        CharacterError: the character lacks what was requested, or takes too much memory or time.
     """
     if character is not None:
         ensure_tried(character, tell=tell)
@@ -202,7 +202,7 @@ def load_engine(
     settings: EngineSettings = USUAL,
     progress: Progress | None = None,
 ) -> Engine:
-    """Make an engine, activate it, and see that it draws this character.
+    """Create an engine, activate it, and check that it draws this character.
 
     Raises:
         CharacterError: it is played for the first time, and takes too much memory or time.

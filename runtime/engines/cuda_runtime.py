@@ -1,6 +1,6 @@
-"""Memory, streams and graphs of one GPU. Knows cuda-python's `cuda.bindings.runtime`, nothing of engines.
+"""Memory, streams and graphs of one GPU, through cuda-python's `cuda.bindings.runtime`.
 
-Everything that is handed out is given back by `close`, last first; every refusal is an `EngineError`.
+`close` releases all resources in reverse order; every CUDA failure is an `EngineError`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class CudaRuntime:
-    """What one engine holds on the GPU, on a stream of its own."""
+    """Resources of one engine on the GPU, on its own stream."""
 
     def __init__(self, cudart: Any) -> None:
-        """Make the stream.
+        """Create the stream.
 
         Args:
             cudart: the module `cuda.bindings.runtime`.
 
         Raises:
-            EngineError: there is no GPU, or it refuses.
+            EngineError: there is no GPU, or CUDA fails.
         """
         self._cudart = cudart
         self._owned = ExitStack()
-        # Never the default stream: it waits for every other one in the process, and it cannot be captured.
-        self._stream = self._call("making a stream", cudart.cudaStreamCreateWithFlags(cudart.cudaStreamNonBlocking))
+        # Never the default stream: it waits for every other one in the process, and cannot be captured.
+        self._stream = self._call("creating a stream", cudart.cudaStreamCreateWithFlags(cudart.cudaStreamNonBlocking))
         self._owned.callback(cudart.cudaStreamDestroy, self._stream)
 
     @property
@@ -42,72 +42,72 @@ class CudaRuntime:
         return int(self._stream)
 
     def device_memory(self, size: int) -> int:
-        """Address of `size` bytes on the GPU."""
-        address = self._call(f"reserving {size} bytes on the GPU", self._cudart.cudaMalloc(size))
+        """Allocate `size` bytes on the GPU and return their address."""
+        address = self._call(f"allocating {size} bytes on the GPU", self._cudart.cudaMalloc(size))
         self._owned.callback(self._cudart.cudaFree, address)
         return int(address)
 
     def pinned_memory(self, size: int) -> Bytes:
-        """uint8 [size] in main memory that the GPU copies from and to by itself. Dead after `close`."""
+        """Allocate pinned memory, uint8 [size], that the GPU can access by itself. Invalid after `close`."""
         address = int(self._call(f"pinning {size} bytes of memory", self._cudart.cudaMallocHost(size)))
         self._owned.callback(self._cudart.cudaFreeHost, address)
         return np.frombuffer(memoryview((ctypes.c_uint8 * size).from_address(address)), np.uint8)
 
     def event(self) -> Any:
-        """A mark in the stream; whoever waits for it sleeps, because the processor belongs to the game."""
+        """Create an event in the stream; waiting for it sleeps, because the processor belongs to the game."""
         flags = self._cudart.cudaEventDisableTiming | self._cudart.cudaEventBlockingSync
-        event = self._call("making an event", self._cudart.cudaEventCreateWithFlags(flags))
+        event = self._call("creating an event", self._cudart.cudaEventCreateWithFlags(flags))
         self._owned.callback(self._cudart.cudaEventDestroy, event)
         return event
 
     def record(self, event: Any) -> None:
-        """Set the mark behind everything that the stream was given so far."""
+        """Record the event behind everything queued so far."""
         self._call("recording an event", self._cudart.cudaEventRecord(event, self._stream))
 
     def wait_for(self, event: Any) -> None:
-        """Sleep until the stream has passed the mark; at once if it was never set."""
+        """Sleep until the stream has passed the event; returns at once if it was never recorded."""
         self._call("drawing", self._cudart.cudaEventSynchronize(event))
 
     def wait(self) -> None:
-        """Sleep until the stream has done everything."""
+        """Sleep until the stream is idle."""
         self._call("drawing", self._cudart.cudaStreamSynchronize(self._stream))
 
     def to_device(self, address: int, source: Bytes) -> None:
-        """Have the stream copy pinned memory to the GPU."""
+        """Queue a copy of pinned memory to the GPU."""
         self._copy(address, source.ctypes.data, source.nbytes, self._cudart.cudaMemcpyKind.cudaMemcpyHostToDevice)
 
     def to_host(self, target: Bytes, address: int) -> None:
-        """Have the stream copy from the GPU to pinned memory."""
+        """Queue a copy from the GPU to pinned memory."""
         self._copy(target.ctypes.data, address, target.nbytes, self._cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost)
 
     def capture(self, enqueue: Callable[[], None]) -> tuple[Any, str]:
-        """Record what `enqueue` gives to the stream, so that it can be given again by one call.
+        """Capture what `enqueue` queues on the stream, so that one call can replay it.
 
         Args:
-            enqueue: gives work to the stream; has done so once before, so that nothing is set up while recording.
+            enqueue: queues work on the stream; has run once before, so that nothing is set up while capturing.
 
         Returns:
-            What `launch` takes and an empty text; or None and why it cannot be recorded, and then nothing has changed.
+            The argument of `launch` and an empty text; or None and why it cannot be captured, with nothing changed.
         """
         try:
             graph = self._record(enqueue)
             executable = self._call("preparing a graph", self._cudart.cudaGraphInstantiate(graph, 0))
         except EngineError as error:
-            self._cudart.cudaGetLastError()  # CUDA would otherwise tell it to the next who asks
+            self._cudart.cudaGetLastError()  # CUDA would otherwise report it to the next caller
             return None, str(error)
         self._owned.callback(self._cudart.cudaGraphExecDestroy, executable)
         return executable, ""
 
     def launch(self, graph: Any) -> None:
-        """Give the stream what was recorded."""
+        """Replay a captured graph."""
         self._call("drawing", self._cudart.cudaGraphLaunch(graph, self._stream))
 
     def settle(self) -> None:
-        """Wait as `wait` does, but without complaint: what failed before has been told to whoever drew."""
+        """Wait like `wait`, but without raising: earlier failures have already been reported to the caller."""
         self._cudart.cudaStreamSynchronize(self._stream)
 
     def close(self) -> None:
-        """Wait for the stream, then give everything back. Safe to call twice."""
+        """Wait for the stream, then release everything. Safe to call twice."""
         if self._stream is not None:
             self.settle()
             self._stream = None
@@ -117,28 +117,28 @@ class CudaRuntime:
         self._call(f"copying {size} bytes", self._cudart.cudaMemcpyAsync(target, source, size, kind, self._stream))
 
     def _record(self, enqueue: Callable[[], None]) -> Any:
-        """The graph of what `enqueue` gives to the stream."""
+        """The graph of what `enqueue` queues on the stream."""
         cudart = self._cudart
-        # Of this thread only: another engine may be loading in another thread, and may reserve memory meanwhile.
+        # Of this thread only: another engine may be loading in another thread, and may allocate memory meanwhile.
         mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("beginning a graph", cudart.cudaStreamBeginCapture(self._stream, mode))
         try:
             enqueue()
         finally:
-            # Also after a refusal: the stream would go on recording otherwise.
+            # Also after a failure: the stream would go on capturing otherwise.
             answer = cudart.cudaStreamEndCapture(self._stream)
             if int(answer[0]) == 0:
                 self._owned.callback(cudart.cudaGraphDestroy, answer[1])
         return self._call("ending a graph", answer)
 
     def _call(self, doing: str, answer: tuple[Any, ...]) -> Any:
-        """The value of an answer, if its code says success."""
+        """Return the value of an answer, if its code is success."""
         code = answer[0]
         if int(code) == 0:
             return answer[1] if len(answer) > 1 else None
         told = self._cudart.cudaGetErrorString(code)[1]
         text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
         raise EngineError(
-            f"CUDA failed while {doing}: {getattr(code, 'name', code)} ({text}). Look at nvidia-smi for the state of "
+            f"CUDA failed while {doing}: {getattr(code, 'name', code)} ({text}). Check nvidia-smi for the state of "
             "the GPU and its free memory, or choose another engine with --engine."
         )

@@ -1,4 +1,4 @@
-"""What goes into a network and what comes out of it. Knows shapes and types, no library."""
+"""Inputs and outputs of a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class End:
 
     Attributes:
         name: in the graph.
-        shape: of one row; a batch has its rows in front.
+        shape: of one row; a batch adds a leading dimension.
         dtype: of its numbers.
     """
 
@@ -49,19 +49,19 @@ class Ends:
 
 
 def ends_of_generator(sizes: Sizes) -> Ends:
-    """Those of a network that draws every pixel."""
+    """Inputs and outputs of a network that draws every pixel."""
     inputs = (End("w", (sizes.w_dim,), _TYPES[FLOAT]), End("controls", (sizes.num_controls,), _TYPES[FLOAT]))
     return Ends(inputs, (End("rgba", (sizes.height, sizes.width, 4), _TYPES[UINT8]),))
 
 
 def ends_of_graph(model: bytes) -> Ends:
-    """Those that a graph says it has.
+    """Inputs and outputs declared by a graph.
 
     Args:
         model: ONNX, checked.
 
     Raises:
-        EngineError: more than the batch is left open, or an end has other numbers than float32 and uint8.
+        EngineError: more than the batch size is open, or one has another type than float32 and uint8.
     """
     told = summarise(model)
     return Ends(_ends(told.inputs), _ends(told.outputs))

@@ -1,4 +1,4 @@
-"""From a candidate to an engine. Knows characters and backends, not which of them is chosen."""
+"""Creates engines from candidates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEMBERS: Final = {"fp16": "generator.fp16.onnx", "int8": "generator.int8.onnx"}
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to play: a backend and what it computes in."""
+    """One option: a backend and its precision."""
 
     backend: str
     precision: str
@@ -32,14 +32,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How to make an engine.
+    """How to create an engine.
 
     Attributes:
-        threads: threads that compute; None for what the profile says.
+        threads: for inference; None for the profile's default.
         profile: how inference shares the machine.
-        batches: batch sizes that an engine built ahead is tuned for.
-        patient: wait for a person to be read, instead of going on with the last one; for pictures that must come out
-            the same every time.
+        batches: batch sizes to tune a prebuilt engine for.
+        patient: wait for a person to be read, instead of showing the last one; for output that must be
+            reproducible.
     """
 
     threads: int | None = None
@@ -57,13 +57,13 @@ def make_engine(
     settings: EngineSettings = USUAL,
     progress: Progress | None = None,
 ) -> Engine:
-    """Make an engine; it is loaded, and where it must be built, built, by `activate`.
+    """Create an engine; `activate` loads it and, if necessary, builds it.
 
     Args:
         candidate: `synthetic`, or a backend that is available, with a precision that the character has.
         character: an open character; may be closed afterwards.
-        settings: how.
-        progress: told how a build proceeds, by backends that build.
+        settings: how to create it.
+        progress: called with the progress of a build, by backends that build.
 
     Raises:
         EngineUnavailable: the backend cannot be used here after all.
@@ -116,7 +116,7 @@ def moving_engine(
     patient: bool = False,
     progress: Progress | None = None,
 ) -> Engine:
-    """Make an engine that moves people's pictures.
+    """Create an engine that moves people's pictures.
 
     Args:
         name: of a backend.
@@ -124,19 +124,19 @@ def moving_engine(
         animator: `animator.onnx`.
         people: in the order of identities.
         portrait: `portrait.onnx`, empty if nobody is drawn from a latent.
-        latent_dim: how many numbers it takes.
-        controls: how many the animator takes.
-        threads: of the processor, that compute or put pictures together.
+        latent_dim: size of its latent.
+        controls: number of the animator's controls.
+        threads: of the processor, for inference or compositing.
         profile: how inference shares the machine.
-        precision: of the motion; whoever is read or drawn once is in fp32.
+        precision: of the motion; graphs that run once per person use fp32.
         patient: see `EngineSettings`.
-        progress: told how a build proceeds, by backends that build.
+        progress: called with the progress of a build, by backends that build.
     """
     backend = backend_of(name)
     sizes = Sizes(len(people) + latent_dim, controls, people[0].side, people[0].side)
     return MovingEngine(
         lambda: backend.move(AnimatorModel(animator, precision, threads, profile, progress)),
-        # One thread: whoever is read is read beside the live loop, which needs the others.
+        # One thread: people are read beside the live loop, which needs the others.
         lambda graph: backend.read(graph, 1, profile),
         reader=reader,
         people=people,

@@ -1,8 +1,8 @@
-"""The first time that a character is played: it is tried in a process of its own, which may be ended.
+"""First load of an unknown character, in a separate process that can be killed.
 
 A graph of allowed operators can still be made to take all memory or never to finish loading, and inference libraries
-cannot be interrupted. So its graphs are loaded and drawn with once in a child with limits of memory and time. What
-passes is remembered, see `checked_files`. Knows engines of the processor, not which engine will be chosen.
+cannot be interrupted. So its graphs are loaded and run once in a child with limits of memory and time. What
+passes is remembered, see `checked_files`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ WALL_S: Final = 60.0
 MEMORY_BYTES: Final = 3 << 30
 _LIBRARIES_BYTES: Final = 512 << 20  # more than Python and the libraries take by themselves
 _CPU_S: Final = 600  # ends a trial whose parent was killed
-_LOOK_S: Final = 0.05  # how often memory is looked at
-_NEEDED: Final = "Play it only if you know who made it; its maker can export it again: bunraku-train export"
+_LOOK_S: Final = 0.05  # interval between memory checks
+_NEEDED: Final = "Play it only if you trust its author, who can export it again: bunraku-train export"
 
 
 class _Moving(msgspec.Struct):
-    """What plays a character whose people are moved: its graphs, and the pictures of one person.
+    """Graphs of a character with moving people, and the pictures of one person.
 
     Attributes:
         reader: `reader.onnx`.
@@ -56,17 +56,17 @@ class _Moving(msgspec.Struct):
 
 
 class _Trial(msgspec.Struct):
-    """What the child is told.
+    """The child's input.
 
     Attributes:
-        generators: precision to graph.
+        generators: graph by precision.
         mapping: the mapping network, empty if there is none.
-        z_dim: what it takes.
-        w_dim: what generators take, and the mapping network gives.
-        controls: the same.
+        z_dim: its input size.
+        w_dim: input size of generators, and output size of the mapping network.
+        controls: number of controls.
         width: of the pictures in pixels.
         height: of the pictures in pixels.
-        memory_bytes: what it may take.
+        memory_bytes: memory limit.
         moving: in place of generators.
     """
 
@@ -92,9 +92,9 @@ def ensure_tried(
 
     Args:
         character: an open character.
-        tell: told in a sentence that it is tried; only if it is.
-        wall_s: what loading and drawing once may take, for all its graphs together.
-        memory_bytes: what they may take beside the libraries.
+        tell: called with a sentence if it is tried.
+        wall_s: time limit for loading and drawing once, for all its graphs together.
+        memory_bytes: memory limit besides the libraries.
 
     Raises:
         CharacterError: it does not load and draw within the limits.
@@ -102,7 +102,7 @@ def ensure_tried(
     if checked_files.is_checked(character.digest):
         return
     name = character.path.name
-    tell(f"{name} is new here: trying it in a process of its own first, for at most {wall_s:.0f} s.")
+    tell(f"{name} is new here: trying it in a separate process first, for at most {wall_s:.0f} s.")
     frame = character.manifest.frame
     members = {"fp32": "generator.onnx", "fp16": "generator.fp16.onnx", "int8": "generator.int8.onnx"}
     trial = _Trial(
@@ -130,7 +130,7 @@ def _moving(character: Character) -> _Moving:
 
 
 def _outcome(trial: bytes, wall_s: float, memory_bytes: int) -> str:
-    """Run the child; why the character is refused, empty if it is not."""
+    """Run the child; returns why the character is refused, empty if it is not."""
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "runtime.engines.first_load"],
@@ -140,7 +140,7 @@ def _outcome(trial: bytes, wall_s: float, memory_bytes: int) -> str:
             cwd=Path(__file__).parents[2],
         )
     except OSError as error:
-        return f"cannot be tried in a process of its own: {error.strerror or error}"
+        return f"cannot be tried in a separate process: {error.strerror or error}"
     with process:
         watch = _MemoryWatch(process.pid, memory_bytes + _LIBRARIES_BYTES)
         try:
@@ -157,11 +157,11 @@ def _outcome(trial: bytes, wall_s: float, memory_bytes: int) -> str:
         return f"takes more than {memory_bytes / 2**30:.1f} GiB of memory"
     if process.returncode == 0 and told:
         return f"cannot be played: {plain(told[-1], 2 * LINE_CHARS)}"
-    return f"ends the process that loads it (exit code {process.returncode})"
+    return f"crashes the process that loads it (exit code {process.returncode})"
 
 
 class _MemoryWatch:
-    """Ends a process that takes too much memory, where the system does not do that by itself."""
+    """Kills a process that takes too much memory, where the system does not do so itself."""
 
     def __init__(self, pid: int, most_bytes: int) -> None:
         self.exceeded = False
@@ -172,7 +172,7 @@ class _MemoryWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; afterwards the process may be waited for."""
+        """Stop watching; afterwards the process may be waited for."""
         self._done.set()
         self._thread.join()
 
@@ -187,16 +187,16 @@ class _MemoryWatch:
 
 
 def _child() -> None:
-    """Load and draw once with all that was told on stdin; says one line."""
+    """Load and draw once with everything from stdin; prints one line."""
     trial = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=_Trial)
     from .onnxruntime import PROCESSOR
     from .table import BACKENDS
 
-    # The reference first, for its refusal is the one that counts; it takes any precision, in its own way.
+    # The reference first, because its refusal is decisive; it takes any precision, in its own way.
     others = [kind for kind in BACKENDS if not (kind is PROCESSOR or kind.on_gpu or kind.unavailable())]
     kinds = [PROCESSOR, *others]
     _limit_memory(trial.memory_bytes)
-    # Only the reference must be able to play it, and only in full precision; `auto` passes over what cannot.
+    # Only the reference must be able to play it, and only in full precision; `auto` skips what cannot.
     plays = [
         (functools.partial(_draw, kind, graph, precision, trial), kind is PROCESSOR and precision == "fp32")
         for precision, graph in trial.generators.items()
@@ -211,7 +211,7 @@ def _child() -> None:
 
 
 def _refusal(play: Callable[[], None], *, needed: bool) -> str:
-    """Why this way of playing is a reason to refuse the character; empty if it is none."""
+    """Why this option is a reason to refuse the character; empty if it is not."""
     try:
         play()
     except MemoryError:
@@ -227,7 +227,7 @@ def _refusal(play: Callable[[], None], *, needed: bool) -> str:
 def _draw(kind: Backend, graph: bytes, precision: str, trial: _Trial) -> None:
     sizes = Sizes(trial.w_dim, trial.controls, trial.width, trial.height)
     threads = max(1, min(4, os.cpu_count() or 1))
-    with kind.draw(GeneratorModel(graph, sizes, precision, threads)):  # draws once by itself
+    with kind.draw(GeneratorModel(graph, sizes, precision, threads)):  # draws once while activating
         pass
 
 
@@ -245,7 +245,7 @@ def _move(backend: str, trial: _Trial, moving: _Moving) -> None:
         controls=trial.controls,
         threads=max(1, min(4, os.cpu_count() or 1)),
         patient=True,
-    ) as engine:  # reads and draws once by itself
+    ) as engine:  # reads and draws once while activating
         if moving.portrait:
             out = np.empty((1, trial.width, trial.width, 4), np.uint8)
             w = np.pad(np.ones((1, trial.w_dim), np.float32), ((0, 0), (1, 0)))
@@ -258,7 +258,7 @@ def _map(trial: _Trial) -> None:
 
 
 def _limit_memory(most_bytes: int) -> None:
-    """Have the system refuse more than this beside what is taken now. Elsewhere the parent watches."""
+    """Limit memory to this much beside current use. Elsewhere the parent watches."""
     if sys.platform == "win32":
         return
     import resource
@@ -266,7 +266,7 @@ def _limit_memory(most_bytes: int) -> None:
     taken = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
-    with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and does not keep it
+    with contextlib.suppress(ValueError, OSError):  # macOS accepts the limit and does not enforce it
         resource.setrlimit(resource.RLIMIT_AS, (taken + most_bytes, taken + most_bytes))
 
 

@@ -1,7 +1,7 @@
-"""The way of one batch size through the GPU: in, compute, out. Knows buffers and their order, not what computes.
+"""The path of one batch size through the GPU: copy in, compute, copy out.
 
-Everything that a frame needs is made beforehand and stays where it is, so that the copies and the computing can be
-recorded once as a CUDA graph and a frame is one call.
+Everything that a frame needs is created beforehand and stays in place, so that copies and computation can be
+captured once as a CUDA graph and a frame is one call.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .ends import Ends
 
 logger = logging.getLogger(__name__)
 
-# Two: while one is copied out to the caller, the GPU works for the other.
+# Two: while one is copied out to the caller, the GPU computes the other.
 SLOTS: Final = 2
 
 
@@ -31,7 +31,7 @@ class Piece:
     Attributes:
         start: its first row in the batch.
         count: its rows.
-        batch: the batch size that it is drawn with; more than `count` if no smaller one is there.
+        batch: the batch size it is drawn with; more than `count` if no smaller one exists.
     """
 
     start: int
@@ -45,7 +45,7 @@ class Piece:
 
 
 def pieces(count: int, batches: Sequence[int]) -> Iterator[Piece]:
-    """Cut `count` pictures into the largest batch sizes that fit; the rest takes the smallest one, half empty."""
+    """Split `count` pictures into the largest batch sizes that fit; the rest uses the smallest one, partly empty."""
     start = 0
     while start < count:
         left = count - start
@@ -56,12 +56,12 @@ def pieces(count: int, batches: Sequence[int]) -> Iterator[Piece]:
 
 @dataclass(slots=True)
 class Slot:
-    """One frame under way.
+    """One frame in flight.
 
     Attributes:
-        memory: pinned, what goes in and what comes out, by name.
-        done: the mark behind it in the stream.
-        graph: what draws it at one call, if CUDA has recorded it.
+        memory: pinned, inputs and outputs by name.
+        done: its event in the stream.
+        graph: replays it in one call, if CUDA captured it.
     """
 
     memory: dict[str, Bytes]
@@ -70,26 +70,26 @@ class Slot:
 
 
 class GpuLane:
-    """Computes batches of one size, `SLOTS` of them under way at once.
+    """Computes batches of one size, with `SLOTS` in flight at once.
 
     Attributes:
-        refusal: why CUDA would not record a graph, so that each frame is several calls; empty if it did.
+        refusal: why CUDA did not capture a graph, so that each frame is several calls; empty if it did.
     """
 
     def __init__(
         self, cuda: CudaRuntime, addresses: Mapping[str, int], enqueue: Callable[[], None], *, batch: int, ends: Ends
     ) -> None:
-        """Reserve pinned memory, compute once, and record a graph.
+        """Allocate pinned memory, compute once, and capture a graph.
 
         Args:
-            cuda: owns the memory; the lane is dead when that is closed.
-            addresses: on the GPU, of each end by name, large enough for the batch.
-            enqueue: gives the computing from and to these addresses to the stream.
+            cuda: owns the memory; the lane is invalid after it is closed.
+            addresses: on the GPU, of each input and output by name, large enough for the batch.
+            enqueue: queues the computation on these addresses on the stream.
             batch: rows at once.
-            ends: of the network.
+            ends: inputs and outputs of the network.
 
         Raises:
-            EngineError: there is no memory left, or the computing fails.
+            EngineError: out of memory, or the computation fails.
         """
         self._cuda, self._addresses, self._enqueue, self._ends = cuda, addresses, enqueue, ends
         self._slots = [
@@ -99,7 +99,7 @@ class GpuLane:
         self._next = 0
         self.refusal = ""
         for slot in self._slots:
-            # Pinned memory holds whatever was there before, and rows of a half empty batch are computed as well.
+            # Pinned memory is uninitialised, and unused rows of a partial batch are computed as well.
             for end in ends.inputs:
                 slot.memory[end.name][:] = 0
             self._compute(slot)
@@ -110,18 +110,18 @@ class GpuLane:
             logger.warning("no CUDA graph for batches of %d, frames take longer: %s", batch, self.refusal)
 
     def submit(self, inputs: Mapping[str, Array]) -> Slot:
-        """Begin to compute.
+        """Start computing.
 
         Args:
-            inputs: each as the ends say, contiguous, as many rows of all, no more than the batch; copied before this
+            inputs: one per input, contiguous, equally many rows in all, no more than the batch; copied before this
                 returns.
 
         Returns:
-            What `collect` takes. At most `SLOTS` may be waiting for it; the first submitted is collected first.
+            A slot for `collect`. At most `SLOTS` may be waiting; the first submitted is collected first.
         """
         slot = self._slots[self._next]
         self._next = (self._next + 1) % SLOTS
-        # Not for a frame in order, which was collected; for one that an interrupt left under way.
+        # Not for regular frames, which were collected; for one that an interrupt left in flight.
         self._cuda.wait_for(slot.done)
         for end in self._ends.inputs:
             given = inputs[end.name]
@@ -141,7 +141,7 @@ class GpuLane:
             count: rows that were submitted.
 
         Returns:
-            Each output's rows. They lie in the lane's memory: copy them before `submit` is called again.
+            The rows of each output. They share the lane's memory: copy them before calling `submit` again.
         """
         self._cuda.wait_for(slot.done)
         return {
@@ -150,7 +150,7 @@ class GpuLane:
         }
 
     def _compute(self, slot: Slot) -> None:
-        """Give the stream one frame, call by call."""
+        """Queue one frame, call by call."""
         for end in self._ends.inputs:
             self._cuda.to_device(self._addresses[end.name], slot.memory[end.name])
         self._enqueue()

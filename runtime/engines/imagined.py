@@ -1,7 +1,7 @@
-"""People who are drawn from a latent instead of lying in the file. Knows a graph and its pictures, not engines.
+"""People drawn from a latent instead of stored in the file.
 
-In a character of format 2 an identity is the share of everybody in the file and, if a portrait generator is there, a
-latent behind the shares: the mapping network's, at the size of 1 in the mean square for somebody entirely imagined.
+In a character of format 2 an identity is the share of everyone in the file and, if there is a portrait generator, a
+latent behind the shares: the mapping network's, with mean square 1 for somebody entirely imagined.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from runtime.composite.references import REFERENCES, References, prepare
 
 from .base import Floats, LoadedGraph
 
-_STEPS: Final = 64  # per unit of a latent: neighbours closer than that are one person
-NEAR: Final = 0.999  # cosine from which on two latents look alike
+_STEPS: Final = 64  # per unit of a latent: closer neighbours are one person
+NEAR: Final = 0.999  # cosine from which two latents look alike
 
 
 def share_of(latent: Floats) -> float:
-    """How much of somebody imagined is wanted, 0..1."""
+    """Weight of the imagined person, 0..1."""
     return float(np.sqrt(np.square(latent).mean())) if latent.size else 0.0
 
 
 def somebody(latent: Floats) -> bytes:
-    """A key for whoever lies in this direction, whatever their share."""
+    """A key for the direction of a latent, whatever its length."""
     whole = latent / max(share_of(latent), 1e-6)
     return np.round(whole * _STEPS).astype(np.int16).tobytes()
 
 
 def latent_of(key: bytes) -> Floats:
-    """The latent that a key stands for, float32 [1, D]."""
+    """The latent of a key, float32 [1, D]."""
     latent: Floats = np.frombuffer(key, np.int16).astype(np.float32)[None] / np.float32(_STEPS)
     return latent
 
@@ -44,10 +44,10 @@ def likeness(one: bytes, other: bytes) -> float:
 
 
 def imagine(portrait: LoadedGraph, key: bytes) -> References:
-    """Draw somebody's references.
+    """Draw a person's references.
 
     Raises:
-        EngineError: the graph draws something else than references.
+        EngineError: the graph does not draw references.
     """
     drawn: npt.NDArray[np.uint8] = portrait.run({"w": latent_of(key)})["references"]
     if drawn.dtype != np.uint8 or drawn.ndim != 5 or drawn.shape[1] != len(REFERENCES):

@@ -1,7 +1,7 @@
-"""An engine of two steps: a person is read once, then moved for every frame, outside of the network.
+"""An engine in two steps: a person is read once, then moved for every frame, outside of the network.
 
-Knows people, motion and the composite; the graphs are run by the libraries beside it. A GPU finds the motion, which is
-most of the work of a frame. The processor puts the pictures together, where whoever shows or sends the frame needs it.
+The libraries beside it run the graphs. A GPU computes the motion, which is most of the work of a frame. The processor
+composites the picture, where it is shown or sent.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ from .imagined import NEAR, imagine, likeness, share_of, somebody
 
 logger = logging.getLogger(__name__)
 
-KEPT_BYTES: Final = 192 << 20  # of people who have been read, but at least two of them; one takes 7 MiB at 512 px
-_Key = int | bytes  # somebody in the file, or imagined
+KEPT_BYTES: Final = 192 << 20  # of people who have been read, but at least two; one takes 7 MiB at 512 px
+_Key = int | bytes  # a person in the file, or an imagined one
 
-ANY_SHARE: Final = 0.01  # of an identity that makes a person worth reading
+ANY_SHARE: Final = 0.01  # share of an identity that makes a person worth reading
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A person who has been read: the constants of all frames."""
+    """A person who has been read: constants for all frames."""
 
     references: References
     constants: dict[str, Array]
 
     @property
     def size(self) -> int:
-        """Bytes in memory."""
+        """Size in memory, in bytes."""
         return self.references.pixels.nbytes + sum(array.nbytes for array in self.constants.values())
 
 
 class MovingEngine(Engine):
     """Draws the people of a character of format 2.
 
-    An identity is a share of each person. Who has the largest share is drawn. Others are read beside the live loop as
-    soon as they have any share, so that a change from one to another costs no frame: until somebody is read, whoever
-    has the largest share of those who are goes on. Of somebody who cannot be read a warning is logged, and the last one
-    goes on as well.
+    An identity is a share of each person. The one with the largest share is drawn. Others are read beside the live loop
+    as soon as they have any share, so that a transition costs no frame: until a person has been read, the one
+    with the largest share among those read stays on screen. If somebody cannot be read, that is logged and the last
+    one stays on screen.
 
-    Behind the shares there may be a latent (see `imagined`). Whoever it stands for is drawn and then read in
-    the same way, one at a time; on the way from one latent to another, whoever is like the one that is wanted is shown.
+    Behind the shares there may be a latent (see `imagined`). Its person is drawn and then read in
+    the same way, one at a time; during a transition between latents, people near the wanted one are shown.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class MovingEngine(Engine):
         threads: int,
         patient: bool = False,
     ) -> None:
-        """Prepare; `activate` loads.
+        """Store the settings; `activate` loads.
 
         Args:
             open_motion: loads the animator, which computes for every frame; raises EngineError.
-            open_graph: loads a graph that computes once for each person, beside the live loop; raises EngineError.
+            open_graph: loads a graph that runs once per person, beside the live loop; raises EngineError.
             reader: `reader.onnx`.
             people: in the order of identities.
             portrait: `portrait.onnx`, empty if nobody is drawn from a latent.
-            about: what the engine says of itself; its precision is that of the motion, all else is in fp32.
-            threads: of the processor that move people's pictures.
+            about: description of the engine; its precision is that of the motion, everything else uses fp32.
+            threads: of the processor, for compositing.
             patient: wait for a person to be read, so that equal calls give equal pictures.
         """
         super().__init__()
@@ -96,7 +96,7 @@ class MovingEngine(Engine):
         self._read: OrderedDict[_Key, _Read] = OrderedDict()
         self._reading: dict[_Key, Future[_Read]] = {}
         self._unreadable: set[_Key] = set()
-        self._shown: _Key | None = None  # since anybody was wanted
+        self._shown: _Key | None = None  # None before the first request
         self._log = OncePerSecond(logger)
 
     @property
@@ -142,7 +142,7 @@ class MovingEngine(Engine):
         wanted = max(share, key=share.__getitem__, default=int(shares.argmax()))
         for key in share or [wanted]:
             self._begin_reading(key)
-        # Before anybody was wanted there is nobody to go on: whoever the warm-up has read must not be seen instead.
+        # Before the first request nobody is shown: the person read by the warm-up must not appear instead.
         if wanted not in self._read and (self._patient or self._shown is None):
             self._begin_reading(wanted, at_once=True)
             self._take(wanted)
@@ -153,7 +153,7 @@ class MovingEngine(Engine):
         return self._read[shown]
 
     def _best(self, wanted: _Key, share: dict[_Key, float]) -> _Key:
-        """Whom to show of those who have been read."""
+        """The person to show among those read."""
         if wanted in self._read:
             return wanted
         newest = next(reversed(self._read))
@@ -162,13 +162,13 @@ class MovingEngine(Engine):
             return max((key for key in self._read if key in share), key=share.__getitem__, default=last)
         alike: dict[_Key, float] = {key: likeness(key, wanted) for key in self._read if isinstance(key, bytes)}
         nearest = max(alike, key=alike.__getitem__, default=last)
-        # Between somebody in the file and somebody imagined there is nobody.
+        # Between a person in the file and an imagined one there is nobody.
         return nearest if isinstance(last, bytes) or alike.get(nearest, 0.0) > NEAR else last
 
     def _begin_reading(self, key: _Key, *, at_once: bool = False) -> None:
         if key in self._read or key in self._reading or key in self._unreadable:
             return
-        # On the way from one latent to another everybody is new: one at a time, and the newest next.
+        # On the way between two latents everyone is new: one at a time, the newest next.
         if isinstance(key, bytes) and not at_once and any(isinstance(other, bytes) for other in self._reading):
             return
         self._reading[key] = self._worker.submit(self._read_person, key)
@@ -178,7 +178,7 @@ class MovingEngine(Engine):
             self._take(key)
 
     def _take(self, key: _Key) -> None:
-        """Take somebody who is being read, waiting for it if need be."""
+        """Take a person who is being read, waiting if necessary."""
         if key not in self._reading:
             return
         try:
@@ -186,16 +186,16 @@ class MovingEngine(Engine):
         except (CharacterError, EngineError) as error:
             if self._patient or not self._read:
                 raise
-            # Of latents there is no end; that the last one failed is enough to know.
+            # There are endless latents; only the last failure is remembered.
             self._unreadable -= {other for other in self._unreadable if isinstance(other, bytes)}
             self._unreadable.add(key)
-            self._log.warn(f"{error} The last person goes on.")
+            self._log.warn(f"{error} The last person stays on screen.")
         while len(self._read) > 2 and sum(read.size for read in self._read.values()) > KEPT_BYTES:
             self._read.popitem(last=False)
 
     def _read_person(self, key: _Key) -> _Read:
         if isinstance(key, bytes):
-            if self._portrait is None:  # most people never ask for anybody new
+            if self._portrait is None:  # most users never ask for a new person
                 self._portrait = self._open_graph(self._portrait_graph)
             references, where = imagine(self._portrait, key), "what portrait.onnx draws"
         else:

@@ -1,7 +1,4 @@
-"""ONNX Runtime: on the processor the reference, and on a GPU through the provider that is installed.
-
-Knows that library and nothing above it.
-"""
+"""ONNX Runtime: the reference on the processor, and on a GPU through an installed provider."""
 
 from __future__ import annotations
 
@@ -22,20 +19,20 @@ from .bound_session import BoundSession
 from .cuda_driver import cuda_driver
 
 CPU: Final = "CPUExecutionProvider"
-# The name that `--engine` takes -> the provider that the library calls by this name.
+# Engine name for `--engine` -> the library's provider name.
 PROVIDERS: Final = {
     "onnxruntime": CPU,
     "cuda": "CUDAExecutionProvider",
     "directml": "DmlExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
-# Builds of the library that bring a provider which the plain one lacks; one replaces the other.
+# Builds of the library with additional providers; one replaces the other.
 _PACKAGES: Final = {"cuda": "onnxruntime-gpu", "directml": "onnxruntime-directml"}
 _PROVIDER_OPTIONS: Final[dict[str, dict[str, str]]] = {
     "CUDAExecutionProvider": {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"},
     "CoreMLExecutionProvider": {"ModelFormat": "MLProgram"},
 }
-# What makes pictures. If one of these is left to the processor, the provider does not do the work it was chosen for.
+# The operators that draw. If one of them is left to the processor, the provider does not do its work.
 _WORK: Final = frozenset(["Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Resize"])
 
 
@@ -65,7 +62,7 @@ def unavailable(name: str) -> str:
 
 
 def about(name: str = "onnxruntime") -> tuple[str, str]:
-    """What it computes on by that name, one of `PROVIDERS`, and its version."""
+    """What it runs on by that name, one of `PROVIDERS`, and its version."""
     import onnxruntime
 
     return PROVIDERS[name], onnxruntime.__version__
@@ -89,7 +86,7 @@ def _open_session(model: bytes, threads: int, profile: ThreadProfile, provider: 
     options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
     options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
     if profile == "shared":
-        # Small blocks, so that a thread that the game has pushed aside holds up little.
+        # Small blocks, so that a preempted thread holds up little.
         options.add_session_config_entry("session.dynamic_block_base", "4")
     if not on_cpu:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -104,10 +101,10 @@ def _open_session(model: bytes, threads: int, profile: ThreadProfile, provider: 
 
 
 def _check_where_it_runs(session: Any, provider: str) -> None:
-    """Refuse a session that has quietly gone to the processor, whole or in part.
+    """Reject a session that silently fell back to the processor, entirely or in part.
 
     Raises:
-        EngineError: it has.
+        EngineError: it did.
     """
     import onnxruntime
 
@@ -138,12 +135,12 @@ def open_graph(model: bytes, threads: int, profile: ThreadProfile, name: str = "
 
     Args:
         model: ONNX.
-        threads: that compute, on the processor.
+        threads: for inference, on the processor.
         profile: how they share the machine.
         name: one of `PROVIDERS`.
 
     Raises:
-        EngineError: the library refuses it, or leaves work to the processor that it was not chosen for.
+        EngineError: the library refuses it, or leaves work to the processor.
     """
     return _Graph(model, threads, profile, PROVIDERS[name])
 
@@ -176,7 +173,7 @@ class OnnxRuntimeEngine(Engine):
     """
 
     def __init__(self, model: GeneratorModel, name: str = "onnxruntime") -> None:
-        """Prepare; `activate` loads.
+        """Store the settings; `activate` loads.
 
         Args:
             model: what to draw with.
@@ -195,7 +192,7 @@ class OnnxRuntimeEngine(Engine):
 
     @property
     def description(self) -> EngineDescription:
-        """What it is and takes."""
+        """Description of the engine."""
         return self._description
 
     def _load(self) -> None:
@@ -217,7 +214,7 @@ class OnnxRuntimeEngine(Engine):
 
 def _lacks(precision: str) -> str:
     if precision == "int8" and not {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"} & set(instructions()):
-        return "this processor has no int8 instructions that would make it faster"
+        return "this processor has no int8 instructions, so int8 would not be faster"
     return ""
 
 
@@ -246,6 +243,6 @@ PROCESSOR: Final = Backend(
     lacks=_lacks,
 )
 CUDA: Final = _on_gpu("cuda")
-# Only by name: nobody here has been able to try them.
+# By name only: untested so far.
 DIRECTML: Final = _on_gpu("directml", by_name=True)
 COREML: Final = _on_gpu("coreml", by_name=True)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU. Knows that library and nothing above it."""
+"""OpenVINO on the CPU."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .backend import Backend, GeneratorModel
 from .base import Array, Engine, EngineDescription, Floats, LoadedGraph, Pixels
 
 _DEVICE: Final = "CPU"
-# Without a hint OpenVINO takes bf16 on CPUs that have it, and pictures would differ from machine to machine. What an
-# int8 graph leaves in floating point is computed in fp32: in bf16 it gained nothing measurable.
+# Without a hint OpenVINO uses bf16 on CPUs that have it, and pictures would differ between machines. The floating-point
+# part of an int8 graph is computed in fp32: bf16 gained nothing measurable.
 _PRECISION_HINT: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -30,21 +30,21 @@ def unavailable() -> str:
         return f"not installed; {install_extra('openvino')}"
     try:
         import openvino  # noqa: F401
-    except Exception as error:  # the edge: broken libraries fail in many ways, and another engine may still play
+    except Exception as error:  # broken libraries fail in many ways, and another engine may still work
         return f"installed, but cannot be imported ({error}); {install('--force-reinstall', 'openvino')}"
     return ""
 
 
 @functools.cache
 def has_bf16() -> bool:
-    """Whether this processor computes in bf16 by itself, which alone makes it faster than fp32."""
+    """Whether this processor has native bf16, without which bf16 is no faster than fp32."""
     import openvino
 
     return "BF16" in openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
 def about() -> tuple[str, str]:
-    """What it computes on, and its version."""
+    """What it runs on, and its version."""
     import openvino
 
     return _DEVICE, openvino.__version__.split("-")[0]
@@ -58,10 +58,10 @@ class _SignalStack(ctypes.Structure):
 
 @contextlib.contextmanager
 def _own_signal_stack() -> Iterator[None]:
-    """Give the thread back its stack for signals.
+    """Restore the thread's signal stack.
 
-    OpenVINO 2026.4 compiles some graphs with one of its own, leaves it set, and frees it with the graph. The next
-    signal that Python handles, such as Ctrl-C, would then end the process (SIGSEGV).
+    OpenVINO 2026.4 compiles some graphs with its own, leaves it set, and frees it with the graph. The next
+    signal that Python handles, such as Ctrl-C, would then crash the process (SIGSEGV).
     """
     if sys.platform != "linux":
         yield
@@ -105,7 +105,7 @@ def open_graph(model: bytes, threads: int, profile: ThreadProfile, precision: st
 
     Args:
         model: ONNX.
-        threads: that compute.
+        threads: for inference.
         profile: how they share the machine.
         precision: `fp32` or `bf16`; inputs and outputs are float32 in any case.
 
@@ -157,7 +157,7 @@ class OpenVinoEngine(Engine):
 
     @property
     def description(self) -> EngineDescription:
-        """What it is and takes."""
+        """Description of the engine."""
         return self._description
 
     def _load(self) -> None:

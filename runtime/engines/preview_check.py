@@ -1,7 +1,7 @@
-"""One picture drawn by an engine against the one that travels with the character. Knows pictures, not libraries.
+"""Compares a picture drawn by an engine with the character's preview.
 
-Drivers and libraries of GPUs have been seen to draw garbage without an error. A character's preview is its first
-identity at rest, so an engine can be asked for the very same.
+GPU drivers and libraries have been seen to draw garbage without an error. A character's preview is its first
+identity at rest, so an engine can be asked for exactly that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runtime.character.webp import webp_size
 
 from .base import Engine, Pixels
 
-# Half precision and another order of sums stay above 45 dB, a wrong layer far below this.
+# Half precision and a different order of summation stay above 45 dB, a wrong layer is far below this.
 LEAST_PSNR_DB: Final = 32.0
 
 
@@ -32,12 +32,12 @@ def check_against_preview(engine: Engine, character: Character) -> float | None:
         character: the open character that it plays.
 
     Returns:
-        Peak signal-to-noise ratio of premultiplied RGBA in dB, or None if the character brings no preview of its
+        Peak signal-to-noise ratio of premultiplied RGBA in dB, or None if the character has no preview of its
         frame size.
 
     Raises:
         CharacterError: the preview is damaged.
-        EngineMismatch: the picture is another one.
+        EngineMismatch: the picture differs.
     """
     wanted = preview_of(character)
     about = engine.description
@@ -52,21 +52,21 @@ def check_against_preview(engine: Engine, character: Character) -> float | None:
     psnr_db = -10.0 * float(np.log10(max(error, 1e-10)))
     if psnr_db < LEAST_PSNR_DB:
         raise EngineMismatch(
-            f"{about.label} draws another picture than the character's preview ({psnr_db:.1f} dB, needs "
+            f"{about.label} draws a different picture from the character's preview ({psnr_db:.1f} dB, needs "
             f"{LEAST_PSNR_DB:.0f}). Update the driver or the library, or choose another engine."
         )
     return psnr_db
 
 
 def preview_of(character: Character) -> Pixels | None:
-    """The picture that travels with the character, decoded.
+    """The character's preview, decoded.
 
     Args:
         character: an open character.
 
     Returns:
-        uint8 [H, W, 4], straight alpha; None if it brings no picture, or one of another size than its frames, which
-        is then not decoded.
+        uint8 [H, W, 4], straight alpha; None if there is none, or its size differs from the frames', in which case it
+        is not decoded.
 
     Raises:
         CharacterError: it is damaged.
@@ -78,11 +78,11 @@ def preview_of(character: Character) -> Pixels | None:
     where = f"preview.webp in {character.path.name}"
     data = character.read("preview.webp")
     frame = character.manifest.frame
-    size = webp_size(data)  # `Character.open` has seen that it is a WebP
+    size = webp_size(data)  # `Character.open` has checked that it is a WebP
     if size != (frame.width, frame.height):
         return None
     try:
-        # Only this decoder: some of Pillow's start programs on what they are given.
+        # Only this decoder: some of Pillow's start external programs.
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             if image.size != size:
                 raise CharacterError(f"{where} has two sizes. {EXPORT_AGAIN}")

@@ -1,7 +1,7 @@
-"""A test card instead of a network: for engine developers, and for tests that need no character.
+"""A test card instead of a network: for engine developers, and for tests without a character.
 
-Shows which corner is which, every control as a bar, and a face of rectangles that follows the pose. Drawn with slices
-of numpy into the caller's memory; the same inputs always give the same bytes.
+Shows the corners, every control as a bar, and a face of rectangles that follows the pose. Drawn with numpy slices
+into the caller's memory; the same inputs always give the same bytes.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class SyntheticEngine(Engine):
 
     @property
     def description(self) -> EngineDescription:
-        """What it is and takes."""
+        """Description of the engine."""
         return self._description
 
     def _load(self) -> None:
         about = self._description
         base = np.zeros((about.sizes.height, about.sizes.width, 4), np.uint8)
-        # Colour bleeds into alpha 0, as the format asks: a grey that no edge shows.
+        # Colour bleeds into alpha 0, as the format requires: a grey that no edge shows.
         base[..., :3] = 128
         corner = max(1, min(about.sizes.width, about.sizes.height) // 16)
         for (top, left), colour in zip(((1, 1), (1, 0), (0, 1), (0, 0)), _CORNERS, strict=True):

@@ -1,4 +1,4 @@
-"""All backends, the fastest first: what `--engine` takes, and what `bunraku doctor`, `bench` and `build` go through."""
+"""All backends, fastest first: the choices of `--engine`, also for `bunraku doctor`, `bench` and `build`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BY_NAME: Final = {backend.name: backend for backend in BACKENDS}
 
 
 def backend_of(name: str) -> Backend:
-    """The backend of that name.
+    """Return the backend of that name.
 
     Raises:
         EngineUnavailable: there is none.

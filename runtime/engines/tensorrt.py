@@ -1,7 +1,7 @@
-"""TensorRT 10 and 11 on an NVIDIA GPU. Knows when to build and how a batch is cut; the parts live in their own files.
+"""TensorRT 10 and 11 on an NVIDIA GPU: when to build, and how a batch is split.
 
-`cuda_driver` says whether there is a GPU, `tensorrt_build` makes plans, `tensorrt_plan` opens them, `gpu_lane` draws.
-TensorRT itself is imported only once the driver has answered.
+`cuda_driver` checks for a GPU, `tensorrt_build` builds plans, `tensorrt_plan` opens them, `gpu_lane` draws.
+TensorRT itself is imported only after the driver has answered.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAJORS: Final = ("10", "11")
-_ANY_LAYOUT: Final = "graph"  # of plans whose ends say all
+_ANY_LAYOUT: Final = "graph"  # for plans fully described by their inputs and outputs
 
 Opened = TypeVar("Opened")
 
 
 @functools.cache
 def unavailable() -> str:
-    """Why this engine cannot be used here and what to do; empty if it can. Never raises, asks once per process."""
+    """Why this engine cannot be used here and what to do; empty if it can. Never raises, checks once per process."""
     driver = cuda_driver()
     if driver.missing:
         return driver.missing
@@ -50,7 +50,7 @@ def unavailable() -> str:
     try:
         import tensorrt
         from cuda.bindings import runtime  # noqa: F401
-    except Exception as error:  # the edge: broken libraries fail in many ways, and another engine may still play
+    except Exception as error:  # broken libraries fail in many ways, and another engine may still work
         return f"installed, but cannot be imported ({error}); {_install('--force-reinstall')}"
     if str(tensorrt.__version__).split(".")[0] not in _MAJORS:
         return f"TensorRT {tensorrt.__version__} is installed, but 10 or 11 is needed; {_install('--upgrade')}"
@@ -63,7 +63,7 @@ def _install(*options: str) -> str:
 
 
 def about() -> tuple[str, str]:
-    """The GPU that it computes on, and its version."""
+    """The GPU it runs on, and its version."""
     import tensorrt
 
     return cuda_driver().gpus[0].name, str(tensorrt.__version__)
@@ -73,7 +73,7 @@ class TensorRtNetwork:
     """A network compiled for this GPU, kept on disk for the next start, with memory for its batches.
 
     Attributes:
-        lanes: what computes, by batch size; empty before `load`.
+        lanes: by batch size; empty before `load`.
     """
 
     def __init__(
@@ -87,20 +87,20 @@ class TensorRtNetwork:
         cache: EngineCache | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Say what to run; nothing is built or loaded before `load`.
+        """Store the settings; nothing is built or loaded before `load`.
 
         Args:
             model: ONNX bytes, its tensors typed as `precision` says.
-            ends: what it takes and gives.
+            ends: inputs and outputs.
             precision: `fp32`, `fp16` or `int8`, for the cache.
             layout: hash of what the inputs mean; a plan for another layout is refused.
-            batches: batch sizes to tune for. Each takes building time and GPU memory.
-            cache: where built plans are kept; None for this user's cache folder.
-            progress: told (phase, steps done, steps in all) while a plan is built; False stops it.
+            batches: batch sizes to tune for. Each takes build time and GPU memory.
+            cache: for built plans; None for this user's cache folder.
+            progress: called with (phase, steps done, steps in all) while a plan is built; False cancels.
 
         Raises:
             EngineUnavailable: no driver, no GPU, or TensorRT is not installed.
-            EngineError: the batch sizes make no sense, or the cache folder is not private.
+            EngineError: the batch sizes are invalid, or the cache folder is not private.
         """
         reason = unavailable()
         if reason:
@@ -127,14 +127,14 @@ class TensorRtNetwork:
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """Batch sizes that it is tuned for, in order."""
+        """Batch sizes it is tuned for, in order."""
         return self._batches
 
     def load(self) -> None:
-        """Build the plan or find it on disk, and reserve memory.
+        """Build the plan or load it from disk, and allocate memory.
 
         Raises:
-            EngineError: it cannot be built or opened, or there is no memory.
+            EngineError: it cannot be built or opened, or memory runs out.
         """
         from cuda.bindings import runtime as cudart
 
@@ -147,7 +147,7 @@ class TensorRtNetwork:
             most = max(self._batches)
             # Shared by all batch sizes: they take turns on one stream.
             addresses = {end.name: cuda.device_memory(most * end.row_bytes) for end in self._ends}
-            # The lanes hold TensorRT's contexts: they go when nothing runs any more, and before the memory goes.
+            # The lanes hold TensorRT's contexts: they are released once nothing runs, and before the memory.
             stack.callback(self.lanes.clear)
             stack.callback(cuda.settle)
             for batch in self._batches:
@@ -156,7 +156,7 @@ class TensorRtNetwork:
             self._held = stack.pop_all()
 
     def unload(self) -> None:
-        """Give everything on the GPU back. Safe to call twice."""
+        """Release everything on the GPU. Safe to call twice."""
         self._held.close()
 
     def _plan(self) -> OpenPlan:
@@ -185,8 +185,8 @@ class TensorRtNetwork:
 class TensorRtEngine(Engine):
     """A generator compiled by TensorRT.
 
-    A batch whose size was not tuned for is drawn in pieces of sizes that were. While one piece is copied to the caller
-    the GPU draws the next; across calls nothing overlaps, because `infer` promises a complete picture, and a live loop
+    A batch of another size is drawn in pieces of tuned sizes. While one piece is copied to the caller
+    the GPU draws the next; calls do not overlap, because `infer` promises a complete picture, and a live loop
     that takes its controls as late as possible would only show each picture one frame later.
 
     Attributes:
@@ -195,18 +195,18 @@ class TensorRtEngine(Engine):
     """
 
     def __init__(self, model: GeneratorModel, *, cache: EngineCache | None = None) -> None:
-        """Say what to run; nothing is built or loaded before `activate`.
+        """Store the settings; nothing is built or loaded before `activate`.
 
         Args:
-            model: what to draw with; its precision is also that of the plan.
-            cache: where built plans are kept; None for this user's cache folder.
+            model: generator to run; its precision is also that of the plan.
+            cache: for built plans; None for this user's cache folder.
 
         Raises:
             EngineUnavailable: no driver, no GPU, or TensorRT is not installed.
-            EngineError: the batch sizes make no sense, or the cache folder is not private.
+            EngineError: the batch sizes are invalid, or the cache folder is not private.
         """
         super().__init__()
-        # Where TensorRT is missing, `TensorRtNetwork` says so; its version cannot be asked for.
+        # Where TensorRT is missing, `TensorRtNetwork` reports it; its version is unknown.
         gpu, release = about() if not unavailable() else ("", "")
         self._description = EngineDescription("tensorrt", gpu, release, model.precision, 0, model.sizes)
         self._network = TensorRtNetwork(
@@ -221,7 +221,7 @@ class TensorRtEngine(Engine):
 
     @property
     def description(self) -> EngineDescription:
-        """What it is and takes."""
+        """Description of the engine."""
         return self._description
 
     @property
@@ -259,9 +259,9 @@ def open_graph(model: bytes, *, cache: EngineCache | None = None, progress: Prog
     """Load any graph on the GPU, for `MovingEngine`; it computes in fp32, one row at a time.
 
     Args:
-        model: ONNX; all but the batch has fixed sizes.
-        cache: where built plans are kept; None for this user's cache folder.
-        progress: told while a plan is built.
+        model: ONNX; all sizes but the batch are fixed.
+        cache: for built plans; None for this user's cache folder.
+        progress: called while a plan is built.
 
     Raises:
         EngineError: it cannot be used, built or loaded.
@@ -289,16 +289,16 @@ class _Graph:
 def opened(
     cache: EngineCache, key: CacheKey, *, build: Callable[[], bytes], open_plan: Callable[[bytes], Opened]
 ) -> Opened:
-    """The plan for this key, from the cache or built and kept there; a kept one that is refused is built again once.
+    """Return the plan for this key, from the cache or newly built and cached; a refused cached one is rebuilt once.
 
     Args:
-        cache: where plans are kept.
+        cache: of plans.
         key: of the plan.
-        build: makes it; only one process at a time does.
-        open_plan: raises `EngineMismatch` where it refuses.
+        build: builds it; only one process at a time does.
+        open_plan: raises `EngineMismatch` if it refuses.
 
     Raises:
-        EngineMismatch: also the newly built plan is refused.
+        EngineMismatch: the newly built plan is refused, too.
         EngineBuildError: building failed.
     """
     kept = cache.get(key)
@@ -315,7 +315,7 @@ def opened(
             try:
                 cache.put(key, plan)
             except SinkError as error:
-                logger.warning("the built engine could not be kept, the next start will build it again: %s", error)
+                logger.warning("the built engine could not be cached, the next start will rebuild it: %s", error)
     return open_plan(plan)
 
 

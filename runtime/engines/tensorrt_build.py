@@ -1,6 +1,6 @@
-"""From ONNX to a plan of TensorRT 10 or 11. Knows graphs and batch sizes, not where plans are kept or how they run.
+"""Builds TensorRT 10 or 11 plans from ONNX.
 
-Import it only when `runtime.engines.tensorrt.unavailable()` has nothing to say. Networks are strongly typed: the types
+Import it only if `runtime.engines.tensorrt.unavailable()` returns nothing. Networks are strongly typed: the types
 in the ONNX file decide the precision, and no flag changes them.
 """
 
@@ -23,9 +23,9 @@ from .tensorrt_log import tensorrt_log
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], bool]
-"""Told (phase, steps done, steps in all) while a plan is built; phases nest. False ends the building."""
+"""Called with (phase, steps done, steps in all) while a plan is built; phases nest. False cancels the build."""
 
-# Scratch memory that one layer may ask for. A bound, because the game's textures live on the same card.
+# Scratch memory limit per layer, because the game's textures live on the same card.
 WORKSPACE_BYTES: Final = 1 << 30
 
 
@@ -41,17 +41,17 @@ def plan_from_onnx(
 
     Args:
         onnx: a generator without external data; its inputs have an open batch size.
-        layout: becomes the name of the engine, so that whoever opens the plan can tell what it was built for.
-        batches: sizes to tune for, each a profile of its own in this order.
-        timing_cache: what was measured of kernels before; read if it is there, and written. It must lie where only this
+        layout: becomes the name of the engine, so that a reader can tell what the plan was built for.
+        batches: sizes to tune for, each its own profile in this order.
+        timing_cache: earlier kernel timings; read if present, and written. It must be in a folder where only this
             user can write.
         progress: see `Progress`; called from TensorRT's threads, one call at a time.
 
     Returns:
-        The plan. It is native code for this GPU and this TensorRT, and nothing to hand on.
+        The plan: native code for this GPU and this TensorRT, not to be passed on.
 
     Raises:
-        EngineBuildError: TensorRT cannot read the graph or cannot build it, or `progress` said to stop.
+        EngineBuildError: TensorRT cannot read the graph or cannot build it, or `progress` cancelled.
     """
     log = tensorrt_log()
     builder = trt.Builder(log)
@@ -61,14 +61,14 @@ def plan_from_onnx(
         said = "; ".join(_refusal(parser.get_error(index)) for index in range(parser.num_errors))
         raise EngineBuildError(
             f"TensorRT {trt.__version__} cannot read the generator: {said}. "
-            "Look at it with `bunraku inspect`, or choose --engine onnxruntime."
+            "Check it with `bunraku inspect`, or choose --engine onnxruntime."
         )
     network.name = layout
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    # One stream: less to wait for beside a renderer, and what is recorded as a graph stays one line.
+    # One stream: less to wait for beside a renderer, and a captured graph stays linear.
     config.max_aux_streams = 0
-    # On by default, it rounds fp32 to the ten bits of fp16. Who asks for fp32 gets it; fp16 is the fast way.
+    # On by default, it rounds fp32 to the ten bits of fp16. Requested fp32 is honoured; fp16 is the fast option.
     config.clear_flag(trt.BuilderFlag.TF32)
     for batch in batches:
         profile = builder.create_optimization_profile()
@@ -93,44 +93,44 @@ def plan_from_onnx(
 
 
 def _refusal(error: trt.ParserError) -> str:
-    """What the parser minds; of an operator that it does not know, its description says only `false`."""
+    """Errors of the parser; for an unknown operator its description is only `false`."""
     return plain(f"node {error.node_name()} ({error.node_operator()}): {error.desc()}", LINE_CHARS)
 
 
 def _go_on(_phase: str, _done: int, _total: int) -> bool:
-    """The progress of whom nobody watches."""
+    """The default progress, which ignores everything."""
     return True
 
 
 def _network_flags() -> int:
-    """TensorRT 11 knows only strongly typed networks and calls the flag deprecated; 10 has to be told."""
+    """TensorRT 11 has only strongly typed networks and deprecates the flag; 10 requires it."""
     if trt.__version__.startswith("10."):
         return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 0
 
 
 def _read_timings(config: trt.IBuilderConfig, path: Path) -> None:
-    """Begin with what was measured before; with nothing where that is missing, damaged or of another GPU."""
+    """Start with earlier timings; with none where they are missing, damaged or from another GPU."""
     try:
         known = path.read_bytes()
     except OSError:
         known = b""
     cache = config.create_timing_cache(known)
     if known and (cache is None or not config.set_timing_cache(cache, False)):
-        logger.info("%s is not of this GPU and TensorRT, and will be measured again", path)
+        logger.info("%s was made for another GPU or TensorRT and will be measured again", path)
         known = b""
     if not known:
         config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def _write_timings(config: trt.IBuilderConfig, path: Path) -> None:
-    """Keep what was measured; building works without."""
+    """Save the timings; building works without them."""
     try:
         with atomic.replacing(path) as part:
             part.write_bytes(memoryview(config.get_timing_cache().serialize()))
             part.chmod(0o600)
     except SinkError as error:
-        logger.warning("what was measured while building could not be kept: %s", error)
+        logger.warning("kernel timings could not be saved: %s", error)
 
 
 class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]
@@ -145,32 +145,32 @@ class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         self._failure: BaseException | None = None
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: SupportsInt) -> None:  # noqa: ARG002
-        """A phase begins; TensorRT calls this."""
+        """Begin a phase; called by TensorRT."""
         with self._lock:
             self._totals[phase_name] = int(num_steps)
             self._tell(phase_name, 0)
 
     def step_complete(self, phase_name: str, step: SupportsInt) -> bool:
-        """A step is done; TensorRT calls this, and ends the building where it returns False."""
+        """Count a step; called by TensorRT, which cancels the build if this returns False."""
         with self._lock:
             return self._tell(phase_name, int(step) + 1)
 
     def phase_finish(self, phase_name: str) -> None:
-        """A phase ends, with all its steps or without; TensorRT calls this."""
+        """End a phase, complete or not; called by TensorRT."""
         with self._lock:
             self._totals.pop(phase_name, None)
 
     def raise_if_stopped(self) -> None:
-        """Raise what `progress` raised, or that it said to stop."""
+        """Raise what `progress` raised, or that it cancelled."""
         if self._failure is not None:
             raise self._failure
         if self._stopped:
-            raise EngineBuildError("Building the engine was stopped. Start it again when you have the time.")
+            raise EngineBuildError("Building the engine was stopped. Start it again to continue.")
 
     def _tell(self, phase: str, done: int) -> bool:
         if not self._stopped:
             try:
                 self._stopped = not self._progress(phase, done, self._totals.get(phase, done))
-            except BaseException as failure:  # the edge: nothing may pass through TensorRT's frames, not even Ctrl-C
+            except BaseException as failure:  # nothing may pass through TensorRT's frames, not even Ctrl-C
                 self._stopped, self._failure = True, failure
         return not self._stopped

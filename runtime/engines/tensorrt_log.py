@@ -1,4 +1,4 @@
-"""What TensorRT says, in the log of this program. Import it only when `tensorrt.unavailable()` has nothing to say."""
+"""TensorRT's messages in this program's log. Import it only if `tensorrt.unavailable()` returns nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _KEPT: Final = 3
 
 @functools.cache
 def tensorrt_log() -> TensorRtLog:
-    """The log of this process: TensorRT takes the first that it is given and ignores every other."""
+    """The log of this process: TensorRT uses the first one it is given and ignores every other."""
     return TensorRtLog()
 
 
 class TensorRtLog(trt.ILogger):  # type: ignore[misc]
-    """Hands TensorRT's messages on; called from its threads. Must outlive everything that it is given to."""
+    """Forwards TensorRT's messages; called from its threads. Must outlive everything it is given to."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
@@ -35,7 +35,7 @@ class TensorRtLog(trt.ILogger):  # type: ignore[misc]
         self._errors: list[str] = []
 
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-        """Take one message; TensorRT calls this."""
+        """Handle one message; called by TensorRT."""
         level = self._levels.get(severity)
         if level is None:  # verbose: thousands of lines per build
             return
@@ -45,9 +45,9 @@ class TensorRtLog(trt.ILogger):  # type: ignore[misc]
         logger.log(level, "TensorRT: %s", msg)
 
     def forget_errors(self) -> None:
-        """Begin something new, whose errors are its own."""
+        """Start a new operation with its own errors."""
         self._errors.clear()
 
     def last_errors(self) -> str:
-        """The newest errors in one line, for the text of an exception."""
+        """The latest errors on one line, for an exception."""
         return "; ".join(self._errors) or "it gave no reason"

@@ -1,6 +1,6 @@
-"""A plan of TensorRT, opened and checked. Import it only when `tensorrt.unavailable()` has nothing to say.
+"""A TensorRT plan, opened and checked. Import it only if `tensorrt.unavailable()` returns nothing.
 
-Knows what the network must look like, not where the plan was kept or how frames are timed.
+Checks the plan against what the network must look like.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from .tensorrt_log import tensorrt_log
 
 
 class OpenPlan:
-    """An engine of TensorRT that fits the character. It dies with its last reference."""
+    """A TensorRT engine that fits the character. Freed with its last reference."""
 
     def __init__(self, plan: bytes, *, ends: Ends, device: str, layout: str, batches: Sequence[int]) -> None:
-        """Open a plan that this machine has built; a plan is native code, so none of other origin may come here.
+        """Open a plan built on this machine; a plan is native code, so none from elsewhere may come here.
 
         Args:
             plan: from `runtime.engines.tensorrt_build`.
-            ends: what the network must take and give.
+            ends: required inputs and outputs.
             device: name of the GPU, for messages.
-            layout: what the plan must have been built for.
-            batches: what it was tuned for, in the order of its profiles.
+            layout: required layout.
+            batches: sizes it was tuned for, in the order of its profiles.
 
         Raises:
-            EngineMismatch: TensorRT refuses the plan, or it is of another network.
+            EngineMismatch: TensorRT refuses the plan, or it belongs to another network.
         """
         self._log = tensorrt_log()
         self._log.forget_errors()
-        # Each must outlive what is made of it.
+        # Each must outlive what is made from it.
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         self._batches = tuple(batches)
@@ -46,15 +46,15 @@ class OpenPlan:
         self._check(ends, layout)
 
     def computing(self, batch: int, addresses: Mapping[str, int], stream: int) -> Callable[[], None]:
-        """What draws one batch size from and to these addresses, on this stream.
+        """Create a context that draws one batch size on these addresses and this stream.
 
         Args:
-            batch: one of those that the plan is tuned for.
-            addresses: on the GPU, of each end by name; they stay valid as long as the result is used.
-            stream: handle of the stream; idle now.
+            batch: one of the tuned sizes.
+            addresses: on the GPU, of each input and output by name; valid for as long as the result is used.
+            stream: handle of the stream; currently idle.
 
         Raises:
-            EngineError: there is no memory for it.
+            EngineError: out of memory.
         """
         context = self._engine.create_execution_context()
         if context is None or not context.set_optimization_profile_async(self._batches.index(batch), stream):
@@ -85,7 +85,7 @@ class OpenPlan:
         expected = {end.name: (end.shape, types[end.dtype]) for end in ends}
         if engine.name != layout or found != expected or engine.num_optimization_profiles != len(self._batches):
             raise EngineMismatch(
-                f"The built engine is of another network: it has layout {engine.name} and {found}, but layout {layout} "
+                f"The engine is for another network: it has layout {engine.name} and {found}, but layout {layout} "
                 f"and {expected} are needed, with {len(self._batches)} batch sizes. "
                 "It must be built again: bunraku build CHARACTER --engine tensorrt"
             )

@@ -1,7 +1,7 @@
-"""TensorRT-RTX on an NVIDIA GPU, through ONNX Runtime's plugin. Knows that library and nothing above it.
+"""TensorRT-RTX on an NVIDIA GPU, through ONNX Runtime's plugin.
 
-The plugin is imported only once the driver has answered, and registered once per process. It compiles the generator
-when it is loaded, in seconds, and keeps what it compiled beside the other built engines.
+The plugin is imported only after the driver has answered, and registered once per process. It compiles the generator
+on loading, in seconds, and caches the result beside the other built engines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"
 
 @functools.cache
 def unavailable() -> str:
-    """Why this engine cannot be used here and what to do; empty if it can. Never raises, asks once per process."""
+    """Why this engine cannot be used here and what to do; empty if it can. Never raises, checks once per process."""
     driver = cuda_driver()
     if driver.missing:
         return driver.missing
@@ -39,7 +39,7 @@ def unavailable() -> str:
         return f"not installed; {install_extra('tensorrt-rtx')}"
     try:
         devices = _devices()
-    except Exception as error:  # the edge: ONNX Runtime's errors share no base class, and another engine may still play
+    except Exception as error:  # ONNX Runtime's errors share no base class, and another engine may still work
         again = install_extra("tensorrt-rtx", "--upgrade")
         return f"installed, but cannot be loaded ({error}); update the driver, or {again}"
     if not devices:
@@ -53,7 +53,7 @@ def _devices() -> tuple[Any, ...]:
     """ONNX Runtime's devices of the plugin, which is registered here.
 
     Raises:
-        Exception: it is not installed or refuses, whatever the library raises then.
+        Exception: it is not installed or refuses; whatever the library raises.
     """
     import onnxruntime
     import onnxruntime_ep_nv_tensorrt_rtx as plugin
@@ -63,20 +63,20 @@ def _devices() -> tuple[Any, ...]:
 
 
 def about() -> tuple[str, str]:
-    """The GPU that it computes on, and its version."""
+    """The GPU it runs on, and its version."""
     import onnxruntime_ep_nv_tensorrt_rtx as plugin
 
     return cuda_driver().gpus[0].name, str(plugin.__version__)
 
 
 class _Network:
-    """A graph for the plugin, and the folder of what is compiled of it."""
+    """A graph for the plugin, and the folder of its compiled kernels."""
 
     def __init__(self, model: bytes, *, precision: str, most: int, cache: EngineCache | None) -> None:
-        """Say what to run.
+        """Store the settings.
 
         Raises:
-            EngineUnavailable: no driver, no GPU that it supports, or it is not installed.
+            EngineUnavailable: no driver, no supported GPU, or it is not installed.
             EngineError: the cache folder is not private.
         """
         reason = unavailable()
@@ -98,24 +98,24 @@ class _Network:
             precision=precision,
             batches=(most,),
         )
-        # A folder for each network: the plugin names its files after nodes, which two characters may share.
+        # One folder per network: the plugin names its files after nodes, which two characters may share.
         self._kept = (cache or EngineCache()).folder / key.name
 
     def session(self, ends: Ends) -> Any:
-        """Compile the graph, or load what was compiled before.
+        """Compile the graph, or load it from the cache.
 
         Raises:
             EngineError: the folder cannot be written to, or the plugin refuses the graph.
         """
         options = self._library.SessionOptions()
         options.log_severity_level = 3
-        # A node that quietly ran on the processor would cost two copies of a picture per frame.
+        # A node that silently ran on the processor would cost two copies of a picture per frame.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
             self._kept.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise EngineError(
-                f"Compiled kernels cannot be kept in {self._kept}: {error.strerror or error}. "
+                f"Compiled kernels cannot be cached in {self._kept}: {error.strerror or error}. "
                 "Fix its permissions, or set BUNRAKU_ENGINE_CACHE to another folder."
             ) from error
         try:
@@ -126,7 +126,7 @@ class _Network:
             raise EngineError(
                 f"TensorRT-RTX {self.version} on {self.device} refuses the generator: "
                 f"{plain(str(error), LINE_CHARS)}. "
-                "Look at it with `bunraku inspect`, or choose --engine onnxruntime."
+                "Check it with `bunraku inspect`, or choose --engine onnxruntime."
             ) from error
 
 
@@ -137,15 +137,15 @@ class TensorRtRtxEngine(Engine):
     """
 
     def __init__(self, model: GeneratorModel, *, cache: EngineCache | None = None) -> None:
-        """Say what to run; nothing is compiled before `activate`.
+        """Store the settings; nothing is compiled before `activate`.
 
         Args:
-            model: what to draw with. GPU memory is taken for as many pictures at once as the largest of its batches;
-                more are cut.
-            cache: beside whose engines the compiled kernels are kept; None for this user's cache folder.
+            model: generator to run. GPU memory is allocated for as many pictures at once as its largest batch;
+                larger requests are split.
+            cache: the cache for compiled kernels; None for this user's cache folder.
 
         Raises:
-            EngineUnavailable: no driver, no GPU that it supports, or it is not installed.
+            EngineUnavailable: no driver, no supported GPU, or it is not installed.
             EngineError: the cache folder is not private.
         """
         super().__init__()
@@ -157,7 +157,7 @@ class TensorRtRtxEngine(Engine):
 
     @property
     def description(self) -> EngineDescription:
-        """What it is and takes."""
+        """Description of the engine."""
         return self._description
 
     def _load(self) -> None:
@@ -178,8 +178,8 @@ def open_graph(model: bytes, *, cache: EngineCache | None = None) -> LoadedGraph
     """Load any graph on the GPU, for `MovingEngine`; it computes in fp32, one row at a time.
 
     Args:
-        model: ONNX; all but the batch has fixed sizes.
-        cache: beside whose engines the compiled kernels are kept; None for this user's cache folder.
+        model: ONNX; all sizes but the batch are fixed.
+        cache: the cache for compiled kernels; None for this user's cache folder.
 
     Raises:
         EngineError: it cannot be used, or the plugin refuses the graph.
@@ -210,12 +210,12 @@ def _failed(error: Exception) -> EngineError:
 
 
 def provider_options(ends: Ends, *, most: int, kept: Path) -> dict[str, str]:
-    """The plugin's settings, as its header `tensorrt_rtx_provider_options.h` names them.
+    """The plugin's settings, named as in its header `tensorrt_rtx_provider_options.h`.
 
     Args:
-        ends: of the network.
+        ends: inputs and outputs of the network.
         most: the largest batch.
-        kept: folder of what is compiled.
+        kept: folder of compiled kernels.
     """
 
     def shapes(batch: int) -> str:
@@ -226,7 +226,7 @@ def provider_options(ends: Ends, *, most: int, kept: Path) -> dict[str, str]:
         "nv_profile_min_shapes": shapes(1),
         "nv_profile_opt_shapes": shapes(most),
         "nv_profile_max_shapes": shapes(most),
-        # Otherwise the scratch memory is reserved and returned for every frame.
+        # Otherwise the scratch memory is allocated and freed for every frame.
         "nv_persistent_context_memory": "1",
     }
 

@@ -1,8 +1,8 @@
-"""Getting a faster engine ready while another one plays. Knows engines and processes, not frames.
+"""Prepares a faster engine while another one plays.
 
-A plan of TensorRT takes minutes to build. It is built by a process of its own, at low priority: a crash in there ends
-nothing here, and the live loop keeps its interpreter. What is ready is loaded and warmed up in a thread, and waits to
-be taken between two frames.
+A TensorRT plan takes minutes to build. It is built by a separate process at low priority: a crash there affects
+nothing here, and the live loop keeps its interpreter. The finished engine is loaded and warmed up in a thread, and
+taken over between two frames.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .table import backend_of
 
 logger = logging.getLogger(__name__)
 
-_END_S: Final = 5.0  # that a build gets to end when it is no longer wanted
-_LOOK_S: Final = 0.2  # how often it is asked whether it still is
+_END_S: Final = 5.0  # for a build to end when it is no longer wanted
+_LOOK_S: Final = 0.2  # interval for checking whether it still is
 
 
 class EngineUpgrade:
-    """The search for a faster engine, in a thread of its own. Use it as a context manager.
+    """The search for a faster engine, in its own thread. Use it as a context manager.
 
     Attributes:
         note: what it is doing, or how it ended, for people; replaced as a whole.
@@ -48,13 +48,13 @@ class EngineUpgrade:
         *,
         begin: threading.Event | None = None,
     ) -> None:
-        """Prepare; `__enter__` begins.
+        """Store the settings; `__enter__` starts.
 
         Args:
             character: the file that plays.
-            candidates: what to try, the fastest first; the first that works is offered.
-            settings: how to make it.
-            begin: waited for before anything is done; None begins at once.
+            candidates: engines to try, fastest first; the first that works is offered.
+            settings: how to create it.
+            begin: event to wait for before starting; None starts at once.
         """
         self.note = ""
         self._character = character
@@ -86,7 +86,7 @@ class EngineUpgrade:
         return self._thread.is_alive() or self._ready is not None
 
     def take(self) -> Engine | None:
-        """The faster engine, active, once it is ready; at most once. Never waits; the caller deactivates it."""
+        """Return the faster engine, active, once it is ready; at most once. Never waits; the caller deactivates it."""
         if self._ready is None:
             return None
         with self._lock:
@@ -94,7 +94,7 @@ class EngineUpgrade:
             return engine
 
     def retire(self, engine: Engine) -> None:
-        """Have an engine that no longer draws deactivated at the end, where it holds nobody up."""
+        """Hand over an engine that no longer draws, to be deactivated at the end, where it delays nothing."""
         self._retired.append(engine)
 
     def _search(self) -> None:
@@ -110,7 +110,7 @@ class EngineUpgrade:
                 self._tell(f"loading {candidate}")
                 with Character.open(self._character) as character:
                     engine = load_engine(candidate, character, self._settings)
-            except BunrakuError as error:  # the edge of the thread; the show goes on with what it has
+            except BunrakuError as error:  # the show goes on with the current engine
                 self.note = f"{candidate} failed"
                 logger.warning("%s cannot be used, going on with what plays: %s", candidate, error)
                 continue
@@ -124,16 +124,16 @@ class EngineUpgrade:
 
 
 def build_in_process(character: Path, candidate: Candidate, tell: Callable[[str], None], stop: threading.Event) -> None:
-    """Run `bunraku build` beside us at low priority, so that its result lies in the cache.
+    """Run `bunraku build` at low priority, so that its result is cached.
 
     Args:
         character: the file to build for.
         candidate: what to build.
-        tell: told how far it is.
+        tell: called with its progress.
         stop: ends it when set.
 
     Raises:
-        EngineBuildError: it failed; the text holds its last lines.
+        EngineBuildError: it failed; the message holds its last lines.
     """
     command = [sys.executable, "-m", "runtime.cli", "build", str(character), "--engine", candidate.backend]
     command += ["--precision", candidate.precision, "--json"]
@@ -141,7 +141,7 @@ def build_in_process(character: Path, candidate: Candidate, tell: Callable[[str]
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parents[2]
     ) as process:
         with contextlib.suppress(psutil.Error):
-            # On Windows a class of priorities, elsewhere a niceness.
+            # A priority class on Windows, a niceness elsewhere.
             psutil.Process(process.pid).nice(getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 10))
         threading.Thread(target=_end_when, args=(stop, process), name="bunraku-build", daemon=True).start()
         lines: list[str] = []
@@ -168,7 +168,7 @@ def _end_when(stop: threading.Event, process: subprocess.Popen[str]) -> None:
 
 
 def _progress_in(line: str) -> str:
-    """The progress that a line of `bunraku build --json` tells, empty if none."""
+    """The progress in a line of `bunraku build --json`, empty if none."""
     try:
         told = json.loads(line)
         return f"{told['phase']} {100 * told['done'] // max(told['of'], 1)} %"

@@ -1,1 +1,1 @@
-"""The live loop and what meets in it: stage, performers, clock, streams; and the same without a clock, for films."""
+"""The live loop and its parts: stage, performers, clock, streams; and offline rendering without a clock."""

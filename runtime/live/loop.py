@@ -1,6 +1,6 @@
-"""The live loop: the only place where stage, clock, streams, recorder and other sinks meet.
+"""The live loop, which connects stage, clock, streams, recorder and other sinks.
 
-One thread draws and sends; the window, if there is one, has the main thread; recorder and sinks have their own. None of
+One thread draws and sends; the window, if any, has the main thread; recorder and sinks have their own. None of
 them ever waits for another.
 """
 
@@ -52,17 +52,17 @@ logger = logging.getLogger(__name__)
 _FREE_ENDPOINT: Final = "tcp://127.0.0.1:0"
 _STATS_NS: Final = 500_000_000
 _NOBODY_WATCHES_S: Final = 0.02
-_SETTLING_NS: Final = 1_000_000_000  # libraries warm up and people are read: not how it will go on
+_SETTLING_NS: Final = 1_000_000_000  # libraries warm up and people are read: not representative
 
 
 @dataclass(slots=True)
 class Act:
-    """One character on the stage, as one person or several, on an engine of its own.
+    """One character on the stage, as one person or several, with its own engine.
 
     Attributes:
-        performers: who play it, on one engine; each under a stream's name of its own.
-        upgrade: a faster engine that may come; what it replaces is handed to it.
-        engine_note: why the engine is the one it is.
+        performers: on one engine; each under its own stream name.
+        upgrade: a faster engine that may come; the one it replaces is handed to it.
+        engine_note: why this engine was chosen.
         swaps: how often a faster engine took over.
     """
 
@@ -73,20 +73,20 @@ class Act:
 
     @property
     def note(self) -> str:
-        """Why it is this engine, or how far a faster one is."""
+        """Why this engine is used, or the progress of a faster one."""
         return (self.upgrade.note if self.upgrade is not None else "") or self.engine_note
 
 
 class LiveLoop:
-    """Draws characters, each as one person or several, for everybody who watches.
+    """Draws characters, each as one person or several, for all subscribers, sinks and windows.
 
     Open it as a context manager, then call `run` in any one thread. Window, recording and other sinks show the first
     person.
 
     Attributes:
-        streams: one for every person.
+        streams: one per person.
         web: the page for browsers, None if there is none.
-        error: what ended the loop, if something did.
+        error: what ended the loop, if anything.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class LiveLoop:
         """Open sockets, devices and the recording.
 
         Args:
-            acts: who plays what.
-            settings: what else to do.
+            acts: the characters and their performers.
+            settings: everything besides drawing.
             window: whether a window of this process will show the first person.
 
         Raises:
-            WireError: an endpoint is taken or not allowed, or somebody plays a stream of that name.
+            WireError: an endpoint is taken or not allowed, or another producer plays a stream of that name.
             SinkError: the recording cannot be written, or a sink cannot be opened.
         """
         self._acts = list(acts)
@@ -148,33 +148,33 @@ class LiveLoop:
         self.close()
 
     def close(self) -> None:
-        """Say bye, free the sockets and devices, complete recordings. The loop must have ended.
+        """Say bye, free sockets and devices, complete recordings. The loop must have ended.
 
-        A recording whose encoder or disk hangs is given up after five seconds.
+        A recording whose encoder or disk hangs is abandoned after five seconds.
 
         Raises:
-            SinkError: a recording could not be written; of several, the first one. The log has told of each.
+            SinkError: a recording could not be written; the first one, if several. All of them are logged.
         """
         with not_ended_twice():
             self._close_sockets()
             self._close_workers()
-            if self._warming is not None:  # a second at most; a library that loads while the process ends aborts it
+            if self._warming is not None:  # a second at most; a library still loading at process exit aborts it
                 self._warming.join()
             self._recordings.complete()
 
     def stop(self) -> None:
-        """End the loop after the present round; may be called from any thread or signal handler."""
+        """End the loop after the current round; may be called from any thread or signal handler."""
         self._stop.set()
 
     def run(self) -> None:
-        """Draw until stopped; what goes wrong is kept in `error` for the main thread to raise."""
+        """Draw until stopped; a failure is kept in `error` for the main thread to raise."""
         try:
             gc.collect()
             gc.freeze()
             self._start_ns = now_ns()
             while not self._stop.is_set():
                 self._round()
-        except BaseException as error:  # the edge of the thread; the main thread raises it
+        except BaseException as error:  # top level of the thread; the main thread raises it
             self.error = error
         finally:
             gc.unfreeze()
@@ -182,22 +182,22 @@ class LiveLoop:
 
     @property
     def source(self) -> WindowSource | None:
-        """The first person for a window of this process, None if there is to be none."""
+        """The first person, for a window of this process, None if there is no window."""
         return self.streams[0].source
 
     @property
     def publisher(self) -> Publisher | None:
-        """Of the first person, None if nothing is published."""
+        """Publisher of the first person, None if nothing is published."""
         return self.streams[0].publisher
 
     @property
     def control_server(self) -> ControlServer | None:
-        """Of the first person, None if no controls are taken from sockets."""
+        """Control server of the first person, None if no controls are taken from sockets."""
         return self.streams[0].control_server
 
     @property
     def sinks(self) -> list[str]:
-        """What shows the pictures beside window, wire and recording, for people."""
+        """Sinks that show the pictures besides window, wire and recording, for people."""
         return [worker.label for worker in self._workers]
 
     @property
@@ -221,7 +221,7 @@ class LiveLoop:
         return "Nothing is being recorded" if path is None else f"Saving {path}"
 
     def report(self) -> LiveReport:
-        """What the loop did; what was recorded is known after `close`."""
+        """Report of the loop; recordings are known after `close`."""
         import psutil
 
         performer = self._performer
@@ -286,7 +286,7 @@ class LiveLoop:
         self._check_time(done)
 
     def _take_better_engine(self) -> None:
-        """Between two frames, so that each is whole and drawn by one engine."""
+        """Swap engines between two frames, so that each is whole and drawn by one engine."""
         for act in self._acts:
             engine = act.upgrade.take() if act.upgrade is not None else None
             if engine is None or act.upgrade is None:
@@ -300,7 +300,7 @@ class LiveLoop:
             logger.warning("now on %s instead of %s", engine.description.label, old.description.label)
 
     def _watched(self) -> list[LiveStream]:
-        """The streams that somebody wants frames of, in their order."""
+        """The streams with a demand for frames, in order."""
         if self._settings.measure:
             return self.streams
         others = self._recordings.running or not all(worker.failed for worker in self._workers)
@@ -311,7 +311,7 @@ class LiveLoop:
             stream.listen()
 
     def _show(self, frame: Frame) -> None:
-        """Give the first person's frame to sinks and recording."""
+        """Pass the first person's frame to sinks and recording."""
         for worker in self._workers:
             worker.offer(frame.pixels)
         self._recordings.offer(frame, self._performer.pose)
@@ -320,7 +320,7 @@ class LiveLoop:
         if self._frames == 0:
             self._first_ns = done
             self._first_frame_s = seconds_since_process_start()
-            self._pacer.restart()  # the first may have taken long, to draw or read somebody: nobody missed any
+            self._pacer.restart()  # the first may take long, to draw or read somebody: no frame was missed
             seeds = any(act.performers[0].role.latents.has_mapping for act in self._acts)
             if seeds and (self.source or self.control_server):
                 self._warming = threading.Thread(target=self._warm_up, name="bunraku-mapping", daemon=True)
@@ -334,13 +334,13 @@ class LiveLoop:
         self._frames += 1
 
     def _warm_up(self) -> None:
-        """Load the mapping networks aside, so that the first seed does not hold a frame up."""
+        """Load the mapping networks in the background, so that the first seed delays no frame."""
         for act in self._acts:
             latents = act.performers[0].role.latents
             if latents.has_mapping:
                 try:
                     latents.warm_up()
-                except BunrakuError as error:  # the edge of the thread; whoever asks for a seed is told again
+                except BunrakuError as error:  # top level of the thread; a later request for a seed reports it again
                     logger.warning("%s", error)
 
     def _check_time(self, now: int) -> None:
@@ -349,7 +349,7 @@ class LiveLoop:
             self._stop.set()
 
     def _tell(self, now: int) -> None:
-        """Twice a second: statistics for the window and the heartbeats."""
+        """Update statistics for the window and the heartbeats, twice a second."""
         if now < self._stats_due_ns:
             return
         self._stats_due_ns = now + _STATS_NS
@@ -400,13 +400,13 @@ class LiveLoop:
             self._workers.append(open_sink(asked, show))
 
     def _adapt(self, now: int) -> None:
-        """Draw no more frames than anybody wants or this machine holds, and send no larger pictures than arrive."""
+        """Draw no more frames than wanted or sustainable, and send no larger pictures than the network carries."""
         full = self._settings.fps
         wanted = max(stream.adapt(full, now) for stream in self.streams)
         if self._recordings.running or self._workers or self._settings.measure:
             wanted = full
         before, changed = self._steady.fps, self._steady.decide(now)
-        if changed and min(before, self._steady.fps) < wanted:  # otherwise nobody would see it
+        if changed and min(before, self._steady.fps) < wanted:  # otherwise the change would not be visible
             logger.warning("%s", self._steady.note or f"back at {self._steady.fps:g} frames per second")
         self._target_fps = min(wanted, self._steady.fps)
         self._steady_note = self._steady.note if self._steady.fps < wanted else ""
@@ -433,7 +433,7 @@ class LiveLoop:
 
 
 def _with_room_for_the_page(settings: LiveSettings) -> tuple[ServerKeys | None, ClientKeys | None]:
-    """The producer's keys, and a pair for the page's relay, which is a client like others; both None without keys."""
+    """The producer's keys, and a key pair for the page's relay, a client like others; both None without keys."""
     if settings.keys is None or settings.web is None:
         return settings.keys, None
     return make_guest_keys(settings.keys)

@@ -1,7 +1,7 @@
-"""When the next frame is due. Knows a clock and a sleep, both given to it; knows no frames.
+"""Frame pacing: when the next frame is due.
 
 Deadlines are absolute: frame k is due at start + k x period, so errors never add up. A late frame is skipped and
-counted; nothing is caught up, because a burst of old frames would only make the newest one later.
+counted; nothing is caught up, because a burst of old frames would only delay the newest one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from engine_bridge.clock import now_ns
 
-# How long before a deadline sleeping ends and looking at the clock begins. Sleeps on Linux and macOS overshoot by
+# Time before a deadline at which sleeping ends and polling the clock begins. Sleeps on Linux and macOS overshoot by
 # some 60 us; Windows timers are coarser.
 _SPIN_NS: Final = 150_000
 
@@ -21,8 +21,8 @@ class FramePacer:
     """Waits for deadlines.
 
     Attributes:
-        period_ns: distance of two deadlines.
-        dropped: deadlines that passed while nobody waited for them.
+        period_ns: time between two deadlines.
+        dropped: deadlines that passed unserved.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class FramePacer:
         """Wait for the next deadline and return it, in the clock's nanoseconds.
 
         The first call returns at once. If the deadline has passed by more than a period, the deadlines up to now are
-        dropped and counted, and the next one on the grid is waited for. A frame that is late by less than a period is
+        dropped and counted, and the next one on the grid is awaited. A frame that is late by less than a period is
         still made, at once.
         """
         now = self._clock()
@@ -61,7 +61,7 @@ class FramePacer:
         return self._due_ns
 
     def aim(self, target_fps: float) -> None:
-        """Change the distance of the deadlines, from the last one on; nothing happens if it is the same.
+        """Change the period, from the last deadline on; does nothing if it is the same.
 
         Raises:
             ValueError: the rate lies outside 0.1 to 1000.
@@ -69,7 +69,7 @@ class FramePacer:
         self.period_ns = _period_ns(target_fps)
 
     def restart(self) -> None:
-        """Begin a new grid at the next `wait`, after a pause in which nobody watched."""
+        """Start a new grid at the next `wait`, after a pause without demand."""
         self._due_ns = None
 
 

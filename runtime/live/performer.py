@@ -1,6 +1,6 @@
-"""The performer: one character, from what moves it to the pose and the identity that are to be drawn.
+"""The performer: one character, from its drivers to the pose and the identity to draw.
 
-Knows drivers, filters and fades; time comes in as an argument. Who draws, and into which memory, is the stage's affair.
+Drivers, filters and fades; time is an argument. Drawing and memory are the stage's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runtime.drivers.port import ControlPort
 from runtime.drivers.table import Drivers
 from runtime.engines.base import Engine, Floats, Pixels
 
-RELEASE_S: Final = 0.5  # how long a control takes back to the lower layers when nobody holds it any more
+RELEASE_S: Final = 0.5  # how long a released control takes to return to the lower layers
 DEFAULT_PSI: Final = 0.7
 _TIMINGS: Final = 2048
 
@@ -41,7 +41,7 @@ class Timings:
         self._count = 0
 
     def add(self, duration_ns: int) -> None:
-        """Note one more."""
+        """Add a duration."""
         self._ring[self._count % _TIMINGS] = duration_ns
         self._count += 1
 
@@ -50,7 +50,7 @@ class Timings:
         self._count = 0
 
     def percentile_ms(self, percent: float) -> float:
-        """A percentile in milliseconds; 0 if there is nothing yet."""
+        """A percentile in milliseconds; 0 if there is no data."""
         if self._count == 0:
             return 0.0
         return float(np.percentile(self._ring[: min(self._count, _TIMINGS)], percent)) / 1e6
@@ -84,7 +84,7 @@ class _Layer:
         )
 
     def apply(self, pose: Values, now_ns: int) -> None:
-        """Cover `pose` (float32 [c], changed in place) with what this driver holds."""
+        """Overlay `pose` (float32 [c], changed in place) with the controls this driver holds."""
         first = self._last_ns is None
         dt = 0.0 if self._last_ns is None else max(0.0, (now_ns - self._last_ns) / 1e9)
         self._last_ns = now_ns
@@ -109,9 +109,9 @@ class _Layer:
         pose += (weight * weight * (3.0 - 2.0 * weight)) * (self._values - pose)
 
     def calibrate(self) -> None:
-        """Take the present values as the neutral ones."""
+        """Take the current values as neutral."""
         np.copyto(self._neutral, self._raw)
-        # A weight that rests at 0.2 reaches 1 from there; nobody's neutral face has its mouth wide open.
+        # A weight that rests at 0.2 reaches 1 from there; no neutral face has its mouth wide open.
         limit = self._rest + np.float32(0.6) * (self._high - self._rest)
         unsigned = ~self._signed
         self._neutral[unsigned] = np.minimum(self._neutral, limit)[unsigned]
@@ -126,18 +126,18 @@ class _Layer:
 
 
 class Performer:
-    """One character on the stage: its layers, its identity, its pose. The stage has it drawn.
+    """One character on the stage: its layers, its identity, its pose.
 
     Attributes:
         role: the character.
-        engine: draws it; the stage changes it.
-        drivers: what moves it.
+        engine: draws it; set by the stage.
+        drivers: move it.
         stream: name in its frames.
         session: number in its frames.
-        engine_times: of its newest inferences, or its shares of those for several.
-        last_engine_ns: the newest of them.
-        bad_controls: control states that it could not use.
-        last_bad_control: why, of the last one.
+        engine_times: of its latest inferences, or its shares of joint ones.
+        last_engine_ns: the latest of them.
+        bad_controls: control states that could not be used.
+        last_bad_control: why the last of them could not.
         clock: measures inference.
     """
 
@@ -153,17 +153,17 @@ class Performer:
         session: int = 0,
         clock: Callable[[], int] = monotonic_ns,
     ) -> None:
-        """Take the stage.
+        """Create the performer.
 
         Args:
             role: the character.
-            engine: active; whoever made it deactivates it. Several performers of one character may share one.
-            drivers: what moves it.
+            engine: active; deactivated by its owner. Several performers of one character may share one.
+            drivers: move it.
             identity: a name or a seed; None for the first name.
-            truncation_psi: factor on `z`, 0..1; less of it draws more ordinary people.
+            truncation_psi: factor on `z`, 0..1; lower values draw more average people.
             stream: name in its frames.
             session: number in its frames.
-            clock: only measures how long inference takes; the pose depends on the time given to `prepare`.
+            clock: only measures inference; the pose depends on the time given to `prepare`.
 
         Raises:
             CharacterError: there is no such identity.
@@ -210,19 +210,19 @@ class Performer:
         return self._expression.name
 
     def seat(self, w: Floats, pose: Floats) -> None:
-        """Write what is to be drawn into this memory from now on: float32 [w_dim] and [c], rows of a batch."""
+        """Use this memory for what is drawn from now on: float32 [w_dim] and [c], rows of a batch."""
         pose[:] = self._pose
         self._w, self._pose = w, pose
 
     def prepare(self, now_ns: int) -> None:
-        """Settle who is drawn in which pose at this time, into the seat's memory."""
+        """Compute identity and pose at this time, into the seat's memory."""
         for port in (self.drivers.wire, self.drivers.window):
             self._listen(port, now_ns)
         self._move(now_ns)
         self._w[:] = self._fade.value(now_ns)
 
     def frame(self, pixels: Pixels, now_ns: int, *, started_ns: int, took_ns: int) -> Frame:
-        """The picture, uint8 [H, W, 4], that answers `prepare`, with everything a frame carries."""
+        """The picture, uint8 [H, W, 4], that answers `prepare`, with its metadata as a frame."""
         self._frame_id += 1
         self.last_engine_ns = took_ns
         self.engine_times.add(took_ns)
@@ -240,7 +240,7 @@ class Performer:
         )
 
     def _listen(self, port: ControlPort, now_ns: int) -> None:
-        """Take what came in; a state that cannot be used is counted, and the one before it stays."""
+        """Take incoming states; one that cannot be used is counted, and the one before it stays."""
         previous = port.current
         state = port.take(now_ns)
         if state is None:
@@ -281,7 +281,7 @@ class Performer:
         return latents.mixture(w, latents.identity(mix.identity, truncation_psi=psi), mix.amount)
 
     def _move(self, now_ns: int) -> None:
-        """Compute the pose of this moment."""
+        """Compute the current pose."""
         pose = self._pose
         yaw, roll = self._head
         head_yaw = float(pose[yaw]) if yaw is not None else 0.0

@@ -1,4 +1,4 @@
-"""The live loop from beginning to end: with a window in the main thread, or without, until a signal comes."""
+"""Runs the live loop to its end: with a window in the main thread, or without, until a signal arrives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .loop import LiveLoop
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the signals that ask for an end stop the loop after the present round: recordings and byes are complete."""
+    """Make termination signals stop the loop after the current round: recordings and byes are complete."""
 
     def handler(_number: int, _frame: Any) -> None:
         stop()
@@ -31,7 +31,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def play_without_window(loop: LiveLoop) -> None:
-    """Run the loop in this thread until its time is over or a signal comes.
+    """Run the loop in this thread until its time is over or a signal arrives.
 
     Raises:
         BunrakuError: what ended the loop.
@@ -45,10 +45,10 @@ def play_in_window(loop: LiveLoop, *, title: str, background: str, tell: Callabl
     """Run the loop in its own thread and the window in this one, the main thread, until the window is closed.
 
     Args:
-        loop: made for a window.
+        loop: created for a window.
         title: of the window.
-        background: at first.
-        tell: called with sentences for the terminal.
+        background: initial background.
+        tell: called with messages for the terminal.
 
     Raises:
         BunrakuError: what ended the loop, or why there is no window.

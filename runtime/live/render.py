@@ -1,4 +1,4 @@
-"""Offline rendering: a recording of controls to a film, frame by frame, without clock, socket or window.
+"""Offline rendering of a recording of controls to a film, frame by frame, without clock, socket or window.
 
 The same character, controls, options and engine give the same pixels; on the CPU also the same file.
 """
@@ -29,21 +29,21 @@ MAX_FRAMES = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSettings:
-    """What to render.
+    """Render settings.
 
     Attributes:
         controls: the recording.
         out: `.mp4`, `.webp`, or a folder for `.png`.
         fps: frames per second of the film.
         identity: name or seed, None for the first name.
-        truncation_psi: factor on `z`, 0..1; less of it draws more ordinary people.
+        truncation_psi: factor on `z`, 0..1; lower values draw more average people.
         start_s: where in the recording to begin.
-        seconds: how long, None for all of it.
+        seconds: duration, None for all of it.
         speed: 2 plays the recording twice as fast.
         background: what shows through in an `.mp4`.
-        layout: what an `.mp4` makes of alpha.
-        idle: fill what the recording leaves open with idle life.
-        neutral: `median` or a time in seconds: the pose of the recording that counts as neutral; empty for none.
+        layout: how an `.mp4` represents alpha.
+        idle: add idle life where the recording sets nothing.
+        neutral: `median` or a time in seconds: the neutral pose of the recording; empty for none.
     """
 
     controls: Path
@@ -72,7 +72,7 @@ def render(
         progress: called with (frames done, frames in all).
 
     Returns:
-        How many frames were written, and what people should know about the recording.
+        Number of frames written, and warnings about the recording.
 
     Raises:
         RecordingError: the controls cannot be read.
@@ -93,7 +93,7 @@ def render(
     length_s = left_s if settings.seconds is None else min(left_s, settings.seconds)
     total = max(1, math.floor(length_s * settings.fps + 1e-6))
     if total > MAX_FRAMES:
-        raise SinkError(f"That would be {total} frames; {MAX_FRAMES} is the most. Use --seconds or a lower --fps.")
+        raise SinkError(f"That would be {total} frames; the limit is {MAX_FRAMES}. Use --seconds or a lower --fps.")
 
     wire, window = ControlPort("wire"), ControlPort("window")
     player = RecordingDriver(recording, speed=settings.speed, loop=False, start_s=settings.start_s)

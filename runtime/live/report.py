@@ -1,4 +1,4 @@
-"""What a live loop did."""
+"""Report of a live loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .stream import StreamReport
 
 
 class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the loop did; the object that `--json` prints. Inference is that of the first person.
+    """Report of the loop; printed by `--json`. Inference is that of the first person.
 
     Attributes:
         command: always `live`.
@@ -18,31 +18,31 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
         provider: engine, provider and precision at the end.
         engine_version: of the engine's library.
         precision: of the engine.
-        engine_note: why it is this engine.
+        engine_note: why this engine was chosen.
         engine_swaps: how often a faster engine took over.
-        threads: that compute.
+        threads: for inference.
         width: of the frames in pixels.
         height: of the frames in pixels.
-        target_fps: frames per second asked for.
-        steady_fps: frames per second aimed at in the end: fewer, if the machine does not hold what was asked for.
+        target_fps: requested frames per second.
+        steady_fps: final target frames per second: fewer, if the machine cannot sustain the requested rate.
         fps: frames per second delivered, from the first frame to the last.
         frames: rounds in which frames were delivered, one for each person watched.
         dropped: frames after the first that were skipped because they would have been late.
-        interval_error_ms_p50: how far the distance of two frames is from the period, median.
+        interval_error_ms_p50: deviation of the interval between two frames from the period, median.
         interval_error_ms_p99: its 99th percentile.
         engine_ms_p50: one inference, median.
         engine_ms_p99: its 99th percentile.
-        other_ms_p50: everything in a round but the inference, median: controls, identity, sending, handing over.
+        other_ms_p50: everything in a round except inference, median: controls, identity, sending, handing over.
         other_ms_p99: its 99th percentile.
         first_frame_s: from the start of the process to the first frame.
         rss_mb: resident memory at the end, mebibytes.
         seconds: how long frames were delivered.
         recorded: frames written to the recording.
-        recording_missed: frames that the recording left out because encoder or disk did not keep up.
-        recordings: the files that were completed.
-        sinks: what became of the frames at the sinks.
+        recording_missed: frames missing from the recording because encoder or disk did not keep up.
+        recordings: completed files.
+        sinks: per-sink results.
         bad_controls: control states that were refused.
-        streams: what became of every person.
+        streams: per-person results.
         motion_to_photon_ms: median from a window's control to the frame that answers it, None if there was none.
     """
 

@@ -1,4 +1,4 @@
-"""What a live loop does besides drawing."""
+"""Settings of a live loop besides drawing."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from runtime.sinks.films import Layout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSettings:
-    """What the loop does besides drawing.
+    """Settings of the loop besides drawing.
 
     Attributes:
-        fps: frames per second to aim at.
+        fps: target frames per second.
         publish: endpoint for frames, None for none.
         control: endpoint for the first person's controls, None for none; the others take free ports beside it.
-        seconds: stop after so long, None for never.
+        seconds: stop after this long, None for never.
         record: file for pictures or controls, None for none.
-        background: what shows through in a film.
-        sinks: what else is shown the newest picture, each as NAME:ARGUMENT; see `runtime.sinks.table`.
-        layout: what becomes of alpha where such a sink takes only RGB.
-        measure: draw even if nobody watches.
-        keys: let clients on their list in, from anywhere, and nobody else; None lets everybody on this machine in.
-        insecure: without keys, let other machines in as well.
+        background: shown behind transparent pixels in a film.
+        sinks: other outputs for the newest picture, each as NAME:ARGUMENT; see `runtime.sinks.table`.
+        layout: how alpha is represented where such a sink takes only RGB.
+        measure: draw even without demand.
+        keys: admit only clients on their list, from anywhere; None admits anyone on this machine.
+        insecure: without keys, admit other machines as well.
         web: address of the page for browsers, None for none.
         web_origins: pages of other origins that may connect.
-        web_token: that browsers must show; None draws one where one is needed.
+        web_token: required from browsers; None generates one where needed.
     """
 
     fps: float = 60.0

@@ -1,6 +1,6 @@
 """The stage: from a time to frames.
 
-Pure in the sense that matters: time comes in as an argument, and there is no socket, window, thread or sleep inside.
+Time is an argument, and there is no socket, window, thread or sleep inside.
 The same drivers, engine and times give the same pixels. `live.py` and `render.py` are built on it.
 """
 
@@ -23,7 +23,7 @@ _TRIALS: Final = 5  # of each way to draw several pictures
 
 
 class _Company:
-    """Performers that share an engine, in one memory, drawn in one call or in turn."""
+    """Performers that share an engine, in one block of memory, drawn in one call or in turn."""
 
     def __init__(self, performers: Sequence[Performer], *, together: bool | None) -> None:
         self.performers = performers
@@ -39,7 +39,7 @@ class _Company:
         self._together = self._decide(first.engine)
 
     def use_engine(self, engine: Engine) -> None:
-        """Draw with this one from the next frame on."""
+        """Draw with this engine from the next frame on."""
         for performer in self.performers:
             performer.engine = engine
             performer.engine_times.clear()
@@ -74,14 +74,14 @@ class _Company:
 
 
 def pays_together(engine: Engine, count: int, *, clock: Callable[[], int] = monotonic_ns) -> bool:
-    """Measure whether so many pictures are drawn faster in one call than one by one.
+    """Measure whether this many pictures are drawn faster in one call than one by one.
 
-    On a GPU they are; on a processor, which one picture keeps busy, they are not.
+    On a GPU they are; on a processor, which a single picture keeps busy, they are not.
 
     Args:
         engine: active.
         count: pictures per frame.
-        clock: measures, in nanoseconds.
+        clock: in nanoseconds.
     """
     about = engine.description
     w = np.zeros((count, about.sizes.w_dim), np.float32)
@@ -98,7 +98,7 @@ def pays_together(engine: Engine, count: int, *, clock: Callable[[], int] = mono
 
     best: dict[Callable[[], None], int] = {}
     for way in (batched, in_turn):
-        way()  # the first call of a size makes room
+        way()  # the first call of a size allocates
     for _ in range(_TRIALS):
         for way in (batched, in_turn):
             began = clock()
@@ -117,7 +117,7 @@ class Stage:
         """Set the stage.
 
         Args:
-            performers: who plays.
+            performers: on the stage.
             together: whether performers with one engine are drawn in one call; None measures.
         """
         self.performers = tuple(performers)
@@ -127,14 +127,14 @@ class Stage:
         ]
 
     def use_engine(self, old: Engine, new: Engine) -> None:
-        """From the next frame on, have everything that `old` draws drawn by `new`.
+        """From the next frame on, replace `old` by `new` everywhere.
 
         Args:
-            old: in use; whoever made it deactivates it afterwards.
+            old: in use; its owner deactivates it afterwards.
             new: active, of the same character.
 
         Raises:
-            EngineMismatch: `new` takes or gives something else; nothing has changed.
+            EngineMismatch: `new` has other inputs or outputs; nothing has changed.
         """
         have, want = new.description, old.description
         if have.sizes != want.sizes:
@@ -149,9 +149,9 @@ class Stage:
         """Draw one frame of every character.
 
         Args:
-            now_ns: the present, on a clock that never goes back. Controls are sampled at this time, just before
+            now_ns: the current time, on a monotonic clock. Controls are sampled at this time, just before
                 inference.
-            drawn: who is to be drawn, None for all; the others only go on moving.
+            drawn: performers to draw, None for all; the others only keep moving.
 
         Returns:
             One frame per performer drawn, in their order. Their pixels stay valid for two more ticks; copy them to

@@ -1,8 +1,8 @@
-"""A rate that the machine holds: fewer frames, evenly, where it cannot draw all that were asked for.
+"""A sustainable frame rate: fewer frames, evenly spaced, if the machine cannot draw all requested ones.
 
 Fifty frames in some seconds and thirty-four in others look worse than thirty in every one. So when rounds take too
-long for the rate that is wanted, the loop goes down to a rate that divides well, and comes back when there is room
-again. Knows how long rounds took and what time it is; knows no frames.
+long for the requested rate, the loop drops to a rate that divides well, and returns when there is headroom
+again.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-RATES: Final = (40.0, 30.0, 24.0)  # below what was asked for
-_LOOK_NS: Final = 1_000_000_000  # what a decision rests on, at least
+RATES: Final = (40.0, 30.0, 24.0)  # below the requested rate
+_LOOK_NS: Final = 1_000_000_000  # minimum time a decision is based on
 _KEPT: Final = 240  # rounds
 _LOST: Final = 0.02  # share of rounds that may lose frames before the rate is too high
-_FULL: Final = 0.93  # of a period that rounds may take on average at a rate that is gone to
-_PATIENCE_NS: Final = 4_000_000_000  # with room for a higher rate before it is tried
+_FULL: Final = 0.93  # of a period that rounds may take on average at a new rate
+_PATIENCE_NS: Final = 4_000_000_000  # with headroom for a higher rate before it is tried
 _MOST_PATIENCE_NS: Final = 64_000_000_000
-_FAILED_NS: Final = 10_000_000_000  # a rate that was not held for so long is tried again later
+_FAILED_NS: Final = 10_000_000_000  # a rate that failed within this time is retried later
 
 
 class SteadyRate:
-    """Finds the rate to draw at.
+    """Finds a sustainable rate.
 
     Attributes:
-        fps: frames per second to aim at.
+        fps: target frames per second.
     """
 
     def __init__(self, full_fps: float) -> None:
-        """Begin with everything that is wanted.
+        """Start with the requested rate.
 
         Args:
-            full_fps: frames per second that were asked for.
+            full_fps: requested frames per second.
         """
         self._rates = (full_fps, *(rate for rate in RATES if rate < full_fps))
         self._level = 0
@@ -44,36 +44,36 @@ class SteadyRate:
 
     @property
     def fps(self) -> float:
-        """Frames per second to aim at."""
+        """Target frames per second."""
         return self._rates[self._level]
 
     @property
     def note(self) -> str:
-        """Why it is not all that was asked for; empty if it is."""
+        """Why the rate is lower than requested; empty if it is not."""
         if not self._level:
             return ""
-        return f"{self.fps:g} frames per second: this machine does not hold {self._rates[0]:g} at the moment"
+        return f"{self.fps:g} frames per second: this machine cannot sustain {self._rates[0]:g} at the moment"
 
     def add(self, took_ns: int) -> None:
-        """Count a round: how long it worked, without waiting for its turn."""
+        """Count a round: its working time, without waiting."""
         self._took_ns.append(took_ns)
 
     def forget(self) -> None:
-        """Start counting again after a pause; the rate stays."""
+        """Restart counting after a pause; the rate stays."""
         self._took_ns.clear()
         self._since_ns = None
         self._room_since_ns = None
 
     def start_over(self) -> None:
-        """Go back to what was asked for: with another engine everything may be different."""
+        """Return to the requested rate: with another engine everything may be different."""
         self.forget()
         self._level, self._raised_ns, self._patience_ns = 0, None, _PATIENCE_NS
 
     def decide(self, now_ns: int) -> bool:
-        """Look at the last rounds; twice a second is right.
+        """Evaluate the last rounds; call it twice a second.
 
         Returns:
-            whether `fps` is another now.
+            whether `fps` has changed.
         """
         if self._since_ns is None:
             self._since_ns = now_ns
@@ -84,7 +84,7 @@ class SteadyRate:
         return self._go_up(now_ns)
 
     def _has_room(self, level: int) -> bool:
-        """Whether the rounds that were counted would have fitted this rate."""
+        """Whether the counted rounds would have fitted this rate."""
         period = self._period_ns(level)
         average = sum(self._took_ns) / len(self._took_ns)
         return average <= _FULL * period and lost(self._took_ns, period) <= _LOST / 4
@@ -118,9 +118,9 @@ class SteadyRate:
 
 
 def lost(took_ns: Iterable[int], period_ns: float) -> float:
-    """Share of rounds after which a frame would have been lost if they were made one period apart.
+    """Share of rounds after which a frame would have been lost if they were one period apart.
 
-    A round that is late by less than a period is still made, and the next may catch up (see `pacing`). One hiccup,
+    A round that is late by less than a period still happens, and the next may catch up (see `pacing`). One hiccup,
     however long, is one round.
     """
     late, losing, rounds = 0.0, 0, 0

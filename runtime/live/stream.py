@@ -1,6 +1,6 @@
 """One person of the live loop: a performer with the sockets and the window of its stream.
 
-Knows where frames go and where controls come from, not when; the loop asks it once a round.
+The loop calls it once a round.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 
 class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one person.
+    """Report on one person.
 
     Attributes:
         stream: its name.
         frames: frames drawn of it.
         published: frames sent to subscribers.
-        engine_ms_p50: its inference, or its share of one for several, median.
+        engine_ms_p50: its inference, or its share of a joint one, median.
         engine_ms_p99: its 99th percentile.
         bad_controls: control states that were refused.
     """
@@ -53,11 +53,11 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveStream:
-    """A performer's way out and in. Close it when the loop has ended.
+    """Output and input of a performer. Close it when the loop has ended.
 
     Attributes:
-        performer: who plays.
-        source: the stream for a window of this process, None if there is to be none.
+        performer: on the stage.
+        source: the stream for a window of this process, None if there is none.
         publisher: None if nothing is published.
         control_server: None if no controls are taken from sockets.
         frames: frames delivered.
@@ -75,20 +75,20 @@ class LiveStream:
         keys: ServerKeys | None = None,
         insecure: bool = False,
     ) -> None:
-        """Bind the control endpoint and take the topic.
+        """Bind the control endpoint and claim the topic.
 
         Args:
-            performer: who plays, under its stream's name.
-            fps: frames per second aimed at.
-            socket: what the frames go out of, None to publish nothing.
+            performer: on the stage, under its stream's name.
+            fps: target frames per second.
+            socket: for sending frames, None to publish nothing.
             control: endpoint for controls, None for none.
-            all_streams: names of all streams of the socket, for clients that look for another one.
+            all_streams: names of all streams of the socket, for clients looking for another one.
             window: whether a window of this process will show it.
-            keys: who may steer it; None lets everybody on this machine.
+            keys: admit only clients on their list; None admits anyone on this machine.
             insecure: without keys, let other machines steer as well.
 
         Raises:
-            WireError: an endpoint is taken or not allowed, or the name is not that of a stream.
+            WireError: an endpoint is taken or not allowed, or the stream name is not valid.
         """
         self.performer = performer
         self.frames = 0
@@ -145,7 +145,7 @@ class LiveStream:
 
     @property
     def report(self) -> StreamReport:
-        """What became of this person so far."""
+        """Report on this person so far."""
         times = self.performer.engine_times
         return StreamReport(
             stream=self.performer.stream,
@@ -157,7 +157,7 @@ class LiveStream:
         )
 
     def listen(self) -> None:
-        """Hand the newest state from the wire to the performer, as late as possible."""
+        """Pass the newest state from the wire to the performer, as late as possible."""
         if self.control_server is not None:
             state = self.control_server.poll()
             if state is not None:
@@ -172,7 +172,7 @@ class LiveStream:
             self.source.put(frame)
 
     def tell(self, now: int, *, target_fps: float, dropped: int, engine_note: str) -> None:
-        """Give statistics to window and heartbeat; bad controls to the log. Twice a second is right."""
+        """Update statistics of window and heartbeat; log bad controls. Call it twice a second."""
         performer = self.performer
         since_ns, frames = self._recent
         fps = (self.frames - frames) * 1e9 / (now - since_ns) if since_ns else 0.0
@@ -209,7 +209,7 @@ class LiveStream:
         if broken != self._said_over_limits:
             self._said_over_limits = broken
             told = ", ".join(f"{name} {count}" for name, count in sorted(broken.items()))
-            self._log.warn(f"{self.performer.stream}: somebody takes more than the limits allow, so far: {told}")
+            self._log.warn(f"{self.performer.stream}: clients exceed the limits, so far: {told}")
 
     @property
     def _guarded(self) -> list[FrameSocket | ControlServer]:
@@ -218,20 +218,20 @@ class LiveStream:
 
     @property
     def _over_limits(self) -> Counter[str]:
-        """How often each limit was broken; the frame socket's are those of all its streams."""
+        """How often each limit was exceeded; the frame socket's are those of all its streams."""
         broken: Counter[str] = Counter()
         for socket in self._guarded:
             broken.update(socket.over_limits)
         return broken
 
     def announce(self, *, page: str) -> None:
-        """Tell this host where the stream is; where that cannot be told, it is still played.
+        """Announce the stream on this host; if that fails, it is still played.
 
         Args:
             page: address of the page for browsers, empty if there is none.
 
         Raises:
-            WireError: somebody plays a stream of that name.
+            WireError: another producer plays a stream of that name.
         """
         if self.publisher is None:
             return
@@ -247,17 +247,17 @@ class LiveStream:
         try:
             self._announcement = Announcement(place)
         except PrivateFileError as error:
-            logger.warning("clients must be told the endpoint, they cannot find it by name: %s", error)
+            logger.warning("clients cannot find the stream by name and need its endpoint: %s", error)
 
     def adapt(self, full_fps: float, now: int) -> float:
         """Send no larger pictures than the network carries.
 
         Args:
-            full_fps: of the loop when nobody wants less.
+            full_fps: of the loop when no client wants less.
             now: monotonic time in nanoseconds.
 
         Returns:
-            frames per second that are enough for all who watch this person.
+            frames per second sufficient for all viewers of this person.
         """
         if self.publisher is None or self.control_server is None:
             return full_fps

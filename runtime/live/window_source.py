@@ -1,6 +1,6 @@
-"""How a window of this process meets the live loop: frames out, control states in, no sockets between.
+"""Connects a window of this process to the live loop: frames out, control states in, no sockets between.
 
-The loop puts frames in, the window takes the newest one out; three buffers go round, so that neither ever waits for
+The loop puts frames in, the window takes the newest one out; three buffers rotate, so that neither ever waits for
 the other and no frame allocates pixels.
 """
 
@@ -21,7 +21,7 @@ from .performer import Timings
 
 
 class WindowSource:
-    """The stream as a window sees it (a `StreamSource`); `put` and `tell` belong to the live loop.
+    """The stream as seen by a window (a `StreamSource`); `put` and `tell` belong to the live loop.
 
     Attributes:
         motion_to_photon: from a state's timestamp to the window taking the first frame that answers it.
@@ -47,7 +47,7 @@ class WindowSource:
 
     @property
     def stats(self) -> LiveStats | None:
-        """How the live loop does."""
+        """Live-loop statistics."""
         return self._stats
 
     @property
@@ -56,7 +56,7 @@ class WindowSource:
         return self._closed.is_set()
 
     def put(self, frame: Frame) -> None:
-        """Copy a frame for the window; it replaces one that was not taken."""
+        """Copy a frame for the window, replacing one not taken yet."""
         buffer = self._buffers[self._writing]
         np.copyto(buffer, frame.pixels)
         shown = dataclasses.replace(frame, pixels=buffer)
@@ -69,7 +69,7 @@ class WindowSource:
         self._stats = stats
 
     def latest(self) -> Frame | None:
-        """The newest frame, or None if nothing is new; its pixels are valid until the next call."""
+        """Return the newest frame, or None if there is none; its pixels are valid until the next call."""
         with self._lock:
             frame, self._fresh = self._fresh, None
             if frame is None:
@@ -81,7 +81,7 @@ class WindowSource:
         return frame
 
     def send(self, state: ControlState) -> None:
-        """Pass on what the user wants; a state without number or time gets them here."""
+        """Pass on the user's state, adding number and time if missing."""
         self._sent = max(self._sent + 1, state.control_id)
         self._port.offer(
             msgspec.structs.replace(state, control_id=self._sent, timestamp_ns=state.timestamp_ns or now_ns())

@@ -1,1 +1,1 @@
-"""Where pictures go beside the wire: films, recordings, cameras. A sink that cannot keep up leaves pictures out."""
+"""Outputs besides the wire: films, recordings, cameras. A sink that cannot keep up skips pictures."""

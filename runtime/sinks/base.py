@@ -1,4 +1,4 @@
-"""What every sink for pictures is told of the show."""
+"""What every picture sink is told in advance."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .films import Layout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Show:
-    """What will be sent, and how it is to look where alpha does not go.
+    """The pictures to come, and how to handle alpha in RGB output.
 
     Attributes:
         width: of the pictures in pixels.
         height: of the pictures in pixels.
-        fps: told to devices that ask; pictures are sent as they come.
+        fps: reported to devices that ask; pictures are sent as they come.
         background: a colour, for the layout `flat`.
-        layout: what becomes of alpha where only RGB is taken.
+        layout: how alpha is represented where only RGB is taken.
     """
 
     width: int

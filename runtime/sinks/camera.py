@@ -1,7 +1,7 @@
-"""The virtual camera: what the character does, as a webcam that other programs can choose.
+"""The virtual camera: the character as a webcam for other programs.
 
-Knows pictures and pyvirtualcam. That package is licensed under GPL 2.0, so Bunraku neither contains nor requires it;
-whoever wants a camera installs it beside Bunraku.
+pyvirtualcam is licensed under GPL 2.0, so Bunraku neither contains nor requires it;
+users install it beside Bunraku.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CameraSink:
         Args:
             device: `auto` for the first virtual camera found, or its name: `/dev/video<n>` on Linux,
                 `OBS Virtual Camera` or `Unity Video Capture` on Windows.
-            show: what will be sent.
+            show: the pictures to come.
 
         Raises:
             SinkError: there is no such camera, it is in use, pyvirtualcam is not installed, or the colour is not valid.
@@ -52,7 +52,7 @@ class CameraSink:
         except RuntimeError as error:
             wanted = "virtual camera" if device == ANY_DEVICE else f'virtual camera "{device[:80]}"'
             said = "; ".join(str(error).splitlines()).rstrip(". ")
-            raise SinkError(f"No {wanted} takes {self._rgb.width}x{self._rgb.height}: {said}. {_advice()}") from error
+            raise SinkError(f"No {wanted} accepts {self._rgb.width}x{self._rgb.height}: {said}. {_advice()}") from error
 
     @property
     def label(self) -> str:
@@ -64,16 +64,16 @@ class CameraSink:
         self._camera.send(self._rgb(pixels))
 
     def close(self) -> None:
-        """Let the camera go."""
+        """Release the camera."""
         self._camera.close()
 
 
 def open_camera(device: str, show: Show) -> NewestWorker:
-    """Open a virtual camera with a thread of its own.
+    """Open a virtual camera with its own thread.
 
     Args:
         device: as for `CameraSink`; empty for `auto`.
-        show: what will be sent.
+        show: the pictures to come.
 
     Raises:
         SinkError: as `CameraSink`.

@@ -1,9 +1,9 @@
-"""Films and pictures on disk: `.mp4`, animated `.webp`, a folder of `.png`. Knows pixels, not where they come from.
+"""Films and pictures on disk: `.mp4`, animated `.webp`, a folder of `.png`.
 
-Who takes no alpha is given RGB in one of two layouts: laid over a colour, or with alpha beside the colour.
+Output without alpha is RGB in one of two layouts: over a colour, or with alpha beside the colour.
 
-Every sink takes an iterator of pictures. `write_film` writes a file that appears whole or not at all; `record_film`
-writes one that plays as far as it goes, whatever ends it. What is written says that it was made by a neural network.
+Every sink takes an iterator of pictures. `write_film` writes a file atomically; `record_film` writes one that is
+playable however it ends. Files carry a note that they were made by a neural network.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _NAMED: Final = {"green": "#00ff00", "black": "#000000", "white": "#ffffff", "ch
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What all pictures of a film have in common.
+    """Common properties of all pictures of a film.
 
     Attributes:
         width: in pixels.
         height: in pixels.
         fps: pictures per second.
-        background: what shows through where the picture is transparent; only `.mp4` needs it.
-        note: a sentence on where the pictures come from, written into the file.
-        layout: what an `.mp4` makes of alpha; the others keep it.
+        background: shown through transparent pixels; only for `.mp4`.
+        note: a sentence on the origin of the pictures, written into the file.
+        layout: how an `.mp4` represents alpha; the others keep it.
     """
 
     width: int
@@ -61,14 +61,14 @@ class Film:
 
 
 def parse_colour(text: str) -> Colour:
-    """`#rrggbb`, or one of the names that the window offers, as three numbers; a film has a plain colour for a pattern.
+    """Parse `#rrggbb`, or a name that the window offers, to three numbers; a pattern becomes a plain colour.
 
     Raises:
-        SinkError: it is no such thing.
+        SinkError: it is not a colour.
     """
     match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", _NAMED.get(text, text))
     if match is None:
-        raise SinkError(f'"{text[:40]}" is no colour. Write #rrggbb, for example {DEFAULT_BACKGROUND}.')
+        raise SinkError(f'"{text[:40]}" is not a colour. Write #rrggbb, for example {DEFAULT_BACKGROUND}.')
     red, green, blue = (int(part, 16) for part in match.groups())
     return red, green, blue
 
@@ -77,7 +77,7 @@ def check_film_path(path: Path, layout: Layout = "flat") -> None:
     """Refuse a path that no sink can write, before any work is done.
 
     Raises:
-        SinkError: the suffix is unknown, the place cannot take it, or a layout is asked for that it has no use for.
+        SinkError: the suffix is unknown, the place is unsuitable, or the layout does not apply to it.
     """
     if layout != "flat" and path.suffix.lower() != ".mp4":
         raise SinkError(f"{path.name} keeps alpha as it is; the layout {layout} is for .mp4 only.")
@@ -93,12 +93,12 @@ def write_film(path: Path, frames: Iterable[Pixels], film: Film) -> int:
     """Write all frames.
 
     Args:
-        path: ends in `.mp4` or `.webp`, or is a folder that is not there yet or empty.
-        frames: uint8 [H, W, 4], RGBA, straight alpha; each is done with before the next is asked for.
-        film: what they have in common.
+        path: ends in `.mp4` or `.webp`, or is a missing or empty folder.
+        frames: uint8 [H, W, 4], RGBA, straight alpha; each is finished before the next is requested.
+        film: common properties.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
         SinkError: the place cannot be written to, or the encoder failed. Nothing half-written is left.
@@ -124,25 +124,25 @@ def write_film(path: Path, frames: Iterable[Pixels], film: Film) -> int:
 
 
 def record_film(part: Path, name: str, frames: Iterator[Pixels], film: Film, *, started: Started) -> None:
-    """Write frames as they come, so that what was written before an accident can be played.
+    """Write frames as they come, so that everything written before a crash can be played.
 
-    An `.mp4` consists of fragments of a second each, and of pictures of a folder each stands alone. An animated `.webp`
+    An `.mp4` consists of fragments of a second each; the pictures of a folder are independent. An animated `.webp`
     is complete only at the end: it survives the end of this process, but not that of the encoder.
 
     Args:
         part: an empty file or folder.
-        name: what people call it.
-        frames: uint8 [H, W, 4], RGBA, straight alpha; each is done with before the next is asked for.
-        film: what they have in common.
-        started: told the encoder's process, which may be killed at any time.
+        name: display name.
+        frames: uint8 [H, W, 4], RGBA, straight alpha; each is finished before the next is requested.
+        film: common properties.
+        started: called with the encoder's process, which may be killed at any time.
 
     Raises:
         SinkError: the encoder failed.
-        OSError: the place cannot be written to any longer.
+        OSError: the place can no longer be written to.
     """
     kind = part.suffix.lower()
     if kind == ".mp4":
-        # Keyframes every two seconds, fragments every second, and none kept back in the encoder's own buffer.
+        # Keyframes every two seconds, fragments every second, and none held back in the encoder's own buffer.
         often = ["-g", str(max(1, round(2 * film.fps))), "-frag_duration", "1000000", "-flush_packets", "1"]
         _write_mp4(part, name, frames, film, _fragments(), *often, started=started)
     elif kind == ".webp":
@@ -152,7 +152,7 @@ def record_film(part: Path, name: str, frames: Iterator[Pixels], film: Film, *, 
 
 
 def flatten(pixels: Pixels, background: Colour, out: Pixels, scratch: npt.NDArray[np.uint16]) -> Pixels:
-    """Lay a picture over a colour, in the encoded values as screens and engines do.
+    """Composite a picture over a colour, in encoded values like screens and engines.
 
     Args:
         pixels: uint8 [H, W, 4], straight alpha.
@@ -172,20 +172,20 @@ def flatten(pixels: Pixels, background: Colour, out: Pixels, scratch: npt.NDArra
 
 
 class RgbLayout:
-    """Turns pictures with alpha into RGB.
+    """Converts pictures with alpha to RGB.
 
     Attributes:
-        width: of what comes out, in pixels.
-        height: of what comes out, in pixels.
+        width: of the result, in pixels.
+        height: of the result, in pixels.
     """
 
     def __init__(self, width: int, height: int, layout: Layout, background: Colour) -> None:
-        """Make room for one picture.
+        """Allocate memory for one picture.
 
         Args:
-            width: of what goes in, in pixels.
-            height: of what goes in, in pixels.
-            layout: `flat` lays the picture over the background; `side-by-side` puts alpha as grey to the right of the
+            width: of the input, in pixels.
+            height: of the input, in pixels.
+            layout: `flat` composites over the background; `side-by-side` puts alpha as grey to the right of the
                 colour, so that the picture is twice as wide.
             background: the colour.
         """
@@ -204,7 +204,7 @@ class RgbLayout:
 
 
 def _ignore(_process: subprocess.Popen[bytes]) -> None:
-    """Nobody needs to know the encoder's process."""
+    """Ignore the encoder's process."""
 
 
 def _write_mp4(
@@ -222,7 +222,7 @@ def _write_mp4(
 
 def _write_webp(part: Path, name: str, frames: Iterator[Pixels], film: Film, *, started: Started = _ignore) -> None:
     if " libwebp_anim " not in _encoders():
-        raise SinkError(f"This ffmpeg writes no animated WebP ({ffmpeg_path()}). Write .mp4 or a folder of pictures.")
+        raise SinkError(f"This ffmpeg lacks animated WebP ({ffmpeg_path()}). Write .mp4 or a folder of pictures.")
     options = ["-c:v", "libwebp_anim", "-pix_fmt", "bgra", "-quality", "90", "-compression_level", "3", "-loop", "0"]
     size = (film.width, film.height)
     _encode(part, name, frames, film, size=size, pixel_format="rgba", options=options, started=started)
@@ -246,10 +246,10 @@ def _encode(
     """
     command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-f", "rawvideo"]
     command += ["-pix_fmt", pixel_format, "-s", f"{size[0]}x{size[1]}", "-r", f"{film.fps:g}", "-i", "pipe:0"]
-    # With the protocol and the whole path, a name may begin with a dash or hold a colon.
+    # With the protocol and an absolute path, a name may begin with a dash or hold a colon.
     command += ["-an", *options, f"file:{part.absolute()}"]
     with tempfile.TemporaryFile() as said:
-        # Its own process group: a Ctrl-C in the terminal is ours to handle, not the encoder's.
+        # Its own process group: Ctrl-C in the terminal is ours to handle, not the encoder's.
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -267,7 +267,7 @@ def _encode(
                 for pixels in pictures:
                     pipe.write(pixels.data)
                 pipe.close()
-            except BrokenPipeError:  # its own words say why
+            except BrokenPipeError:  # its own output says why
                 gave_up = True
             code = process.wait(timeout=120)
         except subprocess.TimeoutExpired:
@@ -290,7 +290,7 @@ def _encode(
 
 
 def ffmpeg_path() -> str:
-    """The encoder's program.
+    """The encoder program.
 
     Raises:
         SinkError: there is none.
@@ -316,13 +316,13 @@ def _encoders() -> str:
 
 
 def film_encoder_name() -> str:
-    """The best film encoder that this ffmpeg has."""
+    """The best film encoder of this ffmpeg."""
     return next((name for name in ("libx264", "libopenh264") if f" {name} " in _encoders()), "mpeg4")
 
 
 @lru_cache(maxsize=1)
 def _fragments() -> str:
-    """How to write an MP4 that plays as far as it goes; from ffmpeg 7.1 on it becomes an ordinary one at the end."""
+    """Options for an MP4 that is playable however it ends; from ffmpeg 7.1 on it becomes an ordinary one at the end."""
     command = [ffmpeg_path(), "-hide_banner", "-h", "muxer=mp4"]
     listed = subprocess.run(command, capture_output=True, check=False, timeout=60)
     hybrid = b"hybrid_fragmented" in listed.stdout
@@ -340,11 +340,11 @@ def _film_encoder() -> list[str]:
 
 
 def _add_note(part: Path, note: str) -> None:
-    """Append an XMP chunk to an animated WebP, which the encoder has no option for (RIFF container, VP8X flag 0x04)."""
+    """Append an XMP chunk to an animated WebP, which the encoder cannot write (RIFF container, VP8X flag 0x04)."""
     with part.open("rb+") as file:
         head = file.read(21)
         if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X":
-            return  # a single picture in the simple form has no room for notes
+            return  # a single picture in the simple form cannot hold metadata
         body = _xmp(note)
         chunk = b"XMP " + len(body).to_bytes(4, "little") + body + b"\0" * (len(body) % 2)
         file.seek(20)

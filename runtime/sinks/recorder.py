@@ -1,9 +1,9 @@
-"""Recording a live stream without ever holding it up: a thread of its own, and a few buffers between.
+"""Records a live stream without ever delaying it: its own thread, and a few buffers between.
 
-The film has a constant frame rate: a picture that came late or was skipped is stood in for by the one before it, so
+The film has a constant frame rate: the previous picture replaces one that was late or skipped, so
 that the film is as long as the performance.
 
-What is recorded outlives what can happen: see `unfinished` for its name until it is complete, and `sinks.record_film`
+Recordings survive crashes: see `unfinished` for their names until complete, and `sinks.record_film`
 for the formats.
 """
 
@@ -34,30 +34,30 @@ STALL_S: Final = 5.0
 _SYNC_S: Final = 30.0
 _KILLED_S: Final = 2.0
 _SLOTS: Final = 16
-_START_S: Final = 2.0  # what an encoder may take to start, on a busy machine
+_START_S: Final = 2.0  # start-up time of an encoder on a busy machine
 _SAY_AGAIN_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 1.0
 
 
 class Recorder:
-    """Writes what the live loop shows to a file; `offer` never blocks.
+    """Writes the live loop's output to a file; `offer` never blocks.
 
-    A name that ends in `.jsonl` takes the controls instead of the pictures: small, and `--driver recording:FILE` or
-    `bunraku render` play them again with any character.
+    A name that ends in `.jsonl` records controls instead of pictures: small, and `--driver recording:FILE` or
+    `bunraku render` can play them with any character.
 
-    What goes wrong is said in the log at once, and again by `close`.
+    Failures are logged at once, and raised by `close`.
 
     Attributes:
-        path: the file; another name once it is complete, if another program took this one meanwhile.
-        written: frames written, stand-ins included.
-        missed: frames that came while all buffers were full.
+        path: the file; renamed on completion if another program took the name meanwhile.
+        written: frames written, including repeats.
+        missed: frames that arrived while all buffers were full.
     """
 
     def __init__(self, path: Path, film: Film, control_names: tuple[str, ...]) -> None:
-        """Make the file under the name it has until it is complete, and start the thread.
+        """Create the file under its temporary name, and start the thread.
 
         Raises:
-            SinkError: the file's kind is unknown, or its place cannot be written to.
+            SinkError: the file type is unknown, or its place cannot be written to.
         """
         self.path = path
         self.written = 0
@@ -89,11 +89,11 @@ class Recorder:
 
     @property
     def failed(self) -> bool:
-        """Whether writing has failed; `close` then says how."""
+        """Whether writing has failed; `close` then raises the error."""
         return self._error is not None
 
     def offer(self, frame: Frame, pose: np.ndarray) -> None:
-        """Copy a frame and the controls it shows into a free buffer, if there is one."""
+        """Copy a frame and its controls into a free buffer, if there is one."""
         try:
             slot = self._free.get_nowait()
         except queue.Empty:
@@ -102,7 +102,7 @@ class Recorder:
             if now >= self._say_missed_at:
                 self._say_missed_at = now + _SAY_AGAIN_S
                 logger.warning(
-                    "recording to %s is behind, %d frames are left out so far: encoder or disk do not keep up",
+                    "recording to %s is behind, %d frames skipped so far: encoder or disk cannot keep up",
                     self.path,
                     self.missed,
                 )
@@ -118,7 +118,7 @@ class Recorder:
         self._filled.put(None)
 
     def close(self) -> None:
-        """Finish the file and wait until it is complete; give it up where nothing moves for five seconds.
+        """Finish the file and wait until it is complete; abandon it if nothing moves for five seconds.
 
         Raises:
             SinkError: it could not be written, or completed.
@@ -145,7 +145,7 @@ class Recorder:
                 return
 
     def _progress(self) -> tuple[int, float, bool]:
-        """Something that changes for as long as there is hope. Asks no disk, since that may be what hangs."""
+        """A value that changes while there is progress. Does not touch the disk, which may be what hangs."""
         busy_s = 0.0
         if self._encoder is not None:
             try:
@@ -156,18 +156,18 @@ class Recorder:
         return self.written, busy_s, self._completing
 
     def _give_up(self) -> None:
-        """End an encoder that hangs. A thread that waits for a dead disk is left behind; it ends with the process."""
+        """Kill an encoder that hangs. A thread that waits for a dead disk is abandoned; it ends with the process."""
         self._given_up = True
         if self._encoder is not None:
             self._encoder.kill()
         self._thread.join(_KILLED_S)
         if self._thread.is_alive():
             self._error = SinkError(
-                f"Recording to {self.path} hangs and was given up: its disk does not answer. What has reached it is in "
+                f"Recording to {self.path} hangs and was abandoned: its disk does not respond. What was written is in "
                 f"{self._part.name}."
             )
 
-    # From here on: the thread.
+    # Everything below runs in the thread.
 
     def _say_what_is_there(self) -> None:
         for part in unfinished.left_over(self.path):
@@ -185,7 +185,7 @@ class Recorder:
             wanted, self.path = self.path, unfinished.complete(self._part, self.path, self._replaces)
             if self.path != wanted:
                 logger.warning("%s was written by another program; this recording is %s", wanted, self.path)
-        except Exception as error:  # the edge of the thread: `close` reports it
+        except Exception as error:  # top level of the thread: `close` reports it
             self._error = SinkError(f"{self._reason(error)} {self._kept()}")
             logger.warning("%s", self._error)
             while (item := self._filled.get()) is not None:
@@ -196,7 +196,7 @@ class Recorder:
 
     def _reason(self, error: Exception) -> str:
         if self._given_up:
-            return f"The encoder of {self.path} hung and was ended."
+            return f"The encoder of {self.path} hung and was killed."
         if isinstance(error, SinkError):
             return str(error)
         if isinstance(error, OSError):
@@ -204,7 +204,7 @@ class Recorder:
         return f"Recording to {self.path} failed: {error!r}."
 
     def _kept(self) -> str:
-        """Make what was recorded playable, and say where it is."""
+        """Make the recording playable, and report where it is."""
         try:
             if not self._part.exists():
                 return "Nothing of it is left there."
@@ -219,7 +219,7 @@ class Recorder:
         return f"What was recorded until then is kept in {self._part.name}."
 
     def _takes(self) -> Iterator[tuple[int, float]]:
-        """(slot, seconds since the first frame); the slot is free again when the next one is asked for."""
+        """(slot, seconds since the first frame); the slot is free again when the next one is requested."""
         looked = time.monotonic()
         while (item := self._filled.get()) is not None:
             slot, at_ns = item

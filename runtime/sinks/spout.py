@@ -1,6 +1,6 @@
-"""Spout: pictures with alpha to other programs on the same Windows machine, through a texture of the graphics card.
+"""Spout: pictures with alpha for other programs on the same Windows machine, through a GPU texture.
 
-Knows pictures and SpoutGL. Alpha is sent straight, as the character has it: the receiver blends it so, for example
+Alpha is sent straight, as the character has it: the receiver blends it so, for example
 OBS with the composite mode "Default".
 """
 
@@ -22,17 +22,17 @@ GL_RGBA: Final = 0x1908  # OpenGL's number for this order of bytes
 
 
 class SpoutSink:
-    """A Spout sender. SpoutGL makes its OpenGL context in the thread that sends first, so one thread does all."""
+    """A Spout sender. SpoutGL creates its OpenGL context in the first sending thread, so one thread does everything."""
 
     def __init__(self, name: str, *, width: int, height: int, make_sender: Callable[[], Any] | None = None) -> None:
-        """Make the sender known under its name.
+        """Register the sender under its name.
 
         Args:
-            name: what receivers choose; Spout appends a number to one that is taken.
+            name: shown to receivers; Spout appends a number to one that is taken.
             width: of the pictures to be sent, in pixels.
             height: of the pictures to be sent, in pixels.
-            make_sender: makes an object with the methods `setSenderName`, `sendImage` and `releaseSender` of
-                `SpoutGL.SpoutSender`; None takes that class.
+            make_sender: creates an object with the methods `setSenderName`, `sendImage` and `releaseSender` of
+                `SpoutGL.SpoutSender`; None uses that class.
 
         Raises:
             SinkError: this is not Windows, SpoutGL is not installed, or the name is not valid.
@@ -56,21 +56,21 @@ class SpoutSink:
         Raises:
             SinkError: Spout could not share it.
         """
-        # Direct3D's textures begin on top as our pictures do: nothing to invert (False). 0: no frame buffer of a host.
+        # Direct3D textures begin at the top like our pictures: nothing to invert (False). 0: no frame buffer of a host.
         if not self._sender.sendImage(pixels, self._width, self._height, GL_RGBA, False, 0):
             raise SinkError("Spout could not share a picture. Run this on the graphics card that the receiver uses.")
 
     def close(self) -> None:
-        """Take the sender off Spout's list."""
+        """Remove the sender from Spout's list."""
         self._sender.releaseSender()
 
 
 def open_spout(name: str, show: Show, *, make_sender: Callable[[], Any] | None = None) -> NewestWorker:
-    """Open a Spout sender with a thread of its own.
+    """Open a Spout sender with its own thread.
 
     Args:
         name: as for `SpoutSink`.
-        show: what will be sent.
+        show: the pictures to come.
         make_sender: as for `SpoutSink`.
 
     Raises:
@@ -87,7 +87,7 @@ def _spout_sender() -> Callable[[], Any]:
     if sys.platform != "win32":
         raise SinkError(
             "Spout works on Windows only. Elsewhere use the virtual camera (--to camera:auto) or a window capture; "
-            "docs/streaming.md has all ways."
+            "docs/streaming.md lists all options."
         )
     try:
         import SpoutGL

@@ -1,4 +1,4 @@
-"""All sinks that show the newest picture, by the name that `--to` takes."""
+"""All sinks for the newest picture, by their names for `--to`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .spout import open_spout
 from .worker import NewestWorker
 
 SINKS: Final[dict[str, Callable[[str, Show], NewestWorker]]] = {"camera": open_camera, "spout": open_spout}
-FILM: Final = "film"  # a recording leaves nothing out, so it has a file of its own: `recorder`
+FILM: Final = "film"  # a recording skips nothing, so it has its own file: `recorder`
 
 
 def open_sink(asked: str, show: Show) -> NewestWorker:
-    """Open a sink with a thread of its own.
+    """Open a sink with its own thread.
 
     Args:
         asked: NAME:ARGUMENT, for example `camera:auto`.
-        show: what will be sent.
+        show: the pictures to come.
 
     Raises:
         SinkError: there is no such sink, or it cannot be opened.

@@ -1,8 +1,8 @@
-"""Names for recordings that are still being written. Knows paths, not what is recorded.
+"""Names of recordings that are still being written.
 
-A recording can end with its process, or with the machine's power. So it is written under a name that anybody sees and
-understands, `take.unfinished-<process>.mp4` beside `take.mp4`, and gets its own name when it is complete. Nothing here
-deletes or writes over what somebody recorded, but for the file that a complete recording is to replace.
+A recording can end with its process, or with the machine's power. So it is written under a visible, self-explanatory
+name, `take.unfinished-<process>.mp4` beside `take.mp4`, and gets its own name when it is complete. Nothing here
+deletes or overwrites recordings, except for the file that a complete recording replaces.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _EMPTY_FOR_S: Final = 60.0
 
 
 def begin(path: Path, *, folder: bool) -> Path:
-    """Make the empty file or folder that a recording is written to.
+    """Create the empty file or folder for a recording.
 
     Args:
-        path: what it is to be called in the end.
+        path: its final name.
         folder: whether it is a folder of pictures.
 
     Raises:
-        SinkError: the place cannot be written to, or something is there that is not to be replaced.
+        SinkError: the place cannot be written to, or something there must not be replaced.
     """
     if not is_folder(path.parent):
         raise SinkError(f'The folder "{path.parent}" does not exist. Make it, or choose another place for {path.name}.')
@@ -57,11 +57,11 @@ def begin(path: Path, *, folder: bool) -> Path:
 
 
 def left_over(path: Path) -> list[Path]:
-    """What processes that have ended left of recordings to `path`; what has been empty for long is removed instead."""
+    """Recordings to `path` left behind by ended processes; ones that have been empty for long are removed instead."""
     found: list[Path] = []
     try:
         parts = sorted(path.parent.iterdir())
-    except OSError:  # a folder to write to, not to look into
+    except OSError:  # a folder that can be written but not listed
         return found
     for part in parts:
         if not (part.name.startswith(f"{path.stem}{_MARK}") and part.suffix == path.suffix):
@@ -77,14 +77,14 @@ def left_over(path: Path) -> list[Path]:
 
 
 def _is_in_use(pid: int, changed: float) -> bool:
-    """Whether the process that records lives. In containers each start has the same number as the one before."""
+    """Whether the recording process is alive. In containers each start has the same pid as the one before."""
     if pid == os.getpid():
         return changed >= psutil.Process().create_time() - 1.0
     return psutil.pid_exists(pid)
 
 
 def remove_if_empty(part: Path) -> bool:
-    """Remove a file without bytes or a folder without files, and say whether that was so."""
+    """Remove a file without bytes or a folder without files, and return whether that was so."""
     with contextlib.suppress(OSError):
         if part.is_dir():
             part.rmdir()
@@ -96,7 +96,7 @@ def remove_if_empty(part: Path) -> bool:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one of the same name; None where there is none."""
+    """What tells a file from another one of the same name; None if there is none."""
     try:
         about = path.stat()
     except OSError:
@@ -105,18 +105,18 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def complete(part: Path, path: Path, replaces: tuple[int, int] | None) -> Path:
-    """Give a complete recording its own name, or the next free one if that was taken since.
+    """Give a complete recording its final name, or the next free one if that was taken since.
 
     Args:
-        part: what was recorded.
-        path: the name that was asked for.
+        part: the recording.
+        path: the requested name.
         replaces: what had that name when the recording began.
 
     Returns:
-        The name it has.
+        Its name.
 
     Raises:
-        OSError: that cannot be; the recording keeps the name it has.
+        OSError: renaming failed; the recording keeps its current name.
     """
     if not part.is_dir():
         sync(part)
@@ -131,9 +131,9 @@ def complete(part: Path, path: Path, replaces: tuple[int, int] | None) -> Path:
 
 
 def cut_to_whole_fragments(part: Path) -> None:
-    """Take what is torn off the end of a fragmented MP4 whose encoder was ended, so that no player stumbles there.
+    """Remove the torn end of a fragmented MP4 whose encoder was killed, so that players can read it.
 
-    The file is a row of boxes, each a length and a name (ISO/IEC 14496-12); a fragment is `moof` and then `mdat`.
+    The file is a sequence of boxes, each a length and a name (ISO/IEC 14496-12); a fragment is `moof` and then `mdat`.
     """
     with part.open("rb+") as file:
         size = os.fstat(file.fileno()).st_size
@@ -146,13 +146,13 @@ def cut_to_whole_fragments(part: Path) -> None:
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    """Name and end of each box that is there whole."""
+    """Name and end of each complete box."""
     end = 0
     while end + 8 <= size:
         file.seek(end)
         head = file.read(16)
         length = int.from_bytes(head[:4], "big")
-        if length == 1:  # a long one
+        if length == 1:  # a 64-bit length
             length = int.from_bytes(head[8:16], "big")
         if length < 8 or end + length > size:
             return

@@ -1,7 +1,4 @@
-"""A sink with a thread of its own, that is shown the newest picture and never holds the live loop up.
-
-Knows pictures and threads, not where the pictures go.
-"""
+"""A sink with its own thread, which gets the newest picture and never delays the live loop."""
 
 from __future__ import annotations
 
@@ -23,11 +20,11 @@ CLOSE_TIMEOUT_S: Final = 2.0
 
 
 class PictureSink(Protocol):
-    """Where pictures go, one at a time. It is opened, used and closed in one thread, as drivers of devices want it."""
+    """An output for pictures, one at a time. It is opened, used and closed in one thread, as device drivers require."""
 
     @property
     def label(self) -> str:
-        """What people call it, for example `camera /dev/video0`."""
+        """Display name, for example `camera /dev/video0`."""
 
     def send(self, pixels: Pixels) -> None:
         """Show a picture, uint8 [H, W, 4], straight alpha; it is overwritten after this returns. May block."""
@@ -37,12 +34,12 @@ class PictureSink(Protocol):
 
 
 class SinkReport(msgspec.Struct, frozen=True):
-    """What became of the pictures that a sink was offered.
+    """What became of the pictures offered to a sink.
 
     Attributes:
         label: which sink.
-        sent: pictures that it took.
-        skipped: pictures overtaken by a newer one before the sink was ready for them.
+        sent: pictures it took.
+        skipped: pictures superseded by a newer one before the sink was ready.
         error: what ended it early, empty if nothing did.
     """
 
@@ -55,13 +52,13 @@ class SinkReport(msgspec.Struct, frozen=True):
 class NewestWorker:
     """Shows the newest picture to a sink as fast as the sink takes them.
 
-    `offer` and `close` belong to one thread, usually the live loop's. Three buffers go round, so that neither side
-    waits for the other and no picture allocates memory. A sink that fails is reported once, in the log, and shown
-    nothing more; whoever offers pictures goes on undisturbed.
+    `offer` and `close` belong to one thread, usually the live loop's. Three buffers rotate, so that neither side
+    waits for the other and no picture allocates memory. A sink that fails is logged once, and shown nothing more; the
+    caller of `offer` goes on undisturbed.
     """
 
     def __init__(self, name: str, open_sink: Callable[[], PictureSink], *, width: int, height: int) -> None:
-        """Start the thread, have it open the sink, and wait for that.
+        """Start the thread, make it open the sink, and wait for that.
 
         Args:
             name: of the thread.
@@ -70,7 +67,7 @@ class NewestWorker:
             height: of the pictures in pixels.
 
         Raises:
-            SinkError: the sink cannot be opened, or has not been within 20 seconds.
+            SinkError: the sink cannot be opened, or not within 20 seconds.
         """
         self._open_sink = open_sink
         self._buffers = [np.zeros((height, width, 4), np.uint8) for _ in range(3)]
@@ -95,12 +92,12 @@ class NewestWorker:
 
     @property
     def label(self) -> str:
-        """What people call the sink."""
+        """The sink's display name."""
         return self._label
 
     @property
     def failed(self) -> bool:
-        """Whether the sink has failed, so that nobody needs to draw for it."""
+        """Whether the sink has failed, so that drawing for it is pointless."""
         return self._error != ""
 
     @property
@@ -109,7 +106,7 @@ class NewestWorker:
         return SinkReport(self._label, self._sent, self._skipped, self._error)
 
     def offer(self, pixels: Pixels) -> None:
-        """Copy a picture, uint8 [H, W, 4], for the sink; it replaces one that the sink has not taken yet."""
+        """Copy a picture, uint8 [H, W, 4], for the sink, replacing one not taken yet."""
         if self.failed:
             return
         np.copyto(self._buffers[self._writing], pixels)
@@ -120,15 +117,15 @@ class NewestWorker:
             self._changed.notify()
 
     def close(self) -> None:
-        """Have the sink closed and wait two seconds at most; a picture still waiting is not shown."""
+        """Close the sink, waiting two seconds at most; a picture still waiting is not shown."""
         with self._changed:
             self._stop = True
             self._changed.notify()
         self._thread.join(CLOSE_TIMEOUT_S)
         if self._thread.is_alive():
-            logger.error("%s hangs and is left behind", self._label)
+            logger.error("%s hangs and was abandoned", self._label)
 
-    # From here on: the thread.
+    # Everything below runs in the thread.
 
     def _run(self) -> None:
         try:
@@ -136,7 +133,7 @@ class NewestWorker:
         except BunrakuError as error:
             self._open_error = error
             return
-        except Exception as error:  # the edge of the thread; whoever made the worker raises it
+        except Exception as error:  # top level of the thread; the constructor raises it
             self._open_error = SinkError(f"{self._label} cannot be opened: {error!r}.")
             self._open_error.__cause__ = error
             return
@@ -148,14 +145,14 @@ class NewestWorker:
             while (pixels := self._newest()) is not None:
                 sink.send(pixels)
                 self._sent += 1
-        except Exception as error:  # the edge of the thread: the show goes on without this sink
+        except Exception as error:  # top level of the thread: the show goes on without this sink
             self._error = str(error) or repr(error)
             logger.warning("%s has failed and shows nothing more: %s", self._label, self._error)
         finally:
             self._close(sink)
 
     def _newest(self) -> Pixels | None:
-        """Wait for a picture that was not shown yet; None when it is time to end."""
+        """Wait for a new picture; None when it is time to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._fresh or self._stop)
             if self._stop:
@@ -167,6 +164,6 @@ class NewestWorker:
     def _close(self, sink: PictureSink) -> None:
         try:
             sink.close()
-        except Exception as error:  # the edge of the thread; a device that was lost often cannot be closed either
+        except Exception as error:  # top level of the thread; a lost device often cannot be closed either
             if not self.failed:
-                logger.warning("%s did not close in order: %s", self._label, error)
+                logger.warning("%s did not close cleanly: %s", self._label, error)

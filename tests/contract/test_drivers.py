@@ -1,4 +1,4 @@
-"""What holds for every kind of driver, also for one that is added tomorrow."""
+"""Contract of every kind of driver, including future ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def opened(kind: Kind, take: Path) -> Sources:
 
 
 @kinds
-def test_it_says_what_it_is_and_speaks_in_finite_values_of_the_vocabulary(kind: Kind, take: Path) -> None:
+def test_it_describes_itself_and_gives_finite_values_of_the_vocabulary(kind: Kind, take: Path) -> None:
     with opened(kind, take) as sources:
         for driver in sources.drivers_of(IdleSettings()).layers:
             assert driver.name
@@ -57,26 +57,26 @@ def test_everybody_on_a_stage_has_a_driver_of_their_own(kind: Kind, take: Path) 
 
 
 @kinds
-def test_it_is_closed_as_often_as_anybody_likes(kind: Kind, take: Path) -> None:
+def test_it_may_be_closed_repeatedly(kind: Kind, take: Path) -> None:
     options = parse_options(f"{kind.names[0]}:{take}" if "file" in kind.options.__struct_fields__ else "", kind.options)
     source = kind.open(options)
     assert isinstance(source.warnings, tuple)
     driver = source.driver(IdleSettings(), 0)
     source.close()
     source.close()
-    if isinstance(driver, ControlPort):  # nobody offers anything any more
+    if isinstance(driver, ControlPort):  # nothing is offered any more
         assert driver.sample(0) is None
 
 
 @kinds
-def test_an_unknown_option_is_named_with_those_there_are(kind: Kind) -> None:
+def test_an_unknown_option_is_named_with_the_available_ones(kind: Kind) -> None:
     if "file" in kind.options.__struct_fields__:
         pytest.skip("all that looks like no option is the file's name")
-    with pytest.raises(DriverError, match=r"no option \"nonsense\".*There are: "):
+    with pytest.raises(DriverError, match=r"no option \"nonsense\".*Available: "):
         parse_options(f"{kind.names[0]}:nonsense=1", kind.options)
 
 
-def test_names_are_everybodys_own_and_layers_keep_their_order(take: Path) -> None:
+def test_names_are_unique_and_layers_keep_their_order(take: Path) -> None:
     assert len(set(NAMES)) == len(NAMES)
     with Sources([f"recording:{take}", "sliders", "idle:seed=3", f"recording:{take},loop=off"]) as sources:
         layers = sources.drivers_of(IdleSettings()).layers

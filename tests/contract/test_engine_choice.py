@@ -1,4 +1,4 @@
-"""Who gets to play: what is named plays or is an error, `auto` goes on and says why. Nothing falls back in silence."""
+"""Engine choice: a named engine plays or is an error, `auto` moves on and says why. Nothing falls back silently."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_an_engine_that_draws_something_else_than_the_preview_is_refused(tiny: P
             if good:
                 assert (check_against_preview(engine, character) or 0) > 60
             else:
-                with pytest.raises(EngineMismatch, match="another picture"):
+                with pytest.raises(EngineMismatch, match="different picture"):
                     check_against_preview(engine, character)
 
 

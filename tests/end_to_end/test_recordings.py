@@ -1,4 +1,4 @@
-"""What happens to a recording when something else goes wrong: it is kept, it plays, and the picture goes on."""
+"""A recording when something else fails: it is kept, it plays, and the picture continues."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RECORD = [*CARD, *NOWHERE, "--record"]
 
 
 def frames_in(film: Path) -> int:
-    """How many frames a film shows; fails if it does not play cleanly to its end."""
+    """Number of frames in a film; fails if it does not play cleanly to its end."""
     decoded = subprocess.run(
         [ffmpeg_path(), "-v", "error", "-i", f"file:{film}", "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1"],
         capture_output=True,
@@ -48,7 +48,7 @@ def frames_in(film: Path) -> int:
 
 
 def about(film: Path) -> bytes:
-    """What ffmpeg says of a film."""
+    """ffmpeg's description of a film."""
     told = subprocess.run([ffmpeg_path(), "-i", f"file:{film}"], capture_output=True, check=False, timeout=60)
     return told.stderr
 
@@ -61,7 +61,7 @@ def eventually(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
 
 
 class Show:
-    """Offers frames to a recorder as a live loop does, and notes how long that took at most."""
+    """Offers frames to a recorder like a live loop, and records the longest call."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -70,19 +70,19 @@ class Show:
         self._pixels = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 4), np.uint8)
 
     def play(self, seconds: float) -> None:
-        """For so many seconds of the film."""
+        """Play for this many seconds of the film."""
         for _ in range(round(seconds * FPS)):
             self.step()
 
     def play_until(self, condition: Callable[[], bool]) -> None:
-        """Until something has come true."""
+        """Play until a condition holds."""
         deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, "it never came true"
             self.step()
 
     def step(self) -> None:
-        """One frame, all of it changed, so that an encoder has something to write."""
+        """One frame, entirely changed, so that an encoder has work to do."""
         self._number += 1
         at_ns = round(self._number * 1e9 / FPS)
         self._pixels += np.uint8(1)
@@ -144,11 +144,11 @@ def test_an_encoder_that_hangs_is_told_at_once_and_keeps_neither_the_picture_nor
 ) -> None:
     encoder = encoder_of(show)
     encoder.send_signal(signal.SIGSTOP)
-    show.play_until(lambda: "are left out so far" in caplog.text)
+    show.play_until(lambda: "skipped so far" in caplog.text)
     assert show.recorder.missed > 0
     assert show.longest_s < 0.5, "the live loop waited for the encoder"
     begun = time.monotonic()
-    with pytest.raises(SinkError, match=r"hung and was ended\. What was recorded until then is kept in take\.unfin"):
+    with pytest.raises(SinkError, match=r"hung and was killed\. What was recorded until then is kept in take\.unfin"):
         show.recorder.close()
     assert time.monotonic() - begun < STALL_S + 5
     assert encoder.wait(10) != 0
@@ -167,7 +167,7 @@ def test_an_encoder_that_only_paused_loses_no_time_of_the_film(show: Show, tmp_p
     assert frames_in(tmp_path / "take.mp4") == show.recorder.written >= show._number - show.recorder.missed
 
 
-def test_an_encoder_that_dies_is_told_at_once_and_what_it_wrote_plays(
+def test_an_encoder_that_dies_is_reported_at_once_and_what_it_wrote_plays(
     show: Show, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder_of(show).kill()
@@ -182,7 +182,7 @@ def test_an_encoder_that_dies_is_told_at_once_and_what_it_wrote_plays(
 
 @posix
 @pytest.mark.parametrize("program", ["/nowhere/ffmpeg", "true", "false"])
-def test_an_encoder_that_is_not_one_is_told(
+def test_a_program_that_is_not_an_encoder_is_reported(
     run_program: RunProgram, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
 ) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", shutil.which(program) or program)
@@ -194,7 +194,7 @@ def test_an_encoder_that_is_not_one_is_told(
 
 @posix
 @pytest.mark.parametrize("name", ["take.mp4", "take.jsonl", "take"])
-def test_a_place_that_disappears_is_told_at_once(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_place_that_vanishes_is_reported_at_once(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
     place = tmp_path / "place"
     place.mkdir()
     show = Show(Recorder(place / name, FILM, ("jawOpen",)))
@@ -343,7 +343,7 @@ def test_a_full_disk_is_told_at_once_while_the_picture_goes_on(run_program: RunP
 
 @posix
 def test_a_render_whose_encoder_hangs_can_be_interrupted(tmp_path: Path) -> None:
-    """In a process of its own, since Ctrl-C goes to the main thread."""
+    """In a separate process, since Ctrl-C goes to the main thread."""
     code = (
         "import os, signal, threading, numpy as np; from pathlib import Path\n"
         "import psutil; from runtime.sinks.films import write_film\n"

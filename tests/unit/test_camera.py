@@ -1,4 +1,4 @@
-"""The virtual camera, on the real pyvirtualcam with a device of our own behind it."""
+"""The virtual camera, on the real pyvirtualcam with a fake device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHOW = Show(width=6, height=4)
 
 
 class Device:
-    """A camera device that keeps what it is sent; a backend as pyvirtualcam wants it."""
+    """A camera device that records its input; a backend as required by pyvirtualcam."""
 
     opened: ClassVar[list[Device]] = []
 
@@ -61,7 +61,7 @@ class Device:
 
 @pytest.fixture
 def devices(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
-    """The devices that were opened; the library knows of no others."""
+    """The opened devices; the library knows no others."""
     library = pytest.importorskip("pyvirtualcam", reason="pyvirtualcam is not installed (GPL 2.0, extra camera)")
     monkeypatch.setattr(library.camera, "BACKENDS", {})
     library.register_backend("stand-in", Device)
@@ -110,7 +110,7 @@ def test_a_camera_that_is_pulled_out_ends_alone(devices: list[Device], caplog: p
 
 
 @pytest.mark.parametrize("asked", ["kamera:auto", "", "film:a.mp4"])
-def test_a_sink_that_there_is_not_is_named(asked: str) -> None:
+def test_an_unknown_sink_is_named(asked: str) -> None:
     with pytest.raises(SinkError, match="Use one of: film, camera, spout"):
         open_sink(asked, SHOW)
 
@@ -123,7 +123,7 @@ def test_a_missing_camera_is_explained(monkeypatch: pytest.MonkeyPatch, name: st
     with pytest.raises(SinkError) as told:
         open_sink(f"camera:{name}", SHOW)
     wanted = "virtual camera" if name == "auto" else f'virtual camera "{name}"'
-    assert f"No {wanted} takes 6x4" in str(told.value)
+    assert f"No {wanted} accepts 6x4" in str(told.value)
     assert ("modprobe v4l2loopback" if sys.platform.startswith("linux") else "OBS") in str(told.value)
 
 

@@ -1,4 +1,4 @@
-"""What a driver answers, asked of small libraries in its place, and of this machine."""
+"""Driver queries, on small fake libraries and on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from runtime.engines.cuda_driver import CudaDriver, Gpu, ask, cuda_driver
 from tests.wheels import Unobtainable, compile_library
 
-# Two GPUs; the second does not tell its name where SILENT is set.
+# Two GPUs; the second does not report its name where SILENT is set.
 DRIVER = """
 #include <stddef.h>
 #include <string.h>
@@ -62,7 +62,7 @@ def test_it_names_version_and_gpus_in_order(tmp_path: Path) -> None:
         ({"init": 100}, "sees no GPU"),
         ({"count": 0}, "sees no GPU"),
         ({"init": 803}, "cuInit answered 803"),
-        ({"count": 1, "silent": 40}, "does not tell what its GPUs are"),
+        ({"count": 1, "silent": 40}, "does not report its GPUs"),
     ],
 )
 def test_a_driver_without_a_usable_gpu_says_why(tmp_path: Path, answers: dict[str, int], said: str) -> None:
@@ -77,9 +77,9 @@ def test_a_gpu_that_does_not_answer_is_left_out(tmp_path: Path) -> None:
     assert [gpu.name for gpu in ask([build(tmp_path, silent=41)]).gpus] == ["Large GPU"]
 
 
-def test_a_library_that_is_no_driver_is_an_answer(tmp_path: Path) -> None:
+def test_a_library_that_is_not_a_driver_is_an_answer(tmp_path: Path) -> None:
     found = ask([compile_or_skip(tmp_path, "int unrelated(void) { return 0; }\n")])
-    assert "no NVIDIA driver that this release knows" in found.missing
+    assert "not an NVIDIA driver known to this release" in found.missing
 
 
 def test_this_machine_answers_and_is_asked_once() -> None:

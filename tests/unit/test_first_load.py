@@ -1,4 +1,4 @@
-"""A character from a stranger cannot take all memory or all time: it is refused by its sizes, or tried apart first."""
+"""A character from a stranger cannot take all memory or time: its sizes are checked, then it is tried in isolation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.tiny_character import generator, write_tiny
 
 @pytest.fixture(autouse=True)
 def nothing_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A list of checked files of its own, empty."""
+    """An empty list of checked files."""
     folder = tmp_path / "checked"
     monkeypatch.setenv("BUNRAKU_CHECKED_FILES", str(folder))
     return folder
@@ -33,7 +33,7 @@ def nothing_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("operator", [*GROWING, "GatherElements"])
 def test_a_graph_that_inflates_is_refused_by_its_sizes(operator: str) -> None:
-    with pytest.raises(CharacterError, match="are the most"):
+    with pytest.raises(CharacterError, match="the limit is"):
         cost_of(read_graph(growing(operator)))
 
 
@@ -108,7 +108,7 @@ def test_an_engine_does_not_load_what_was_not_tried(tmp_path: Path) -> None:
 
 
 def refused_by_libraries() -> bytes:
-    """Fine by its sizes, but with an attribute that its operator does not have."""
+    """Valid by its sizes, but with an attribute that its operator does not have."""
     model = onnx.load_from_string(products(1, 8))
     model.graph.node[0].attribute.append(onnx.helper.make_attribute("surprise", 1))
     data: bytes = model.SerializeToString()
@@ -149,6 +149,6 @@ def test_the_command_line_says_that_a_file_is_tried_and_why_it_is_refused(
     command = [sys.executable, "-m", "runtime.cli", "live", path, "--no-window", "--seconds", "1"]
     done = run_program(command, cwd=repository)
     assert done.returncode == 1
-    assert "broken.bunraku is new here: trying it in a process of its own first" in done.stderr
+    assert "broken.bunraku is new here: trying it in a separate process first" in done.stderr
     assert "Error: broken.bunraku is refused, because it cannot be played" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""What stands between the stage and the world: the window's handover, the recorder, films, whole files, the loop."""
+"""Between the stage and the world: the window's handover, the recorder, films, atomic files, the loop."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_controls_are_recorded_as_lines(tmp_path: Path) -> None:
     assert lines[2] == {"t_s": 0.1, "controls": {"jawOpen": 0.25, "headYaw": 2.0}}
 
 
-def test_a_place_that_cannot_be_recorded_to_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_recorded_to_is_reported_before_anything_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "here").touch()
     (tmp_path / "folder.mp4").mkdir()
@@ -174,7 +174,7 @@ def test_a_place_that_cannot_be_recorded_to_is_told_before_anything_is_drawn(tmp
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no terminals that hang up")
-def test_a_closed_terminal_ends_the_play_unless_nohup_has_that_ignored() -> None:
+def test_a_closed_terminal_ends_the_program_unless_nohup_ignores_it() -> None:
     assert signal.SIGHUP in ending_signals()
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -298,7 +298,7 @@ def test_characters_of_different_sizes_share_a_stage(tmp_path: Path) -> None:
 
 
 class LateEngine(SyntheticEngine):
-    """Takes half a second for its first frame, as one does that reads a person."""
+    """Takes half a second for its first frame, like reading a person."""
 
     def activate(self) -> None:
         super().activate()
@@ -334,7 +334,7 @@ def test_a_machine_that_is_too_slow_settles_on_fewer_frames_and_says_so(
     assert loop.error is None
     assert report.target_fps == 60
     assert report.steady_fps in (40, 30, 24)  # 40 on a quiet machine
-    assert "this machine does not hold 60" in caplog.text
+    assert "this machine cannot sustain 60" in caplog.text
 
 
 def test_an_engine_that_fails_ends_the_loop_with_its_error(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_it_reads_back_as_it_was_written(people: Path) -> None:
         np.testing.assert_array_equal(character.people[1].read().pixels, pictures("two"))  # nothing is half clear there
     assert role.latents.names == ("one", "two")
     assert not role.latents.has_mapping
-    with pytest.raises(CharacterError, match="takes names and no seeds"):
+    with pytest.raises(CharacterError, match="takes names, not seeds"):
         role.latents.identity(7)
 
 
@@ -172,10 +172,10 @@ def test_somebody_who_cannot_be_read_is_told_and_the_last_one_goes_on(
         for share in (0.0, 0.4, 0.8, 1.0, 1.0):
             assert drawn(engine, (1 - share, share))[HEAD].tolist() == list(COLOURS["one"])
         deadline = time.monotonic() + 20
-        while not caplog.text:  # read beside the frames, which do not wait for it
+        while not caplog.text:  # read in the background; frames do not wait for it
             assert time.monotonic() < deadline
             assert drawn(engine, (0, 1))[HEAD].tolist() == list(COLOURS["one"])
-        for _ in range(20):  # it is said once, and not tried again
+        for _ in range(20):  # it is logged once, and not retried
             assert drawn(engine, (0, 1))[HEAD].tolist() == list(COLOURS["one"])
     assert caplog.text.count("person 1 in half.bunraku: head cannot be read") == 1
     with engine_of(path, patient=True) as engine, pytest.raises(CharacterError, match="head cannot be read"):
@@ -252,7 +252,7 @@ def test_the_first_time_it_is_tried_in_a_process_of_its_own(
         ensure_tried(character)
 
 
-def test_a_reader_that_finds_no_numbers_is_told(tmp_path: Path) -> None:
+def test_a_reader_with_non_finite_output_is_reported(tmp_path: Path) -> None:
     files = {**people_members(), "reader.onnx": reader(scale=float("inf"))}
     write_character(tmp_path / "bad.bunraku", people_manifest(), files)
     with pytest.raises(EngineError, match=r"reader.onnx finds numbers that are not finite in person 0 in bad.bunraku"):
@@ -265,7 +265,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def imagined(latent: tuple[float, ...]) -> tuple[int, int, int]:
-    """The colour of a head that the tiny portrait generator draws."""
+    """The colour of a head drawn by the tiny portrait generator."""
     red, green, blue, _ = np.array(latent) / np.sqrt(np.square(latent).mean()) * SPREAD + 128
     return round(red), round(green), round(blue)
 
@@ -301,7 +301,7 @@ def test_the_way_to_a_seed_and_between_seeds_never_waits(seeded: Path) -> None:
             (seven, eight, imagined(tuple(eight[2:]))),
             (eight, one, COLOURS["one"]),
         ):
-            for step in range(30):  # a walk; whatever is shown is somebody, whole
+            for step in range(30):  # a walk; only whole people are shown
                 picture = drawn(engine, tuple(latents.mixture(start, end, step / 29)))
                 assert picture[HEAD][3] == 255
             deadline = time.monotonic() + 20
@@ -319,7 +319,7 @@ def test_a_portrait_generator_that_cannot_be_loaded_is_told_and_the_last_one_goe
     engine._portrait_graph = b"nothing"  # type: ignore[attr-defined]  a library's refusal cannot be put into a file
     with engine:
         deadline = time.monotonic() + 20
-        while "The last person goes on" not in caplog.text:
+        while "The last person stays on screen" not in caplog.text:
             assert time.monotonic() < deadline
             assert like(drawn(engine, (0, 0, 1, 1, 1, 1)), COLOURS["one"])
         while not like(drawn(engine, (0, 1, 0, 0, 0, 0)), COLOURS["two"]):  # everybody else still comes

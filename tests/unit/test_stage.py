@@ -1,4 +1,4 @@
-"""The stage and what it is made of, with time passed in."""
+"""The stage and its parts, with time as an argument."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROW = {control.name: index for index, control in enumerate(ROLE.controls)}
 
 
 class Clock:
-    """A clock that moves by a fixed step at every look."""
+    """A clock that advances by a fixed step at every reading."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -40,7 +40,7 @@ class Clock:
 
 
 class Notes(Engine):
-    """Draws nothing and keeps what it was given."""
+    """Draws nothing and records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ def test_expressions_add_fade_and_leave() -> None:
     fade = ExpressionFade([Expression("odd", {"eyeLookUpLeft": 0.5, "eyeLookUpRight": 0.5})], ROLE.controls)
     fade.go_to("odd", 0)
     assert fade.value(10**9)[ROW["gazePitch"]] == pytest.approx(17.5)
-    with pytest.raises(ControlError, match="It has: odd"):
+    with pytest.raises(ControlError, match="Available: odd"):
         fade.go_to("even", 0)
 
 
@@ -265,7 +265,7 @@ def test_capitals_of_a_name_do_not_matter_unless_two_names_differ_by_them() -> N
 
 
 class Doubling:
-    """A mapping network that anybody can compute."""
+    """A mapping network that is easy to compute."""
 
     z_dim = 4
 
@@ -369,7 +369,7 @@ def test_the_one_euro_filter_calms_noise_and_follows_motion() -> None:
 
 
 class FakeTime:
-    """A clock that only sleeping and looking move."""
+    """A clock advanced only by sleeping and reading."""
 
     def __init__(self, look_ns: int = 1_000) -> None:
         self.now = 1_000_000_000
@@ -440,7 +440,7 @@ def test_a_pause_starts_a_new_grid_and_drops_nothing() -> None:
     ("spec", "words"),
     [
         ("idlle", 'Did you mean "idle"'),
-        ("vmc", "There are: idle, recording, wire"),
+        ("vmc", "Available: idle, recording, wire"),
         ("idle:seed=x", "seed"),
         ("idle:speed=2", "no option"),
         ("recording:", "names no file"),
@@ -465,7 +465,7 @@ def test_window_drivers_need_a_window() -> None:
 
 
 class Costly(Engine):
-    """Draws a grey that tells w and the pose; its clock moves by what a call costs."""
+    """Draws a grey that encodes w and the pose; its clock advances by the cost of a call."""
 
     def __init__(self, *, call_ms: int, picture_ms: int, crowd_ms: int = 0, width: int = 32) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Live Link Face tables as people have them: other programs' forms, other units, lost faces, clocks that jump."""
+"""Real-world Live Link Face tables: other programs' formats, other units, lost faces, clocks that jump."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read(text: str, encoding: str = "utf-8") -> Recording:
 
 
 def told(recording: Recording) -> str:
-    """What was said besides that most shapes are absent."""
+    """Warnings besides the one that most shapes are absent."""
     return " ".join(warning for warning in recording.warnings if "of the 52" not in warning)
 
 
@@ -304,7 +304,7 @@ def test_rows_with_one_time_are_counted() -> None:
 
 
 def drop_frame(count: int, rate: int, mark: str) -> str:
-    """SMPTE drop-frame numbering, by leaving out numbers one by one."""
+    """SMPTE drop-frame numbering, by skipping numbers one by one."""
     drop = rate // 15
     minutes, left = divmod(count, 60 * rate - drop)
     # Every tenth minute is longer by what the others drop.
@@ -348,7 +348,7 @@ def test_json_lines_come_in_any_encoding_and_percent_are_questioned() -> None:
     for encoding in ("utf-8-sig", "utf-16"):
         recording = parse_recording(text.encode(encoding), "take.jsonl")
         assert recording.values.tolist() == [[60.0], [20.0]]
-        assert "jawOpen goes beyond 1" in recording.warnings[0]
+        assert "jawOpen exceeds 1" in recording.warnings[0]
 
 
 @settings(max_examples=100, deadline=None)
@@ -368,7 +368,7 @@ def test_any_clock_gives_a_take_or_our_error(clocks: list[tuple[str, str]], cell
         assert np.isfinite(recording.values).all()
 
 
-def test_nothing_of_a_file_steers_the_terminal() -> None:
+def test_file_contents_never_control_the_terminal() -> None:
     with pytest.raises(RecordingError, match=r"�\[31m") as caught:
         read(table([["\x1b[31m", "61"]], ("Timecode", "JawOpen")))
     assert str(caught.value).isprintable()
