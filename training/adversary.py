@@ -1,4 +1,4 @@
-"""A discriminator, as it learns beside a generator. Knows losses and optimisers, no data."""
+"""A discriminator, trained beside a generator."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Adversary:
         *,
         roughness: float,
     ) -> None:
-        """Begin a stage.
+        """Start a stage.
 
         Args:
             fabric: of the run.
             discriminator: the network.
             recipe: of the run.
-            stage: with the learning rate.
+            stage: provides the learning rate.
             roughness: weight of R1 and R2, see `discriminator_loss`.
         """
         self._fabric, self._network, self._precision = fabric, discriminator, recipe.precision
@@ -42,18 +42,18 @@ class Adversary:
         self._step = cast(Optimizer, fabric.setup_optimizers(self._adam))
 
     def judged(self, real: Shown, fake: Shown, *, step: int) -> dict[str, Tensor]:
-        """Learn from both, then judge.
+        """Train on both, then judge.
 
         Args:
-            real: pictures of the data.
-            fake: what was drawn of the same, with a gradient.
+            real: pictures from the data.
+            fake: generated counterparts, with a gradient.
             step: of the run.
 
         Returns:
             terms of both losses; `adversarial` and `feature` have a gradient.
 
         Raises:
-            NotFinite: the discriminator's loss or gradient is not finite; nothing was learnt.
+            NotFinite: the discriminator's loss or gradient is not finite; its weights are unchanged.
         """
         self._network.requires_grad_(True)
         self._adam.zero_grad(set_to_none=True)
@@ -70,5 +70,5 @@ class Adversary:
         return self._adam.state_dict()
 
     def load_optimizer(self, state: dict[str, Any]) -> None:
-        """Take what `optimizer` gave; raises what torch does where it does not fit."""
+        """Load what `optimizer` returned; raises torch's errors if it does not fit."""
         self._adam.load_state_dict(state)

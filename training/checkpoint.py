@@ -1,6 +1,6 @@
-"""Checkpoints: the whole state of a run in one file, never half-written, never of broken numbers.
+"""Checkpoints: the whole state of a run in one file, written atomically and free of non-finite numbers.
 
-Knows files and tensors, not networks. Beside `NAME.pt` lies the one before it, `NAME.previous.pt`.
+Beside `NAME.pt` is the previous one, `NAME.previous.pt`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.errors import CheckpointError, TrainingError
 
 FORMAT = 1
 PARTS = {"recipe": str, "data_digest": str, "networks": dict, "optimizers": dict, "position": dict}
-# What torch and zipfile raise on bytes that are not theirs.
+# What torch and zipfile raise for files in other formats.
 TORN = (
     zipfile.BadZipFile,
     pickle.UnpicklingError,
@@ -40,9 +40,9 @@ TORN = (
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` beside `path` and move it there, so that a kill or a full disk leaves the older one whole.
+    """Write `state` beside `path` and move it there, so that a crash or a full disk leaves the old one intact.
 
-    What was there before stays as `previous_of(path)`.
+    The previous checkpoint stays as `previous_of(path)`.
 
     Args:
         path: target; its folder exists.
@@ -55,7 +55,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     broken = not_finite(state)
     if broken:
         raise TrainingError(f"{path} was not written: {_told(broken)} not finite. What was there before is untouched.")
-    # Into memory first: torch reports a full disk as an error of its own, without saying that the disk was full.
+    # Into memory first: torch reports a full disk with its own error, without naming the cause.
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     with replacing(path) as part:
@@ -68,11 +68,11 @@ def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
 
     Args:
         path: a `.pt` file.
-        parts: those of `PARTS` that it must hold besides its networks.
+        parts: members of `PARTS` that it must hold besides its networks.
 
     Raises:
-        CheckpointError: no such file, damaged, with weights that are not finite, or written by a newer version. The
-            text names the checkpoint before it, if that can be used.
+        CheckpointError: no such file, damaged, non-finite weights, or written by a newer version. The
+            message names the previous checkpoint, if that can be used.
     """
     try:
         return _read(path, parts)
@@ -85,17 +85,17 @@ def load_checkpoint(path: Path, *parts: str) -> dict[str, Any]:
         except (CheckpointError, KeyError, TypeError):
             raise error from None
         raise CheckpointError(
-            f"{error} The one before it is whole, at {kimg:.1f} kimg. To go on from there, move {before} to {path}."
+            f"{error} The previous one is intact, at {kimg:.1f} kimg. To resume from there, move {before} to {path}."
         ) from error
 
 
 def previous_of(path: Path) -> Path:
-    """Where the checkpoint before this one is kept."""
+    """Path of the previous checkpoint."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def not_finite(state: Any, name: str = "") -> list[str]:
-    """Names of all floating-point tensors, in dicts and lists of any depth, that hold NaN or infinity."""
+    """Names of all floating-point tensors, in nested dicts and lists, that hold NaN or infinity."""
     if isinstance(state, Tensor):
         return [name] if state.is_floating_point() and not torch.isfinite(state).all() else []
     pairs = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, (list, tuple)) else ()
@@ -104,7 +104,7 @@ def not_finite(state: Any, name: str = "") -> list[str]:
 
 def _read(path: Path, parts: tuple[str, ...]) -> dict[str, Any]:
     try:
-        # torch leaves out the check sums of the parts, and a zip file that was cut has no directory.
+        # torch omits the checksums of the parts, and a truncated zip file has no directory.
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
@@ -139,7 +139,7 @@ def _told(names: list[str]) -> str:
 
 
 def _keep_previous(path: Path) -> None:
-    """Give the file a second name, so that no moment is without a whole checkpoint."""
+    """Give the file a second name, so that an intact checkpoint exists at any moment."""
     if not path.exists():
         return
     with replacing(previous_of(path)) as aside:

@@ -1,4 +1,4 @@
-"""`bunraku-train`: make data, train, evaluate, look, export. Knows arguments and terminals; the work is elsewhere."""
+"""`bunraku-train`: make data, train, evaluate, sample, export."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ console = PlainConsole()
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of stdout.")]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A run's folder, or one of its .pt files.")]
-DataFolder = Annotated[Path | None, typer.Option("--data", help="The data set, if it is not where the recipe says.")]
+DataFolder = Annotated[Path | None, typer.Option("--data", help="The data set, if not at the recipe's path.")]
 Performance = Annotated[
     Path | None,
-    typer.Option("--performance", help="A recording of controls to judge precisions by [speech that we make up]."),
+    typer.Option("--performance", help="A recording of controls to judge precisions by [synthetic speech]."),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override the recipe: section.key=value. Repeatable.")]
 
 
 def main() -> None:
-    """Run one command line and end the process; a signal that stops training gives 128 and its number."""
+    """Run one command line and exit; a signal that stops training gives 128 plus its number."""
     run_command_line(_run)
 
 
@@ -68,7 +68,7 @@ def data_cast(
     size: Annotated[int, typer.Option(min=32, max=1024, help="Pixels per side.")] = 256,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Also hair, body and head apart, for the task `animator`.")
+        bool, typer.Option("--layers", help="Also write hair, body and head as layers, for the task `animator`.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1)] = 2,
     as_json: Json = False,
@@ -103,7 +103,7 @@ def data_folder(
     opaque: Annotated[bool, typer.Option("--opaque", help="Accept pictures without alpha.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Turn anyone's frames with parameters into a data set.
+    """Convert frames with parameters into a data set.
 
     Example: `bunraku-train data folder frames/ --mapping mine.toml --out datasets/mine`
     """
@@ -127,13 +127,13 @@ def fit(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", min=0.1, help="Train for so long, whatever the recipe says; reading data comes on top."
+            "--minutes", min=0.1, help="Train for this long instead of the recipe's length; reading data is extra."
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train. The same command again goes on where it stopped.
+    """Train. The same command resumes a stopped run.
 
     Example: `bunraku-train fit aki --set data.path=datasets/cast`
     """
@@ -166,30 +166,30 @@ def evaluate(
         Path | None, typer.Option("--out", help="Folder for report.json and sheets [<run>/evaluation].")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Another checkpoint for the same people, drawn beside this one.")
+        Path | None, typer.Option("--against", help="Another checkpoint on the same people, shown beside this one.")
     ] = None,
     against_data: Annotated[
-        Path | None, typer.Option("--against-data", help="Its data set, if it is not where its recipe says.")
+        Path | None, typer.Option("--against-data", help="Its data set, if not at its recipe's path.")
     ] = None,
     people: Annotated[
         Path | None,
         typer.Option(
             "--people",
-            help="Ask about the people of another data set, at its size; for the tasks `animator` and `portrait`.",
+            help="Evaluate on the people of another data set, at its size; for the tasks `animator` and `portrait`.",
         ),
     ] = None,
     encoder: Annotated[
         Path | None,
         typer.Option(
             "--encoder",
-            help="A run of the task `encoder`: whether people stay themselves, for the task `animator`.",
+            help="A run of the task `encoder`: measures identity preservation, for the task `animator`.",
         ),
     ] = None,
     portrait: Annotated[
         Path | None,
         typer.Option(
             "--portrait",
-            help="With --encoder, a run of the task `portrait`: from one picture of somebody to that person moved.",
+            help="With --encoder, a run of the task `portrait`: from one picture of a person to that person moving.",
         ),
     ] = None,
     fit: Annotated[
@@ -201,18 +201,18 @@ def evaluate(
         ),
     ] = 0,
     at: Annotated[
-        int | None, typer.Option("--at", min=16, help="Pixels per side to compare pictures at.", show_default=False)
+        int | None, typer.Option("--at", min=16, help="Side in pixels for comparing pictures.", show_default=False)
     ] = None,
     frames: Annotated[int, typer.Option(min=8, help="Pictures per question, at most.")] = 240,
     as_json: Json = False,
 ) -> None:
-    """Measure quality on pictures never trained on.
+    """Measure quality on held-out pictures.
 
     Example: `bunraku-train evaluate runs/aki`
     """
     from training.runs import exporting, looking, open_run, write_report
 
-    # Before anything is measured, which may take minutes.
+    # Checked before anything is measured, which may take minutes.
     if fit and portrait is None:
         raise CheckpointError(
             "--fit needs --portrait, whose latents it fits. Name a run of that task, or leave it out."
@@ -271,14 +271,14 @@ def export(
     reduced: Annotated[
         bool,
         typer.Option(
-            "--reduced/--no-reduced", help="Judge bf16, and try fp16 and int8 generators; what suffers is left out."
+            "--reduced/--no-reduced", help="Judge bf16, and try fp16 and int8 generators; failing ones are omitted."
         ),
     ] = True,
     people: Annotated[
         Path | None,
         typer.Option(
             "--people",
-            help="A data set whose named people are taken, of any size; for the task `animator` [the run's own data].",
+            help="A data set of any size whose named people are used; for the task `animator` [the run's own data].",
             show_default=False,
         ),
     ] = None,
@@ -291,18 +291,18 @@ def export(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="What the character is called [the recipe's name].", show_default=False)
+        str | None, typer.Option("--name", help="The character's name [the recipe's name].", show_default=False)
     ] = None,
     performance: Performance = None,
     as_json: Json = False,
 ) -> None:
-    """Write a character file that the runtime plays.
+    """Write a character file for the runtime.
 
     Example: `bunraku-train export runs/aki --out aki.bunraku`
     """
     from training.runs import exporting, open_run
 
-    # Before the run is opened, which may take minutes.
+    # Checked before the run is opened, which may take minutes.
     path = report or (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "evaluation" / "report.json"
     if not path.is_file():
         raise RecipeError(f"There is no {path}. Run bunraku-train evaluate first, or name a report with --report.")
@@ -338,7 +338,7 @@ def quantise(
     performance: Performance = None,
     as_json: Json = False,
 ) -> None:
-    """Add an int8 generator to a character file, if its pictures do not suffer, and judge what else there is.
+    """Add an int8 generator to a character file, if its pictures pass the gate, and judge the other precisions.
 
     Example: `bunraku-train quantise aki.bunraku --data datasets/cast --out aki.int8.bunraku`
     """
@@ -370,7 +370,7 @@ def alpha(
 ) -> None:
     """Clear the background and fill the figure of a character that was exported with a haze.
 
-    Newer files have this step from the start. Nothing is trained, and drawing takes no longer.
+    Newer files include this step. Nothing is trained, and drawing takes no longer.
 
     Example: `bunraku-train alpha old.bunraku --out new.bunraku`
     """
@@ -399,7 +399,7 @@ def _read_report(path: Path) -> dict[str, Any]:
 def _add_precisions(
     source: Path, out: Path, dataset: Dataset | None, performance: Path | None, split: Split | None = None
 ) -> list[dict[str, Any]]:
-    """Run the precision gate and say what it found; the worst picture goes beside the file."""
+    """Run the precision gate and report its results; the worst picture goes beside the file."""
     import msgspec
     from rich.table import Table
 
@@ -437,7 +437,7 @@ def _note(text: str) -> None:
 
 
 def _counter(what: str) -> Callable[[int, int], None]:
-    """Progress as one line that is written over on a terminal, and a line every tenth otherwise."""
+    """Progress as one line, overwritten in place on a terminal, otherwise a line every tenth."""
     last = -1
 
     def show(done: int, total: int) -> None:
@@ -455,7 +455,7 @@ def _counter(what: str) -> Callable[[int, int], None]:
 def _evaluate_chain(
     task: Task, encoder: Path, portrait: Path | None, folder: Path, frames: int, fit: int
 ) -> dict[str, Any]:
-    """Open the other runs, and look at all of them together."""
+    """Open the other runs, and evaluate all of them together."""
     from training.animator.chain import evaluate_chain
     from training.animator.task import AnimatorTask
     from training.encoder.task import EncoderTask

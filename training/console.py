@@ -1,4 +1,4 @@
-"""Where the trainer's progress goes: stderr, every text as it is. Knows no command."""
+"""The trainer's progress output on stderr, printed literally."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from runtime.terminal import escaped
 
 
 class PlainConsole(Console):
-    """A console on stderr that reads no markup in what it prints, replaces no `:smile:`, colours no figures.
+    """A console on stderr that interprets no markup or `:smile:` and colours no numbers.
 
-    It breaks no lines either: a path stays whole for copying, and the terminal wraps it.
+    It does not wrap lines either: a path stays whole for copying, and the terminal wraps it.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Curves for TensorBoard, one file per start of a run. Knows numbers and a folder, not what is trained.
+"""TensorBoard event files, one per start of a run.
 
-Written at once and by this thread: `SummaryWriter` has a thread of its own, in which a full disk ends in a traceback.
+Written synchronously: `SummaryWriter` has its own thread, in which a full disk ends in a traceback.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class Curves:
-    """An open file of events."""
+    """An open event file."""
 
     def __init__(self, folder: Path, begin_at: int, *, note: Callable[[str], None]) -> None:
-        """Begin a file.
+        """Start a file.
 
         Args:
-            folder: made if absent.
-            begin_at: pictures shown so far; points of an earlier start that lie behind it are not shown any more.
-            note: told once if the curves cannot be written; they are given up then.
+            folder: created if absent.
+            begin_at: pictures shown so far; later points of an earlier start are hidden.
+            note: called once if the events cannot be written; they are abandoned then.
         """
         self._note = note
         self._file: IO[bytes] | None = None
@@ -40,7 +40,7 @@ class Curves:
         self._write(Event(wall_time=time.time(), step=begin_at, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, values: dict[str, float], images: int) -> None:
-        """One point of every curve, at so many pictures shown."""
+        """Add one point to every curve, at this number of pictures shown."""
         points = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._write(Event(wall_time=time.time(), step=images, summary=Summary(value=points)))
 

@@ -1,4 +1,4 @@
-"""A data set on disk, for scripts and notebooks; `training.data.dataset` says what it is."""
+"""A data set on disk, for scripts and notebooks; see `training.data.dataset`."""
 
 from training.data.dataset import Dataset, Manifest, open_dataset
 

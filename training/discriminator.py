@@ -1,4 +1,4 @@
-"""The network that judges what another one draws. Knows tensors."""
+"""The network that judges what another one draws."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.layers import Mlp, kaiming, lrelu
 
 
 class PatchDiscriminator(nn.Module):
-    """Pictures and a condition, what they should show -> a map of realness, conditional by projection.
+    """Pictures and a condition (what they should show) -> a map of realness, conditional by projection.
 
     A map instead of a number: line art is judged patch by patch (PatchGAN, Isola 2017, arXiv:1611.07004); the pooled
     features times an embedding of the condition say whether the picture fits it (projection discriminator, Miyato 2018,
@@ -20,8 +20,8 @@ class PatchDiscriminator(nn.Module):
 
     Args:
         in_channels: of a picture.
-        condition_dim: numbers that say what it should show.
-        channels: from half the picture's side on, each at half of the one before.
+        condition_dim: size of the condition.
+        channels: from half the picture's side on, each at half of the previous size.
     """
 
     def __init__(self, *, in_channels: int, condition_dim: int, channels: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Errors of the trainer. A message says what happened, where, and what to do now."""
+"""Errors of the trainer. A message says what happened, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class CheckpointError(BunrakuError):
 
 
 class TrainingError(BunrakuError):
-    """A training run cannot go on: its numbers are no longer finite, or another process is training in its folder."""
+    """A training run cannot continue: its numbers are not finite, or another process is training in its folder."""

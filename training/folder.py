@@ -1,4 +1,4 @@
-"""A folder of pictures into a data set, for scripts and notebooks; `training.data.folder` says how."""
+"""Import of a folder of pictures as a data set, for scripts and notebooks; see `training.data.folder`."""
 
 from training.data.folder import import_folder
 from training.data.mapping import read_mapping

@@ -1,4 +1,4 @@
-"""Networks out of a character file, to go on training with. Knows graphs and names, not what is drawn."""
+"""Networks from a character file, to continue training with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Weights = dict[str, Tensor]
 
 
 def weights_of(character: Character, member: str, prefix: str = "") -> Weights:
-    """Weights of one of its networks, by the names that the network has in training.
+    """Weights of one of its networks, by their names in training.
 
     Args:
         character: an open one.
@@ -42,11 +42,11 @@ def weights_of(character: Character, member: str, prefix: str = "") -> Weights:
 
 
 def ancestors_in(character: Character, part: str | None = None) -> tuple[Ancestor, ...]:
-    """The runs that its weights come from, the last one last; the character itself, if it does not say.
+    """The ancestors of its weights, the last one last; the character itself, if it does not say.
 
     Args:
         character: an open one.
-        part: of its provenance, if it is not the whole that counts.
+        part: of its provenance, if not the whole.
     """
     provenance: Any = character.manifest.provenance
     try:

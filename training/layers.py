@@ -1,7 +1,7 @@
-"""Layers that the networks here are made of. Knows tensors.
+"""Shared network layers.
 
-Plain 3x3 convolutions with LeakyReLU, no normalisation, no grouped or depthwise convolution: those are the operators
-that int8 backends and TensorRT run slowly. What steers a trunk scales and shifts its channels (the scale form of the
+Plain 3x3 convolutions with LeakyReLU, no normalisation, no grouped or depthwise convolution: int8 backends and
+TensorRT run those slowly. A code scales and shifts the channels of a trunk (the scale form of the
 modulated convolution of StyleGAN2, Karras 2020, arXiv:1912.04958, without dynamic weights).
 """
 
@@ -18,12 +18,12 @@ SLOPE = 0.2
 
 
 def lrelu(x: Tensor) -> Tensor:
-    """LeakyReLU with the slope that all networks here share; ONNX Runtime fuses it into the convolution."""
+    """LeakyReLU with the slope shared by all networks here; ONNX Runtime fuses it into the convolution."""
     return F.leaky_relu(x, SLOPE)
 
 
 def unit_size(x: Tensor) -> Tensor:
-    """Scale each row of [N, d] to a mean square of 1: vectors that steer a trunk must not grow during training."""
+    """Scale each row of [N, d] to a mean square of 1: codes must not grow during training."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
 
 
@@ -87,7 +87,7 @@ class ResidualBlock(nn.Module):
 
 
 class ModulatedBlock(nn.Module):
-    """A residual block whose hidden convolution is scaled going in and out, and shifted, by the code."""
+    """A residual block whose hidden convolution is scaled at its input and output, and shifted, by the code."""
 
     def __init__(self, channels: int, code_dim: int) -> None:
         super().__init__()
@@ -98,9 +98,9 @@ class ModulatedBlock(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """[N, C, H, W] and code [N, code_dim] -> [N, C, H, W]."""
-        # A split into fixed sizes: a chunk is exported as arithmetic on shapes.
+        # A split into fixed sizes: a chunk would be exported as shape arithmetic.
         scale_in, scale_out, shift = self.affine(code)[:, :, None, None].split(self.a.in_channels, 1)
-        # Bounded scales: their products through the trunk must not run away at a high learning rate.
+        # Bounded scales: their products through the trunk must not diverge at a high learning rate.
         hidden = self.a(x * (1 + torch.tanh(scale_in))) * (1 + torch.tanh(scale_out)) + shift
         out: Tensor = x + self.b(lrelu(hidden))
         return out

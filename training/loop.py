@@ -1,7 +1,7 @@
-"""The training loop: recipe in, checkpoint out; the same call again goes on where it stopped.
+"""The training loop: recipe in, checkpoint out; the same call resumes a stopped run.
 
-Every random number of a step comes from (seed, step), so a run that was killed and resumed ends with the weights of
-one that was not, bit for bit, on one machine with fp32.
+Every random number of a step comes from (seed, step), so a run that was killed and resumed ends with the same weights
+as one that was not, bit for bit, on one machine with fp32.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from training.stopping import StopRequest
 from training.task import Ancestor, Beginning, NotFinite, Position, Task, anywhere
 from training.tasks import open_task
 
-# A single step may overflow and is left out; a run of which many do is lost.
+# A single step may overflow and is left out; a run with many of these is lost.
 BAD_IN_A_ROW = 3
 BAD_IN_ALL = 20
 
@@ -75,25 +75,25 @@ def fit(
     minutes: float | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Train, or go on training.
+    """Train, or resume training.
 
     Args:
         recipe: what to do.
-        run: folder of the run; made if absent.
+        run: folder of the run; created if absent.
         devices: accelerators, or processes on a CPU.
-        workers: processes that decode pictures the first time.
-        minutes: of training in all, whatever the recipe's stages say: their schedules are gone through in that time.
-        console: where progress goes.
+        workers: processes for decoding pictures on first use.
+        minutes: total training time, overriding the recipe's stages: their schedules are fitted to that time.
+        console: for progress.
 
     Returns:
         The final checkpoint.
 
     Raises:
         RecipeError: `run` holds a run of another recipe.
-        DatasetError, CheckpointError: as their modules say.
+        DatasetError, CheckpointError: see their modules.
         SinkError: the run's folder cannot be written to.
         TrainingError: its numbers are no longer finite, or another process is training in `run`.
-        Stopped: a signal asked for it, and the checkpoint is safe. A second signal ends the process at once.
+        Stopped: a signal requested it, and the checkpoint is saved. A second signal ends the process at once.
     """
     console = console or PlainConsole()
     _quiet_fabric()
@@ -106,7 +106,7 @@ def fit(
 def _fit(
     recipe: Recipe, run: Path, fabric: Fabric, stop: StopRequest, pace: Pace, *, workers: int, console: Console
 ) -> Path:
-    """The run, with its folder to itself."""
+    """The run, with exclusive use of its folder."""
     resolved = msgspec.json.format(msgspec.json.encode(recipe), indent=2)
     _claim_run(run, resolved)
     task = open_task(recipe)
@@ -224,14 +224,14 @@ def _run_stage(
                 next_sheet += int(recipe.sheet_kimg * 1000)
             if anywhere(fabric, stop.signal is not None):
                 save()
-                _say(console, f"stopped at {position.images / 1000:.1f} kimg; the same command goes on from here")
+                _say(console, f"stopped at {position.images / 1000:.1f} kimg; the same command resumes from here")
                 return
             due_steps = recipe.checkpoint_steps and position.step % recipe.checkpoint_steps == 0
             due_time = not recipe.checkpoint_steps and now - saved_at > recipe.checkpoint_minutes * 60
             if due_steps or due_time:
                 save()
                 saved_at = time.monotonic()
-    save()  # what comes next may take minutes, and may fail
+    save()  # the next steps may take minutes, and may fail
     console.print(f"{label}: done after {time.monotonic() - began:.0f} s")
     if recipe.sheet_kimg and fabric.is_global_zero:
         log.sheets(task, position.images)
@@ -275,7 +275,7 @@ class _Line:
 
 
 class _Log:
-    """What a run tells besides its weights: curves and sheets. A full disk costs these, not the run."""
+    """Secondary outputs of a run: curves and sheets. A full disk costs these, not the run."""
 
     def __init__(self, run: Path, position: Position, console: Console, *, enabled: bool) -> None:
         self.console, self.run = console, run
@@ -289,12 +289,12 @@ class _Log:
             self._curves.close()
 
     def add(self, values: dict[str, float], images: int) -> None:
-        """One point of every curve."""
+        """Add one point to every curve."""
         if self._curves is not None:
             self._curves.add(values, images)
 
     def sheets(self, task: Task, images: int) -> None:
-        """Draw what the networks can do by now."""
+        """Draw sheets with the current networks."""
         try:
             task.sheets(self.run / "sheets", images)
         except (SinkError, OSError) as error:
@@ -309,14 +309,14 @@ def _diverged(where: str, bad: NotFinite, in_a_row: int, recipe: Recipe, positio
     key = f"stage.{position.stage}.lr"
     return (
         f"{run}, {where}: {bad} not finite, {times}, so the run has diverged. Nothing of it was saved: "
-        f"{run / 'checkpoint.pt'} is the last good checkpoint. Begin another run from it with a lower learning rate: "
+        f"{run / 'checkpoint.pt'} is the last good checkpoint. Start another run from it with a lower learning rate: "
         f"bunraku-train fit RECIPE --out {run}-2 --set start.checkpoint={run / 'checkpoint.pt'} "
         f"--set {key}={recipe.stage[position.stage].lr / 3:.1g}"
     )
 
 
 def _checkpoint_of(path: Path, resolved: bytes, digest: str, folder: Path) -> dict[str, Any]:
-    """The checkpoint, if it belongs to this recipe and these data."""
+    """The checkpoint, if it belongs to this recipe and this data."""
     state = load_checkpoint(path, *PARTS)
     if state["data_digest"] != digest:
         raise CheckpointError(f"{folder} is not the data that {path} was trained on. Give the run another folder.")
@@ -327,21 +327,21 @@ def _checkpoint_of(path: Path, resolved: bytes, digest: str, folder: Path) -> di
     if changed:
         raise CheckpointError(
             f"{path} is of a run with another recipe (different: {changed}). Give the run another folder with --out; "
-            "to begin with its weights, name it in [start]."
+            "to start from its weights, name it in [start]."
         )
     return state
 
 
 @contextlib.contextmanager
 def _alone_in(run: Path) -> Iterator[None]:
-    """Make the run's folder and keep other runs out of it."""
+    """Create the run's folder and lock it against other runs."""
     lock = filelock.FileLock(run / ".lock")
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise TrainingError(
-            f"Another process is training in {run}. Wait for its end, or choose another folder with --out."
+            f"Another process is training in {run}. Wait for it to end, or choose another folder with --out."
         ) from None
     except OSError as error:
         raise SinkError(
@@ -363,23 +363,23 @@ def _claim_run(run: Path, resolved: bytes) -> None:
         raise RecipeError(f"{path} cannot be read: {error}. Choose another folder with --out.") from error
     if changed:
         raise RecipeError(
-            f"{run} was begun with another recipe (different: {changed}). "
+            f"{run} was started with another recipe (different: {changed}). "
             "Use the old recipe, or another folder with --out."
         )
 
 
 def _changed(before: bytes, now: bytes) -> str:
-    """Names of the parts in which two resolved recipes differ, or nothing."""
+    """Names of the sections in which two resolved recipes differ, or an empty string."""
     old, new = msgspec.json.decode(before, type=dict[str, Any]), msgspec.json.decode(now, type=dict[str, Any])
     return ", ".join(sorted(key for key in {*old, *new} if old.get(key) != new.get(key)))
 
 
 def _begin(task: Task, start: Start) -> tuple[Ancestor, ...]:
-    """Take over weights, and return the runs that they come from."""
+    """Copy weights, and return their ancestors."""
     if start.checkpoint:
         return task.begin_from(Path(start.checkpoint))
     if not hasattr(task, "begin_with"):
-        raise RecipeError("Networks of this task are in no character. Name the final.pt of a run: start.checkpoint.")
+        raise RecipeError("No character contains networks of this task. Name the final.pt of a run: start.checkpoint.")
     with Character.open(find_character(start.character)) as character:
         return cast(Beginning, task).begin_with(character)
 
@@ -390,12 +390,12 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _say(console: Console, text: str) -> None:
-    """A line with names of files in it."""
+    """A line that contains file names."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _versions() -> dict[str, str]:
-    """What made this run, for whoever wants to make it again."""
+    """Versions and settings of this run, for reproducing it."""
     try:
         command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
         commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -412,14 +412,14 @@ def _versions() -> dict[str, str]:
 
 
 class _Bars:
-    """A bar for everything that is being read, while it is."""
+    """A progress bar for everything being read."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._lines: dict[str, TaskID] = {}
 
     def show(self, what: str, done: int, total: int) -> None:
-        """Tell how far it is."""
+        """Show the progress."""
         if what not in self._lines:
             self._lines[what] = self._bar.add_task(what, total=1.0, note="")
         self._bar.update(self._lines[what], completed=done / max(total, 1), visible=done < total)
@@ -438,7 +438,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _quiet_fabric() -> None:
-    """Fabric greets with hints that do not concern our users."""
+    """Suppress Fabric's hints, which do not concern our users."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
     warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)

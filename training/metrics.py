@@ -1,4 +1,4 @@
-"""Quality figures of pictures against what they should be. Knows pictures, not networks or files.
+"""Quality metrics of pictures against ground truth.
 
 All pictures are float32 [N, 4, S, S], premultiplied RGBA, 0..1; the figures return one value per picture.
 Higher is better for `psnr` and `ssim`, lower for the errors, which are in 0..1.
@@ -68,8 +68,8 @@ def region_error(picture: Tensor, target: Tensor, boxes: Tensor) -> Tensor:
 
     Args:
         picture: what was drawn.
-        target: what should be there.
-        boxes: [N, 4] x0, y0, x1, y1 in 0..1; NaN comes back where a box is empty.
+        target: ground truth.
+        boxes: [N, 4] x0, y0, x1, y1 in 0..1; the result is NaN where a box is empty.
     """
     size = picture.shape[-1]
     centre = (torch.arange(size) + 0.5) / size
@@ -81,16 +81,16 @@ def region_error(picture: Tensor, target: Tensor, boxes: Tensor) -> Tensor:
 
 
 def figures(drawn: Tensor, wanted: Tensor, boxes: Tensor) -> dict[str, float]:
-    """All of them for some pictures, as a report names them.
+    """All metrics for some pictures, by their names in a report.
 
     Args:
         drawn: [N, 4, S, S].
-        wanted: the same.
-        boxes: [N, 3, 4] of left eye, right eye and mouth, in 0..1; zero where there is none.
+        wanted: ground truth, likewise.
+        boxes: [N, 3, 4] of left eye, right eye and mouth, in 0..1; zero if absent.
 
     Returns:
         median and worst percent of `psnr`, means of the others, and `detail_ratio`, the energy of the finest scale
-        relative to the wanted pictures'. No error of eyes or mouths if there are no boxes.
+        relative to the ground truth. No errors of eyes or mouths without boxes.
     """
     decibel = psnr(drawn, wanted)
     out = {
@@ -108,11 +108,11 @@ def figures(drawn: Tensor, wanted: Tensor, boxes: Tensor) -> dict[str, float]:
 
 
 def comparable_px(size_px: int, asked: int | None) -> int:
-    """The size to compare pictures at.
+    """The size for comparing pictures.
 
     Args:
-        size_px: that they have.
-        asked: a smaller one; None for theirs.
+        size_px: their size.
+        asked: a smaller one; None for their own.
 
     Raises:
         DatasetError: they cannot be reduced to it.

@@ -1,4 +1,4 @@
-"""Are closed eyes closed, open mouths open, and vowels the right ones? Counted on pictures never trained on."""
+"""Control accuracy on held-out pictures: closed eyes, open mouths, correct vowels."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Draw = Callable[[Indices, Floats], Tensor]  # frames whose people are drawn, con
 
 
 def obedience(draw: Draw, dataset: Dataset, held: Indices, *, frames: int) -> dict[str, Any]:
-    """Count the frames whose eyes are closed, whose mouth is open, and whose vowel is the one that was asked for.
+    """Count the frames with correctly closed eyes, open mouths and vowels.
 
-    A frame is right if what was drawn lies nearer to the wanted picture, inside the region's box, than what is drawn
-    for the same controls with the eye open or the mouth shut, and for a vowel, with any other vowel in its place.
+    A frame is right if, inside the region's box, the drawn picture is nearer to the ground truth than the one drawn
+    for the same controls with the eye open or the mouth shut or, for a vowel, with any other vowel in its place.
 
     Args:
-        draw: draws the people of some frames of the data set under these controls.
+        draw: draws the people of some frames of the data set with these controls.
         dataset: of the run.
-        held: frames never trained on.
-        frames: at most so many per question.
+        held: held-out frames.
+        frames: maximum number per question.
 
     Returns:
         per question `frames`, how many were `right`, and the frames that were `wrong`.
@@ -65,7 +65,7 @@ def obedience(draw: Draw, dataset: Dataset, held: Indices, *, frames: int) -> di
 
 
 def _asked(dataset: Dataset, held: Indices, region: str, columns: list[int], threshold: float, frames: int) -> Indices:
-    """Frames that a question can be asked of, evenly spread."""
+    """Frames to which a question applies, evenly spread."""
     boxes = dataset.regions[held, REGIONS.index(region)]
     asked = held[(dataset.controls[held][:, columns] >= threshold).any(1) & boxes.any(1)]
     chosen: Indices = asked[np.linspace(0, len(asked) - 1, min(frames, len(asked))).astype(int)]
@@ -73,7 +73,7 @@ def _asked(dataset: Dataset, held: Indices, region: str, columns: list[int], thr
 
 
 def _errors(draw: Draw, dataset: Dataset, region: str, asked: Indices, others: list[Floats]) -> Floats:
-    """How far the right controls, and the others, are from the wanted pictures inside a region: [1 + others, N]."""
+    """Distance of the right controls, and of the others, from the ground truth inside a region: [1 + others, N]."""
     if not len(asked):
         return np.zeros((1 + len(others), 0), np.float32)
     boxes = torch.from_numpy(dataset.regions[asked, REGIONS.index(region)])

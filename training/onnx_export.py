@@ -1,4 +1,4 @@
-"""Networks as ONNX bytes, the way a character file holds them. Knows modules and ONNX, not what they are for."""
+"""Networks as ONNX bytes, in the form of a character file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from runtime.character.onnx_graph import read_graph
 
 OPSET = 20
-FP16, INT8, SCALE = "_fp16", "_int8", "_scale"  # what stored weights are called, behind the name of the whole ones
+FP16, INT8, SCALE = "_fp16", "_int8", "_scale"  # suffixes of stored weights
 HALVE_FROM = 1024  # elements
 LARGEST_HALF = 65504.0
 
@@ -36,8 +36,8 @@ def onnx_of(
         module: on any device; it is moved to the CPU.
         example: arguments with the same number of rows each; that number is left open in the graph.
         inputs: names of the arguments.
-        outputs: names of what it returns.
-        bytes_from: store weights of so many elements or more as bytes; None for none.
+        outputs: names of the results.
+        bytes_from: store weights of at least this many elements as bytes; None for none.
     """
     buffer = io.BytesIO()
     module = module.cpu()
@@ -55,7 +55,7 @@ def onnx_of(
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    # The tracer leaves sizes open that it could not follow; only the batch is.
+    # The tracer leaves sizes open that it could not follow; only the batch size is.
     with torch.no_grad():
         results = module(*example)
     for output, result in zip(model.graph.output, [results] if isinstance(results, Tensor) else results, strict=True):
@@ -66,15 +66,15 @@ def onnx_of(
     halve_weights(model)
     model.producer_name, model.producer_version = "bunraku", ""
     onnx.checker.check_model(model, full_check=True)
-    # As the runtime will hand it on, without descriptions of nodes: what is compared here is what plays there.
+    # As the runtime passes it on, without node descriptions: what is compared here is what plays there.
     return read_graph(model.SerializeToString()).to_bytes()
 
 
 def quarter_weights(model: onnx.ModelProto, least: int) -> None:
-    """Store weights of at least so many elements as int8, with a scale for every row.
+    """Store weights of at least this many elements as int8, with a scale per row.
 
-    The rounding is a 254th of a row's largest value: for what is mixed and then goes through a network, not for weights
-    that are multiplied many times over.
+    The rounding is a 254th of a row's maximum: fine for data that is mixed and then processed by a network, not for
+    weights that are multiplied many times.
     """
     for tensor in model.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2 or math.prod(tensor.dims) < least:
@@ -106,7 +106,7 @@ def halve_weights(model: onnx.ModelProto) -> None:
 
 
 def weights_of_onnx(graph: bytes) -> dict[str, np.ndarray[Any, Any]]:
-    """The weights that `onnx_of` stored, as fp32 and by the names that they had.
+    """The weights stored by `onnx_of`, as fp32 and by their original names.
 
     Args:
         graph: ONNX bytes.

@@ -1,7 +1,7 @@
-"""A run that must end after so many minutes: how much of its schedule a picture stands for. Knows stages and seconds.
+"""Pacing of a run with a time limit: how much of its schedule a picture stands for.
 
-Learning rates follow the pictures shown in a stage. Where the time is given instead, a picture counts for as many as
-are needed for the schedule to end when the time does. The number follows the speed, which is measured all along.
+Learning rates follow the pictures shown in a stage. With a time limit, a picture counts for as many as
+needed for the schedule to end on time. The number follows the speed, which is measured continuously.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class Pace:
     """How many pictures of the schedule a picture counts for.
 
     Attributes:
-        factor: that number; 1 as long as nothing was measured, or without a limit.
-        look_s: seconds after which the speed is to be measured again.
+        factor: that number; 1 before the first measurement, or without a limit.
+        look_s: seconds until the next measurement.
     """
 
     def __init__(self, stages: Sequence[Stage], minutes: float | None) -> None:
-        """Plan.
+        """Plan the time.
 
         Args:
             stages: of the recipe; time is divided by their pictures times their pixels.
-            minutes: of training in all; None for as long as the recipe says.
+            minutes: total training time; None for as long as the recipe says.
         """
         self._stages = stages
         self._seconds = None if minutes is None else minutes * 60
@@ -47,16 +47,16 @@ class Pace:
         return whole
 
     def begin(self, position: Position) -> None:
-        """Enter a stage: until it is measured, it goes as fast as the one before. Too hopeful is soon put right."""
+        """Enter a stage, assuming the previous speed until it is measured. An optimistic guess is soon corrected."""
         if self._images_per_s:
             self.measure(position, self._images_per_s)
 
     def measure(self, position: Position, images_per_s: float) -> None:
-        """Take the speed into account.
+        """Update the speed.
 
         Args:
             position: of the run, with the seconds spent so far.
-            images_per_s: pictures shown in a second, lately.
+            images_per_s: current speed.
         """
         if self._seconds is None:
             return

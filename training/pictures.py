@@ -1,4 +1,4 @@
-"""Pictures between numpy and torch, straight and premultiplied. Knows no networks."""
+"""Picture conversion between numpy and torch, straight and premultiplied."""
 
 from __future__ import annotations
 

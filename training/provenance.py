@@ -1,4 +1,4 @@
-"""What every exported character says of itself: where it comes from, and what moves it. Knows data sets and recipes."""
+"""Provenance and controls of every exported character."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from training.task import Ancestor
 def provenance_of(
     recipe: Recipe, dataset: Dataset, *, images: int, seconds: float, ancestors: Sequence[Ancestor]
 ) -> dict[str, Any]:
-    """The manifest's `provenance`.
+    """Build the manifest's `provenance`.
 
     Args:
         recipe: of the run.
-        dataset: that it learnt from.
-        images: that were shown.
-        seconds: that it took.
-        ancestors: runs whose weights it began with.
+        dataset: training data.
+        images: pictures shown.
+        seconds: training time.
+        ancestors: runs whose weights it started from.
     """
     return {
-        # Where things lay on the trainer's disk is nobody's business.
+        # Paths on the trainer's disk are private.
         "recipe": {**msgspec.to_builtins(recipe), "data": Path(recipe.data.path).name, "start": None},
         "data": {
             "name": dataset.manifest.name,
@@ -50,12 +50,12 @@ def runtime_controls(dataset: Dataset) -> list[Control]:
     """The data set's controls with the vocabulary's headings.
 
     Raises:
-        CharacterError: no runtime knows one of them.
+        CharacterError: one of them is unknown to the runtime.
     """
     for control in dataset.manifest.controls:
         if control.name not in VOCABULARY:
             raise CharacterError(
-                f"The data set has a control {control.name}, which no runtime knows. "
+                f"The data set has a control {control.name}, which the runtime does not know. "
                 "Map it to a name that docs/controls.md lists."
             )
     return [Control(c.name, c.minimum, c.maximum, c.rest, VOCABULARY[c.name].group) for c in dataset.manifest.controls]

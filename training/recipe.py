@@ -1,6 +1,6 @@
-"""Reading recipes: everything that decides a training run. Knows TOML and which method reads what; loads no torch.
+"""Reading recipes, which determine a training run. Loads no torch.
 
-Order of settings: the defaults of the recipe's class, then the recipe, then `--set section.key=value`.
+Settings, in order: the defaults of the recipe's class, then the recipe, then `--set section.key=value`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 RECIPES: Final = Path(__file__).parent / "recipes"
-USUAL: Final = "decoder"  # the task of recipes that name none, as there was only one once
+USUAL: Final = "decoder"  # the task of recipes without one, from when it was the only one
 
 
 def load_recipe(source: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -60,10 +60,10 @@ def load_recipe(source: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def read_resolved(text: str | bytes) -> Recipe:
-    """A recipe as a run keeps it.
+    """Parse a recipe stored by a run.
 
     Raises:
-        msgspec.MsgspecError: it is none that this version reads.
+        msgspec.MsgspecError: this version cannot read it.
     """
     return _recipe(msgspec.json.decode(text, type=dict[str, Any]))
 

@@ -1,4 +1,4 @@
-"""Finished runs, opened to look at or to export. Knows checkpoints and tasks."""
+"""Opens finished runs for evaluation and export."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def open_run(checkpoint: Path, *, data: Path | None = None, note: Note = lambda 
     """Open a checkpoint and its data.
 
     Args:
-        checkpoint: a `.pt` file, or the folder of a run (its final or else its last checkpoint).
-        data: where the data set is now, if not where the recipe says.
-        note: told where decoded pictures lie, if not beside the data.
+        checkpoint: a `.pt` file, or the folder of a run (its final, otherwise its last checkpoint).
+        data: the data set, if not at the recipe's path.
+        note: told where decoded pictures are, if not beside the data.
 
     Raises:
         CheckpointError: there is none, or it does not fit.
-        DatasetError: the data is not there any more, or is other data.
+        DatasetError: the data is gone, or is other data.
     """
     if checkpoint.is_dir():
         run = checkpoint
@@ -47,7 +47,7 @@ def open_run(checkpoint: Path, *, data: Path | None = None, note: Note = lambda 
 
 
 def exporting(task: Task) -> Exporting:
-    """The same task, if it is of a method whose runs become character files.
+    """Return the task, if its runs can become character files.
 
     Raises:
         CheckpointError: it is not.
@@ -58,18 +58,18 @@ def exporting(task: Task) -> Exporting:
 
 
 def looking(task: Task) -> Looking:
-    """The same task, if it is of a method that draws people of other data sets too.
+    """Return the task, if it can draw people of other data sets.
 
     Raises:
         CheckpointError: it is not.
     """
     if not hasattr(task, "look_at"):
-        raise CheckpointError("Runs of this task draw the people of their own data only. Leave --people out.")
+        raise CheckpointError("Runs of this task draw the people of their own data only. Omit --people.")
     return cast(Looking, task)
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:
-    """Write `report.json`, whole or not at all."""
+    """Write `report.json` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run. Here is what all methods share; knows settings, not tensors."""
+"""Recipe settings shared by all methods."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the pictures are and which of them are kept out of training."""
+    """The pictures, and which of them are held out."""
 
     path: str  # a data set folder, relative to the working directory
     holdout_identities: float = 0.03  # share of unnamed identities never trained on
@@ -15,10 +15,10 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights to begin with, instead of noise: of a run or of a character."""
+    """Initial weights, instead of noise: from a run or a character."""
 
     checkpoint: str = ""  # final.pt of another run, relative to the working directory
-    character: str = ""  # its name or file; for tasks whose networks travel in one
+    character: str = ""  # its name or file; for tasks whose networks are part of one
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +26,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     kimg: float  # thousands of pictures shown
     size_px: int  # picture size
-    objectives: tuple[str, ...] = ()  # what is learnt in it; each task has its own
+    objectives: tuple[str, ...] = ()  # what to learn in it; each task has its own
     batch: int = 16  # pictures a step
     lr: float = 2e-3  # start of the cosine
     lr_end: float = 2e-5  # end of the cosine
@@ -35,13 +35,13 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class AdversarialStage(Stage, frozen=True, kw_only=True):
-    """A stage in which a discriminator may take part: with `adversarial` among the objectives."""
+    """A stage that may have a discriminator: with `adversarial` among the objectives."""
 
     discriminator_lr: float = 4e-4
 
     @property
     def adversarial(self) -> bool:
-        """Whether a discriminator takes part."""
+        """Whether there is a discriminator."""
         return "adversarial" in self.objectives
 
 
@@ -62,9 +62,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sheet_kimg: float = 20.0  # how often pictures are drawn; 0 for never
 
     def fault(self) -> str | None:
-        """What is wrong with settings that do not fit each other, and what to do; None if nothing is."""
+        """What is wrong with contradictory settings, and how to fix it; None if nothing is."""
         if self.start is not None and bool(self.start.checkpoint) == bool(self.start.character):
-            return "[start] needs a checkpoint or a character, and not both."
+            return "[start] needs either a checkpoint or a character, not both."
         if not self.stage:
             return "there is no [[stage]]; a run needs at least one."
         for index, stage in enumerate(self.stage):

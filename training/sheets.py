@@ -1,4 +1,4 @@
-"""Sheets: many pictures on one PNG, for looking at. Knows pictures, not where they come from."""
+"""Sheets: many pictures in one PNG, for viewing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_sheet(
     """Write pictures in rows.
 
     Args:
-        path: target; written whole or not at all.
+        path: target; written atomically.
         pictures: uint8 [N, H, W, 4], straight RGBA, row by row.
         columns: pictures in a row.
         row_labels: text left of each row.

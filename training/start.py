@@ -1,4 +1,4 @@
-"""Where `bunraku-train` begins: what must be settled before anything that takes time is imported."""
+"""Entry point of `bunraku-train`: settings that must precede any slow import."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 
 from runtime.interrupt import leave_on_interrupt
 
-# Read by glibc when a process begins: keep memory instead of giving it back and asking for it again many times a step,
-# and take it in large pages.
+# Read by glibc at process start: keep memory instead of returning and requesting it many times per step,
+# and use large pages.
 TUNABLES: Final = "GLIBC_TUNABLES"
 KEEP_MEMORY: Final = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=8000000000"
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def begins_again(platform: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether this process should begin again with memory that is kept: to train on Linux, if nobody says otherwise.
+    """Whether to restart this process with memory that is kept: for training on Linux, unless overridden.
 
     Args:
         platform: as in `sys.platform`.

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: Ctrl-C, and what Slurm, docker and a closed terminal send. Knows no runs."""
+"""Signals that ask a run to stop: Ctrl-C, and those of Slurm, docker and a closed terminal."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-# Those that this system has: Ctrl-C, docker stop and scancel, a closed terminal, Slurm's warning (--signal=USR1@60).
+# Those available here: Ctrl-C, docker stop and scancel, a closed terminal, Slurm's warning (--signal=USR1@60).
 ASKING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
 
 
 class Stopped(BaseException):
-    """Somebody asked for the end. Not an `Exception`, and not a `KeyboardInterrupt`, which typer takes for itself.
+    """A stop was requested. Not an `Exception`, and not a `KeyboardInterrupt`, which typer handles itself.
 
     Attributes:
-        signal: what was sent.
-        exit_code: what the program should end with: 128 and the signal's number, as shells count (Ctrl-C 130).
+        signal: the signal received.
+        exit_code: exit code of the program: 128 plus the signal's number, as in shells (Ctrl-C 130).
     """
 
     def __init__(self, asked: signal.Signals) -> None:
@@ -28,14 +28,14 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """Whether a signal of `ASKING` has come; a context manager that listens between entry and exit.
+    """Whether a signal of `ASKING` has arrived; a context manager that listens between entry and exit.
 
-    The first signal raises `Stopped` where it finds the program, or, inside `deferred`, only sets `signal`, for the
-    program to finish what must not be left half done. The second one ends the process at once. A signal that whoever
-    started us chose to ignore (nohup) stays ignored. Only the main thread can listen; elsewhere nothing is heard.
+    The first signal raises `Stopped` immediately or, inside `deferred`, only sets `signal`, so that the
+    program can finish what must not be interrupted. The second one ends the process at once. A signal ignored by
+    the parent (nohup) stays ignored. Only the main thread can listen; elsewhere nothing is heard.
 
     Attributes:
-        signal: the first one that came, or None.
+        signal: the first one that arrived, or None.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let the first signal wait until the block looks at `signal`; what is still unseen at its end is raised."""
+        """Defer the first signal until the block checks `signal`; if still unseen at its end, it is raised."""
         self._deferred = True
         try:
             yield
@@ -77,6 +77,6 @@ class StopRequest:
 
 
 def forget_signals() -> None:
-    """In a worker process: let the parent alone hear Ctrl-C, and let every other signal end the worker."""
+    """In a worker process: ignore Ctrl-C, which the parent handles, and let every other signal end the worker."""
     for number in ASKING:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""What the loop asks of a method of training. Knows no method.
+"""The interface between the loop and a training method.
 
 A run is: `open_data`, `prepare`, then `load` or `begin_from`; for each stage `enter`, many times `batch` and `step`,
-and `leave`. Whoever only looks at a finished run calls `open_data` and `load`.
+and `leave`. For a finished run only `open_data` and `load` are called.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from training.errors import CheckpointError
 from training.settings import Recipe, Stage
 
 Note = Callable[[str], None]
-Progress = Callable[[str, int, int], None]  # of what, done, in all
+Progress = Callable[[str, int, int], None]  # (what, done, in all)
 
 
 @dataclass
 class Position:
-    """Where a run is.
+    """Position of a run.
 
     Attributes:
-        stage: number of the stage, from 0.
+        stage: index of the stage, from 0.
         stage_images: pictures shown in it.
         images: pictures shown in all.
         step: steps begun in all.
         seconds: spent training.
-        left_out: steps that changed nothing, because their loss or gradient was not finite.
+        left_out: steps without effect, because their loss or gradient was not finite.
     """
 
     stage: int = 0
@@ -48,7 +48,7 @@ class Position:
 
     @staticmethod
     def restored(state: dict[str, Any]) -> Position:
-        """What a checkpoint holds.
+        """Read the position from a checkpoint.
 
         Raises:
             CheckpointError: it holds something else.
@@ -56,11 +56,11 @@ class Position:
         try:
             return msgspec.convert(state, Position)
         except msgspec.ValidationError as error:
-            raise CheckpointError(f"The checkpoint does not say how far it is: {error}. Use another one.") from error
+            raise CheckpointError(f"The checkpoint has no run position: {error}. Use another one.") from error
 
 
 class Ancestor(msgspec.Struct, frozen=True):
-    """A run whose weights another one began with.
+    """A run from which another one took its initial weights.
 
     Attributes:
         recipe: its name.
@@ -74,7 +74,7 @@ class Ancestor(msgspec.Struct, frozen=True):
 
 
 def ancestors_of(state: dict[str, Any]) -> tuple[Ancestor, ...]:
-    """The runs that the weights of a checkpoint come from, its own last."""
+    """The ancestors of a checkpoint's weights, its own run last."""
     position = Position.restored(state["position"])
     before = msgspec.convert(state.get("ancestors", []), tuple[Ancestor, ...])
     name = msgspec.json.decode(state["recipe"])["name"]
@@ -82,7 +82,7 @@ def ancestors_of(state: dict[str, Any]) -> tuple[Ancestor, ...]:
 
 
 class NotFinite(ArithmeticError):
-    """A step whose loss or gradient is NaN or infinite, and which was not taken."""
+    """A step whose loss or gradient is NaN or infinite, and which was not applied."""
 
     def __init__(self, terms: list[str]) -> None:
         super().__init__(f"{', '.join(terms)} {'is' if len(terms) == 1 else 'are'}")
@@ -92,12 +92,12 @@ class Task(Protocol):
     """One run of one method.
 
     Every random number of a step comes from torch's generator, which the loop seeds before `batch`, or from the
-    position; so that a run which was stopped ends as one that was not.
+    position; so that a resumed run ends like an uninterrupted one.
     """
 
     @property
     def digest(self) -> str:
-        """Of the labels of the data, in hex: a run goes on with the same data only."""
+        """Digest of the data's labels, in hex: a run can be resumed with the same data only."""
 
     def open_data(
         self, folder: Path, stages: Sequence[Stage], *, workers: int = 2, progress: Progress | None = None, note: Note
@@ -105,76 +105,76 @@ class Task(Protocol):
         """Read the data.
 
         Args:
-            folder: where they are.
-            stages: of the recipe, those that will be trained; the last one to look at a finished run.
-            workers: processes that decode pictures the first time.
-            progress: called while they do.
-            note: told where decoded pictures lie, if that is not beside the data.
+            folder: of the data.
+            stages: of the recipe, those to be trained; the last one for a finished run.
+            workers: processes for decoding pictures on first use.
+            progress: called meanwhile.
+            note: told where decoded pictures are, if not beside the data.
 
         Raises:
-            DatasetError: they are not there, or damaged.
-            RecipeError: they leave too little to train on.
+            DatasetError: it is missing or damaged.
+            RecipeError: it leaves too little to train on.
         """
 
     def prepare(self, fabric: Fabric) -> None:
-        """Make ready to train: networks with weights that depend on the recipe's seed alone."""
+        """Prepare for training: networks with weights that depend only on the recipe's seed."""
 
     def begin_from(self, checkpoint: Path) -> tuple[Ancestor, ...]:
-        """Take over the weights of another run, and return the runs that they come from, the oldest first.
+        """Copy the weights of another run, and return their ancestors, oldest first.
 
         Raises:
-            CheckpointError: they are of something else.
+            CheckpointError: they belong to something else.
         """
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: `networks`, the weights by network, and whatever else belongs to it."""
+        """The contents of a checkpoint: `networks`, the weights by network, and whatever else is needed."""
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take a checkpoint, with what `state` gave and the run's position and ancestors.
+        """Load a checkpoint, with the contents of `state` and the run's position and ancestors.
 
         Raises:
-            CheckpointError: it is of other networks.
+            CheckpointError: it belongs to other networks.
         """
 
     def enter(self, stage: int, *, optimizers: dict[str, Any] | None, note: Note) -> None:
-        """Begin a stage, or go on with one if there are optimisers of it.
+        """Start a stage, or resume one if there are optimisers for it.
 
         Raises:
-            CheckpointError: they are of other optimisers.
+            CheckpointError: they belong to other optimisers.
         """
 
     def batch(self, position: Position) -> Any:
-        """What the next step is shown."""
+        """Inputs of the next step."""
 
     def step(self, batch: Any, position: Position) -> dict[str, Tensor]:
-        """One step of every optimiser, and the terms of its loss.
+        """One step of every optimiser; returns the terms of its loss.
 
         Raises:
-            NotFinite: a loss or a gradient is not finite; the step was not taken.
+            NotFinite: a loss or a gradient is not finite; the step was not applied.
         """
 
     def optimizers(self) -> dict[str, Any]:
         """State of all optimisers of the stage."""
 
     def check_sound(self) -> None:
-        """Try the networks before they are kept.
+        """Test the networks before they are saved.
 
         Raises:
-            TrainingError: what comes out of them is not a picture.
+            TrainingError: their output is not a picture.
         """
 
     def leave(self, stage: int) -> None:
         """End a stage."""
 
     def sheets(self, folder: Path, images: int) -> None:
-        """Draw what the networks can do by now.
+        """Draw sheets with the current networks.
 
         Raises:
-            SinkError: the folder takes nothing.
+            SinkError: the folder cannot be written to.
         """
 
     def evaluate(self, folder: Path, *, frames: int, at_px: int | None, note: Note) -> dict[str, Any]:
-        """Measure quality on pictures never trained on; sheets go into the folder.
+        """Measure quality on held-out pictures; sheets go into the folder.
 
         Raises:
             DatasetError: nothing was held out.
@@ -182,12 +182,12 @@ class Task(Protocol):
 
 
 class Exporting(Task, Protocol):
-    """A method whose runs become character files.
+    """A method whose runs can become character files.
 
     Attributes:
         recipe: of the run.
         dataset: at the size of the last stage.
-        split: what was trained on and what was not.
+        split: training and held-out frames.
     """
 
     recipe: Recipe
@@ -195,7 +195,7 @@ class Exporting(Task, Protocol):
     split: Split
 
     def gallery(self, folder: Path, *, seed: int, truncation_psi: float) -> list[Path]:
-        """Write sheets of what the networks can do, and return the files."""
+        """Write sheets that show the networks, and return the files."""
 
     def export(
         self,
@@ -213,21 +213,21 @@ class Exporting(Task, Protocol):
 
         Args:
             out: the `.bunraku` file.
-            name: what the character is called.
-            report: quality figures that it carries.
+            name: of the character.
+            report: its quality figures.
             refine: fit named people to their own pictures.
             half: add networks in half precision.
-            people: a data set whose named people are taken in place of the run's own.
+            people: a data set whose named people replace the run's own.
             portrait: a run of the portrait generator, which draws people from seeds.
-            note: told what is being done.
+            note: told the current step.
 
         Raises:
             CharacterError: it would not draw what the networks draw.
-            RecipeError: this method takes nobody from elsewhere.
+            RecipeError: this method cannot use people from elsewhere.
         """
 
     def compare(self, other: Task, sheet: Path) -> dict[str, Any]:
-        """The same held-out pictures by two runs, side by side.
+        """Draw the same held-out pictures with two runs, side by side.
 
         Raises:
             CheckpointError: the other run is of another method.
@@ -235,21 +235,21 @@ class Exporting(Task, Protocol):
 
 
 class Beginning(Task, Protocol):
-    """A method whose networks travel in character files, so that a run can begin with one."""
+    """A method whose networks are part of character files, so that a run can start from one."""
 
     def begin_with(self, character: Character) -> tuple[Ancestor, ...]:
-        """Take over the networks of a character, and return the runs that they come from, the oldest first.
+        """Copy the networks of a character, and return their ancestors, oldest first.
 
         Raises:
-            CheckpointError: they are of something else.
+            CheckpointError: they belong to something else.
         """
 
 
 class Looking(Task, Protocol):
-    """A method that draws people of other data sets too."""
+    """A method that can draw people of other data sets."""
 
     def look_at(self, folder: Path, *, note: Note) -> None:
-        """Ask about the people of another data set from now on.
+        """Use the people of another data set from now on.
 
         Raises:
             DatasetError: it does not fit.
@@ -257,11 +257,11 @@ class Looking(Task, Protocol):
 
 
 def refuse_what_is_not_finite(fabric: Fabric, precision: str, values: dict[str, Tensor], norm: Tensor) -> None:
-    """Look at the terms of a step's loss and at its gradient, in one transfer from the device.
+    """Check the terms of a step's loss and its gradient, in one transfer from the device.
 
     Args:
-        fabric: of the run; no process may go on where another one does not.
-        precision: of the recipe. With `16-mixed` the loss scaler looks after gradients.
+        fabric: of the run; all processes must agree on whether to go on.
+        precision: of the recipe. With `16-mixed` the loss scaler handles gradients.
         values: scalars by name.
         norm: of the gradient, a scalar.
 

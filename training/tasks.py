@@ -1,4 +1,4 @@
-"""The methods of training, by name. Loads no torch."""
+"""The training methods, by name. Loads no torch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Method:
     """A method of training.
 
     Attributes:
-        recipe: what its recipes may say.
-        module: has the class of the task.
+        recipe: its recipe class.
+        module: of the task's class.
         name: of that class, which is called with a recipe.
     """
 

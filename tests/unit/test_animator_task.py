@@ -1,4 +1,4 @@
-"""A whole small run of the animator: data with layers, steps, going on, evaluation."""
+"""A small run of the animator: data with layers, steps, resuming, evaluation."""
 
 from __future__ import annotations
 
@@ -261,8 +261,8 @@ def test_two_runs_are_compared_and_runs_of_other_data_are_not(finished: Path, tm
         ("stage.0.frames=3", "not a multiple"),
         ('stage.0.objectives=["pairs"]', "objectives"),
         ("mapping_steps=3", "mapping_steps"),
-        ("start={}", "needs a checkpoint or a character"),
-        ('start={checkpoint="a.pt",character="aki"}', "and not both"),
+        ("start={}", "needs either a checkpoint or a character"),
+        ('start={checkpoint="a.pt",character="aki"}', "not both"),
     ],
 )
 def test_impossible_settings_are_named(settings: tuple[str, ...], override: str, words: str) -> None:
@@ -274,7 +274,7 @@ def test_a_run_begins_with_another_ones_weights(finished: Path, settings: tuple[
     recipe = load_recipe("animator", (*settings, f"start.checkpoint={finished / 'final.pt'}"))
     said = io.StringIO()
     fit(recipe, tmp_path / "run", workers=1, console=Console(file=said, width=200))
-    assert "beginning with animator, 0 kimg" in said.getvalue()
+    assert "starting from animator, 0 kimg" in said.getvalue()
     smaller = load_recipe("animator", (*settings, f"start.checkpoint={finished / 'final.pt'}", "model.id_dim=4"))
     with pytest.raises(BunrakuError, match="does not fit"):
         fit(smaller, tmp_path / "smaller", workers=1, console=Console(file=io.StringIO()))

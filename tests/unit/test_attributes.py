@@ -1,4 +1,4 @@
-"""What is said of people becomes numbers that tell them apart."""
+"""Attributes of people become numbers that distinguish them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_a_missing_attribute_is_nought_and_not_an_error() -> None:
     assert table.values.tolist() == [[1, 1, 1, -1], [0, 0, 0, 1], [-1, -1, -1, 0]]
 
 
-def test_names_and_notes_are_no_attributes() -> None:
+def test_names_and_notes_are_not_attributes() -> None:
     rows = _rows(*({"note": f"person {n}", "tall": n % 2 == 0} for n in range(100)))
     assert attribute_table(rows).values.shape == (100, 1)
 
 
 @pytest.mark.parametrize("attributes", [{}, {"outfit": "hoodie"}])
-def test_attributes_that_tell_nobody_apart_are_refused(attributes: dict[str, object]) -> None:
-    with pytest.raises(DatasetError, match="tells nobody apart"):
+def test_attributes_that_do_not_distinguish_people_are_refused(attributes: dict[str, object]) -> None:
+    with pytest.raises(DatasetError, match="does not distinguish people"):
         attribute_table(_rows(attributes, attributes))
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: never of broken numbers, never read when damaged, never code; the one before is kept."""
+"""Checkpoints: finite numbers only, never read when damaged, no code; the previous one is kept."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_checkpoint_before_is_kept_and_offered_when_the_last_is_damaged(tmp_
     for damage in (b"", b"no zip", path.read_bytes()[:-200], path.read_bytes()[:500]):
         path.unlink()
         path.write_bytes(damage)
-        with pytest.raises(CheckpointError, match=r"before it is whole, at 1\.5 kimg.*move .*previous\.pt to"):
+        with pytest.raises(CheckpointError, match=r"previous one is intact, at 1\.5 kimg.*move .*previous\.pt to"):
             load_checkpoint(path)
     assert load_checkpoint(previous_of(path))["position"]["images"] == 1500
 

@@ -1,4 +1,4 @@
-"""Data sets: what is read is what was written, and broken ones are refused with the place named."""
+"""Data sets: they read back as written, and broken ones are refused with the location."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(drawn: Path, tmp_path: Path) -> Path:
-    """A copy that a test may break."""
+    """A copy that a test may damage."""
     shutil.copytree(drawn, tmp_path / "copy", ignore=shutil.ignore_patterns(".cache"))
     return tmp_path / "copy"
 
@@ -132,7 +132,7 @@ def test_a_control_that_cannot_be_learnt_is_refused(copy: Path, change: dict[str
 
 def test_other_formats_and_empty_folders_are_refused(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"no dataset\.json"):
+    with pytest.raises(DatasetError, match=r"dataset\.json is missing"):
         read_labels(tmp_path / "empty")
     manifest = json.loads((copy / "dataset.json").read_text())
     (copy / "dataset.json").write_text(json.dumps({**manifest, "format": 2}))

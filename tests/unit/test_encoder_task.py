@@ -217,5 +217,5 @@ def test_recipes_that_cannot_work_are_refused(override: str, words: str) -> None
 def test_a_recipe_without_a_portrait_generator_is_refused(tmp_path: Path) -> None:
     recipe = tmp_path / "lonely.toml"
     recipe.write_text('name = "lonely"\ntask = "encoder"\n[data]\npath = "x"\n[[stage]]\nkimg = 1\nsize_px = 64\n')
-    with pytest.raises(RecipeError, match=r"there is no \[start\]: name the checkpoint of the portrait generator"):
+    with pytest.raises(RecipeError, match=r"\[start\] is missing: name the checkpoint of the portrait generator"):
         load_recipe(str(recipe), ())

@@ -1,4 +1,4 @@
-"""Folders as people have them: tables of spreadsheets, names from other systems, mappings with mistakes."""
+"""Real-world folders: tables from spreadsheets, names from other systems, mappings with mistakes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows(count: int = 4, **more: Any) -> Rows:
 
 
 class Folder:
-    """A folder to import, and what was said about it."""
+    """A folder to import, and its notes."""
 
     def __init__(self, place: Path, table: Rows | str | bytes, mapping: str = YAW, *, name: str = "t.jsonl") -> None:
         self.source = place / "in"
@@ -146,7 +146,7 @@ def test_no_locale_changes_a_value(
         ("file,yaw\n0.png,inf\n", "line 2: yaw is 'inf', which is not a number"),
         ("file,yaw\n0.png,1,5\n", "line 2: it has 3 cells, but the first line names 2 columns"),
         ('file,yaw\n0.png,"1,234"\n', "line 2.*thousands or decimals"),
-        ("file,yaw,yaw\n0.png,1,2\n", 'line 1: the column "yaw" is there twice'),
+        ("file,yaw,yaw\n0.png,1,2\n", 'line 1: the column "yaw" appears twice'),
         ("file,jaw\n0.png,1\n", r'no column yaw, which the mapping names for controls\.headYaw\. Did you mean "jaw"'),
         ("file,yaw\n0.png," + "9" * 140_000 + "\n", "line 2: field larger than"),
         ("file,yaw\n", "no rows"),
@@ -320,7 +320,7 @@ def test_a_person_for_every_picture_is_told(tmp_path: Path) -> None:
     table = [{**row, "who": i} for i, row in enumerate(rows())]
     folder = Folder(tmp_path, table, WHO)
     folder.take()
-    assert "every picture is a person of its own by the column who" in folder.said[0]
+    assert "every picture is a separate person by the column who" in folder.said[0]
 
 
 def test_a_list_of_people_with_doubles_is_refused_and_extras_are_told(tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_name_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path, wr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_a_colon_or_backslash_in_a_name_is_no_drive_where_the_file_is_there(tmp_path: Path) -> None:
+def test_a_colon_or_backslash_in_a_name_is_not_a_drive_if_the_file_exists(tmp_path: Path) -> None:
     folder = Folder(tmp_path, [{"file": "a:1.png", "yaw": 1}, {"file": "b\\1.png", "yaw": 2}])
     assert folder.take() == [[1.0], [2.0]]
 

@@ -1,4 +1,4 @@
-"""The dense GAN: how pictures are read, what its networks and figures promise, and a whole small run of it."""
+"""The dense GAN: reading pictures, its networks and figures, and a small run of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BLUE = (0, 0, 255)
 
 
 def sheet(path: Path, rows: int, columns: int, *, seed: int) -> None:
-    """A sheet of squares, each in a colour and at a place of its own, on a clear ground."""
+    """A sheet of squares, each with its own colour and place, on a clear ground."""
     rng = np.random.default_rng(seed)
     image = Image.new("RGBA", (columns * CELL_PX, rows * CELL_PX))
     for cell in range(rows * columns):
@@ -78,7 +78,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 def train(settings: tuple[str, ...], run: Path) -> str:
-    """Train, and return what was said."""
+    """Train, and return the output."""
     said = io.StringIO()
     fit(load_recipe("dense", settings), run, workers=1, console=Console(file=said, width=300))
     return said.getvalue()
@@ -222,7 +222,7 @@ def test_a_step_that_is_not_finite_is_left_out(
 
 def test_a_run_begins_with_another_ones_weights(finished: Path, settings: tuple[str, ...], tmp_path: Path) -> None:
     start = f"start.checkpoint={finished / 'final.pt'}"
-    assert "beginning with dense, 0.2 kimg" in train((*settings, start), tmp_path / "run")
+    assert "starting from dense, 0.2 kimg" in train((*settings, start), tmp_path / "run")
     with pytest.raises(CheckpointError, match="does not fit the recipe's networks"):
         train((*settings, start, "model.widths=[16]"), tmp_path / "smaller")
 
@@ -296,12 +296,12 @@ def test_a_gallery_begins_with_the_seed_and_runs_are_compared(task: DenseTask, f
     assert (tmp_path / "against.png").is_file()
 
 
-def test_what_it_cannot_do_is_told(task: DenseTask, tmp_path: Path) -> None:
+def test_what_it_cannot_do_is_reported(task: DenseTask, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="from seeds only"):
         exporting(task).export(
             tmp_path / "x", name="x", report={}, refine=False, half=False, note=print, people=tmp_path
         )
-    with pytest.raises(CheckpointError, match="Leave --people out"):
+    with pytest.raises(CheckpointError, match="Omit --people"):
         looking(task)
 
 

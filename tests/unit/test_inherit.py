@@ -1,4 +1,4 @@
-"""Beginning with the weights of another run: what is taken over, what is not, and what is refused."""
+"""Initialising from another run: what is copied, what is not, and what is refused."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def test_latents_of_other_people_are_left_behind(recipe: DecoderRecipe, older: t
 def test_a_run_with_other_controls_is_refused(
     recipe: DecoderRecipe, older: tuple[Networks, Path], ranges: list[tuple[float, float, float]]
 ) -> None:
-    with pytest.raises(CheckpointError, match=r"takes other controls.*leave \[start\] out"):
+    with pytest.raises(CheckpointError, match=r"takes other controls.*omit \[start\]"):
         begin_from(build_networks(recipe, ranges), older[1], None)
 
 
-def test_a_checkpoint_that_is_not_there_is_a_clear_error(recipe: DecoderRecipe, tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_a_clear_error(recipe: DecoderRecipe, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         begin_from(build_networks(recipe, RANGES), tmp_path / "final.pt", None)

@@ -1,4 +1,4 @@
-"""The training loop in one process: steps that are not finite, disks that are full, files that belong elsewhere."""
+"""The training loop in one process: non-finite steps, full disks, files from elsewhere."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool]) -> None:
 
 
 def train(recipe: DecoderRecipe, run: Path) -> str:
-    """Train, and return what was said."""
+    """Train, and return the output."""
     said = io.StringIO()
     fit(recipe, run, workers=1, console=Console(file=said, width=300))
     return said.getvalue()
@@ -124,7 +124,7 @@ def blow_up(state: dict[str, Any]) -> None:
     [
         (poison, "not finite, so the run diverged"),
         (lambda state: state["networks"].pop("encoder"), "no weights of encoder"),
-        (lambda state: state["position"].pop("images") and state["position"].update(step="x"), "how far it is"),
+        (lambda state: state["position"].pop("images") and state["position"].update(step="x"), "no run position"),
         (lambda state: state.pop("optimizers"), "it has no optimizers"),
         (lambda state: state["optimizers"].pop("muon"), "optimisers do not fit"),
         (lambda state: state.update(recipe="{}"), "another recipe"),
@@ -132,7 +132,7 @@ def blow_up(state: dict[str, Any]) -> None:
         (lambda state: state.update(data_digest="0"), "is not the data"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_gone_on_from_says_why(
+def test_a_checkpoint_that_cannot_be_resumed_says_why(
     finished: Path, recipe: DecoderRecipe, tmp_path: Path, edit: Callable[[dict[str, Any]], None], words: str
 ) -> None:
     run = tmp_path / "run"
@@ -145,7 +145,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_says_why(
 
 
 @pytest.mark.parametrize("edit", [poison, blow_up])
-def test_networks_that_draw_no_numbers_are_neither_drawn_with_nor_exported(
+def test_networks_with_non_finite_output_neither_draw_nor_export(
     finished: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], None]
 ) -> None:
     path = tmp_path / "final.pt"

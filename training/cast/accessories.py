@@ -1,4 +1,4 @@
-"""Things a character wears on the head. Each has its place in the order of layers."""
+"""Head accessories. Each has its place in the layer order."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class AccessoryLayer:
 
     def _cups(self, *, front: bool) -> None:
         for m in (-1, 1):
-            # Seen from the far side a cup sinks behind the hair; it fades so that it never jumps.
+            # Seen from the far side a cup sinks behind the hair; it fades so that it never pops.
             facing = -m * float(self.pose.head.turn[0, 2])
             alpha = clamp(1 + (facing + 0.02) * 3.2) if front else 1.0
             if alpha <= 0.0:
@@ -189,14 +189,14 @@ class AccessoryLayer:
 
 
 def ribbon_points(who: Identity, pose: Pose) -> tuple[FloatArray, bool]:
-    """Points of a ribbon that can be followed.
+    """Trackable points of a ribbon.
 
     Args:
         who: the character.
-        pose: the moment.
+        pose: the pose.
 
     Returns:
-        Pixels [n, 2], as many for everybody, and whether there is a ribbon.
+        Pixels [n, 2], the same number for every character, and whether there is a ribbon.
     """
     return strand(pose, _bow(who, _FOLLOWED)), "ribbon" in who.accessories
 
@@ -212,7 +212,7 @@ def _knot_of(who: Identity) -> FloatArray:
 
 
 def _bow(who: Identity, points: Sequence[BowPoint]) -> FloatArray:
-    """Points of a bow to free hair, [n, 5]: it is drawn leaning outward with the roundness of the head."""
+    """Points of a bow as free hair, [n, 5]: it is drawn leaning outward with the roundness of the head."""
     s, (cx, cy, cz) = -who.hair_side, _knot_of(who).tolist()
     rows = [(cx + s * x * 0.82 - s * y * 0.36, cy + y * 0.86 + x * 0.42, cz - 0.25 * x, w, 0.0) for x, y, w in points]
     return np.array(rows)

@@ -1,7 +1,7 @@
-"""The round of a head of hair, and where its surface lies in the picture.
+"""The ball of the hair, and where its surface appears in the picture.
 
-The head of hair is an ellipsoid. Its outline in the picture is exact for every turn of the head, and hair that turns
-to the back slides along that outline instead of folding over; this is what keeps every layer free of jumps.
+The head of hair is an ellipsoid. Its outline in the picture is exact for every turn of the head, and hair turning
+to the back slides along that outline instead of folding over; this keeps every layer free of jumps.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Ball:
         return out
 
     def ring(self, nodes: list[tuple[float, float, float]], lag: float = 0.0) -> list[list[float]]:
-        """Points about the outline: (degrees, radius in outlines, share of the sway); 0 is right, 90 down, -90 up."""
+        """Points around the outline: (degrees, radius in outlines, share of the sway); 0 is right, 90 down, -90 up."""
         data = np.array(nodes)
         angle = np.radians(data[:, 0]) + self.roll
         unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)

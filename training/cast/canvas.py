@@ -1,4 +1,4 @@
-"""Thin helpers over Skia: smooth curves, paints, gradients. Knows lines and colours, not characters."""
+"""Thin helpers over Skia: smooth curves, paints, gradients."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def curve(points: Points, *, closed: bool = False, sharp: Collection[int] = NONE
 
 
 def tapered(points: Points, width: float, *, closing: bool = False) -> Any:
-    """A line that swells and thins, as a pen makes it: a closed leaf about its spine.
+    """A tapered line like a pen stroke: a closed leaf around its spine.
 
     Args:
         points: the spine, [n, 2] in pixels.
-        width: half of the greatest thickness, in pixels.
-        closing: thin at the first point only, and as thick as it gets at the last.
+        width: half of the maximum thickness, in pixels.
+        closing: tapered at the first point only, and at full thickness at the last.
     """
     spine = np.asarray(points, dtype=np.float64)
     along = np.gradient(spine, axis=0)
@@ -89,7 +89,7 @@ def _fill(colour: int) -> Any:
 
 @contextmanager
 def seen_through(canvas: Any, opening: Any, *, beyond: float) -> Iterator[None]:
-    """Keep of what is painted meanwhile only what lies inside a path, and beyond its edge by that much."""
+    """Clip what is painted inside the block to a path, plus a margin beyond its edge."""
     canvas.saveLayer()
     yield
     canvas.saveLayer(None, skia.Paint(BlendMode=skia.BlendMode.kDstIn))
@@ -100,7 +100,7 @@ def seen_through(canvas: Any, opening: Any, *, beyond: float) -> Iterator[None]:
 
 
 def open_up(canvas: Any, opening: Any) -> None:
-    """Take away what was painted inside a path."""
+    """Erase what was painted inside a path."""
     canvas.drawPath(opening, skia.Paint(AntiAlias=True, BlendMode=skia.BlendMode.kDstOut))
 
 
@@ -148,5 +148,5 @@ def lerp(a: float, b: float, t: float) -> float:
 
 
 def clamp(value: float, low: float = 0.0, high: float = 1.0) -> float:
-    """Value held within low..high."""
+    """Clamp a value to low..high."""
     return low if value < low else high if value > high else value

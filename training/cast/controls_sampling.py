@@ -1,4 +1,4 @@
-"""Which poses a training set shows: a mixture that is broad, mostly natural, and never forgets a control."""
+"""Poses of a training set: a broad, mostly natural mixture that covers every control."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sample_controls(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """One pose, float32 [c] in the order of `PORTRAIT_CONTROLS`, every value within its range.
 
     A tenth of the poses is uniform over all ranges, another tenth isolates one or two controls on a resting face (so
-    that a network can tell their effects apart), the rest is what people do in front of a camera.
+    that a network can tell their effects apart), the rest is typical behaviour in front of a camera.
     """
     kind = rng.random()
     if kind < 0.1:
@@ -51,7 +51,7 @@ def sample_controls(rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 def _uniform(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     out = np.asarray(rng.uniform(_LOW, _HIGH), dtype=np.float32)
-    # Half of the expression stays at rest: thirty full-strength controls at once look like nothing anybody asks for.
+    # Half of the expression stays at rest: thirty controls at full strength look like nothing anyone would request.
     keep = rng.random(len(out)) < 0.5
     keep[: _INDEX["eyeBlinkLeft"]] = True
     return np.asarray(np.where(keep, out, _REST), dtype=np.float32)
@@ -83,7 +83,7 @@ def _eyes(rng: np.random.Generator, v: Values) -> None:
     if kind < 0.25:
         left = right = 1.0
     elif kind < 0.5:
-        # Lids that are nearly shut last a frame or two of a blink, and show at once if they are wrong.
+        # Lids that are nearly shut last only a frame or two of a blink, but errors in them are obvious.
         left = right = float(rng.uniform(0.7, 0.99) if rng.random() < 0.4 else rng.uniform(0.05, 0.95))
     elif kind < 0.6:
         left, right = (1.0, 0.0) if rng.random() < 0.5 else (0.0, 1.0)
@@ -96,7 +96,7 @@ def _eyes(rng: np.random.Generator, v: Values) -> None:
 
 
 def _pair(rng: np.random.Generator, v: Values, name: str) -> None:
-    """Both sides alike, sometimes one alone."""
+    """Both sides alike, sometimes only one."""
     strength, kind = _strength(rng), rng.random()
     if kind < 0.85:
         v[name + "Left"] = strength

@@ -1,7 +1,7 @@
-"""Writing a drawn data set, format 1: shards of lossless pictures, and two tables that say who and what they show.
+"""Writing a drawn data set, format 1: shards of lossless pictures, and two tables that label them.
 
-Every picture depends on the seed, its character and its number alone, so that the result is the same for any number
-of workers and an interrupted run goes on where it stopped.
+Every picture depends only on the seed, its character and its number, so that the result is the same for any number
+of workers and an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Progress = Callable[[int, int], None]
 
 
 class Plan(NamedTuple):
-    """What a data set holds; two sets with equal plans have equal bytes."""
+    """Parameters of a data set; equal plans give equal bytes."""
 
-    identities: int  # invented characters, besides the named cast
+    identities: int  # invented characters, in addition to the named cast
     frames_per_identity: int
     named_frames: int  # frames of each named character; 0 leaves the named cast out
     size_px: int
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
 
     @property
     def named(self) -> int:
-        """How many named characters come first."""
+        """Number of named characters, which come first."""
         return len(NAMED_CAST) if self.named_frames else 0
 
     @property
@@ -59,15 +59,15 @@ class Plan(NamedTuple):
 
     @property
     def shards(self) -> int:
-        """All shards; the last may be shorter."""
+        """Names of all shards; the last may be shorter."""
         return -(-self.frames // FRAMES_PER_SHARD)
 
     def told(self) -> dict[str, Any]:
-        """The plan as it is written down; without `layers` as it was before there were any."""
+        """The plan as stored; without `layers` in its original form."""
         return {key: value for key, value in self._asdict().items() if key != "layers" or value}
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Picture number to (identity, number of the picture among those of its identity)."""
+        """Map a picture number to (identity, number of the picture within its identity)."""
         first = self.named * self.named_frames
         if index < first:
             return divmod(index, self.named_frames)
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
 
 
 def identity_of(plan: Plan, index: int) -> tuple[str | None, Identity]:
-    """Name (None when invented) and attributes of a character of the data set."""
+    """Name (None if invented) and attributes of a character of the data set."""
     if index < plan.named:
         name = list(NAMED_CAST)[index]
         return name, NAMED_CAST[name]
@@ -97,25 +97,25 @@ def write_dataset(
 ) -> bool:
     """Draw a data set into the folder `out`.
 
-    The work happens in a hidden folder beside `out` which is renamed when all is done, so `out` is complete or absent.
+    The work happens in a hidden folder beside `out` that is renamed when done, so `out` is complete or absent.
 
     Args:
         out: the folder to create.
-        identities: invented characters; the named cast comes on top when `named_frames` is not 0.
+        identities: invented characters; the named cast is added when `named_frames` is not 0.
         frames_per_identity: pictures of each invented character.
         named_frames: pictures of each named character.
         size_px: side of the pictures.
-        seed: another seed, another set.
-        layers: write references of every character and the layers of every picture as well; see
+        seed: determines the whole set.
+        layers: also write references of every character and the layers of every picture; see
             `training.data.references`.
         workers: processes; the result does not depend on it.
         progress: called with (pictures done, pictures in all).
 
     Returns:
-        True when it was drawn, False when the same complete data set was there already.
+        True when it was drawn, False when the same complete data set already existed.
 
     Raises:
-        DatasetError: `out` holds something else, a number makes no sense, or the disk is full.
+        DatasetError: `out` holds something else, a number is invalid, or the disk is full.
     """
     plan = Plan(identities, frames_per_identity, named_frames, size_px, seed, layers)
     if min(identities, frames_per_identity, named_frames, seed) < 0 or plan.frames < 1 or not 32 <= size_px <= 2048:
@@ -172,7 +172,7 @@ def _draw_shards(work: Path, plan: Plan, workers: int, progress: Progress | None
 
     waiting: list[int] = []
     for shard in range(plan.shards):
-        if (work / _rows_name(shard)).is_file():  # the rows are written last, so the shard is whole
+        if (work / _rows_name(shard)).is_file():  # the rows are written last, so the shard is complete
             report(len(_span(plan, shard)))
         else:
             waiting.append(shard)
@@ -201,7 +201,7 @@ def _draw_shard(work: Path, plan: Plan, shard: int) -> int:
             if identity != who_index:
                 who_index, who = identity, identity_of(plan, identity)[1]
             controls = sample_controls(_rng(plan.seed, 2, identity, frame))
-            # The tables keep five decimals; the picture is drawn from the very numbers that are written down.
+            # The tables keep five decimals; the picture is drawn from exactly the numbers written.
             listed = [round(float(v), 5) for v in controls]
             picture = render(who, np.array(listed), plan.size_px)
             file = f"{index:07d}.webp"
@@ -263,10 +263,10 @@ def _finish(work: Path, out: Path, plan: Plan) -> None:
 
 
 def draw_references(who: Identity, size_px: int) -> dict[str, Picture]:
-    """The reference pictures of a character, by the names of `REFERENCES`."""
+    """The reference pictures of a character, by the names in `REFERENCES`."""
     rest = render_layers(who, {}, size_px, whole=True)
     opened = render_layers(who, OPEN_POSE, size_px, layers=("inner", "head"), whole=True)
-    # The mouth of one pose and the eyes of the other, inside of the head at rest, which is open only for eyes.
+    # The mouth of one pose and the eyes of the other, inside the head at rest, which is open for eyes only.
     solid = rest["head"][..., 3]
     seen = np.maximum(solid, render_layers(who, {}, size_px, layers=("inner",))["inner"][..., 3])
     inner = Image.fromarray(_inside(opened["inner"], solid))
@@ -288,7 +288,7 @@ def _add(archive: zipfile.ZipFile, file: str, picture: Picture) -> None:
 
 
 def encode(picture: Picture) -> bytes:
-    """A picture as lossless WebP that keeps the colours of transparent pixels."""
+    """Encode a picture as lossless WebP, keeping the colours of transparent pixels."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "WEBP", lossless=True, quality=0, method=0, exact=True)
     return stream.getvalue()
@@ -319,7 +319,7 @@ def _rng(*key: int) -> np.random.Generator:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of one of the tables."""
+    """The records of one table."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             record: dict[str, Any] = json.loads(line)

@@ -54,13 +54,13 @@ _LIDS: Final[dict[EyeShape, tuple[_Lid, _Lid]]] = {
 }
 _ROUND: Final = 1.25  # height of the iris of a classic eye, in widths
 SHUT: Final = 0.03  # up to here a lid shows nothing of the ball
-# Of the white beyond the opening at rest: as far as an eye looks to the side, and a wide one opens.
+# White beyond the opening at rest: enough for sideways looks and wide eyes.
 MARGIN: Final = 0.15
-TUCKED: Final = 0.03  # how far the ball goes on under lids that hide it
+TUCKED: Final = 0.03  # how far the ball extends under lids that hide it
 
 
 def lids(who: Identity, side: Side) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Upper lid as far up as it goes, upper and lower lid as they are: each [5, 2], from the nose outward."""
+    """Upper lid fully raised, then upper and lower lid as they are: each [5, 2], from the nose outward."""
     up0, low0, shut0, arch0 = _lid_curves(who.eye_shape)
     shut = shut0 + (arch0 - shut0) * side.arch
     fold = np.array([0.105, 0.066, 0.005, -0.036, -0.062]) * side.slant
@@ -71,7 +71,7 @@ def lids(who: Identity, side: Side) -> tuple[FloatArray, FloatArray, FloatArray]
 
 
 def iris_place(who: Identity, pose: Pose, m: int, side: Side) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Middle and radii of the iris of the eye on side `m`, on its sheet."""
+    """Centre and radii of the iris of the eye on side `m`, on its sheet."""
     wide, tall = eye_scale(who)
     gx, gy = pose.gaze
     rx = 0.158 * side.iris * face_of(who).iris
@@ -88,13 +88,13 @@ class EyeLayer:
         wide, tall = eye_scale(who)
         self.scale = (wide, tall)
         self.white = "#fffdfc" if who.skin > "#b" else "#faf3ec"
-        self.even = wide / tall  # what is this high and 1 wide on the sheet is round in the picture
+        self.even = wide / tall  # this high and 1 wide on the sheet is round in the picture
 
     def balls(self, *, whole: bool) -> None:
-        """What lies in the openings: white, iris and highlights.
+        """The contents of the openings: white, iris and highlights.
 
         Args:
-            whole: also where lids hide it; otherwise it goes on under the lids by a line's width.
+            whole: also where lids hide it; otherwise it extends under the lids by a line's width.
         """
         for m, side, iris in self._both():
             if side.lid <= SHUT:
@@ -118,7 +118,7 @@ class EyeLayer:
         self.canvas.restore()
 
     def lids(self) -> None:
-        """Lids and lashes, and an opening in what was painted before, through which the balls are seen."""
+        """Lids and lashes, and an opening in what was painted before, through which the balls show."""
         for m, side, _ in self._both():
             canvas = self.canvas
             self._lay(m)
@@ -130,8 +130,8 @@ class EyeLayer:
                 opening = _opening(upper, lower)
                 open_up(canvas, opening)
                 canvas.clipPath(opening, True)
-                # The shade of the upper lid lies on the ball. It goes with the lid: a slit of an eye would be nothing
-                # but shade.
+                # The shade of the upper lid lies on the ball. It follows the lid: a slit of an eye would be all
+                # shade.
                 shade = [[px, py + 0.07] for px, py in upper] + [[px, py - 0.05] for px, py in reversed(upper)]
                 canvas.drawPath(curve(shade, closed=True), fill("#4a3a68", 0.4 * clamp(1.6 * side.lid - 0.1)))
                 canvas.restore()
@@ -142,13 +142,13 @@ class EyeLayer:
         return (-1, self.pose.right, self.who.iris_right), (1, self.pose.left, self.who.iris_left)
 
     def _lay(self, m: int) -> None:
-        """Draw on the sheet of one eye, until the canvas is restored."""
+        """Draw on the sheet of one eye until the canvas is restored."""
         self.canvas.save()
         self.canvas.concat(self.pose.head.sheet(*eye_spot(self.who, m)))
         self.canvas.scale(m * self.scale[0], self.scale[1])  # from here on +x is outward
 
     def _glints(self, m: int, rx: float, ry: float, side: Side) -> None:
-        """Highlights, on the side that the light comes from."""
+        """Highlights, on the lit side."""
         flat = self.who.iris_style == "flat"
         light = -self.who.light * m
         large = (0.42 if flat else 0.39) * rx * (0.75 + 0.25 * side.iris)
@@ -169,7 +169,7 @@ class EyeLayer:
         getattr(self, f"_iris_{self.who.iris_style}")(rx, ry, oval, (rim, dark, iris, light, bright))
 
     def _iris_gradient(self, rx: float, ry: float, oval: Any, tones: tuple[str, ...]) -> None:
-        """Dark under the lid, light below: what has passed the lens gathers opposite to the window."""
+        """Dark under the lid, light below: light through the lens gathers opposite the window."""
         rim, dark, iris, light, bright = tones
         stops = (argb(rim), argb(dark), argb(iris), argb(light))
         oval(0.87, blend((0, -ry), (0, ry), stops, (0.05, 0.32, 0.62, 0.98)))
@@ -178,7 +178,7 @@ class EyeLayer:
         oval(0.4, fill(rim), dy=-0.03)
 
     def _iris_ring(self, rx: float, ry: float, oval: Any, tones: tuple[str, ...]) -> None:  # noqa: ARG002
-        """A bright ring about a dark middle."""
+        """A bright ring around a dark centre."""
         rim, dark, iris, light, bright = tones
         oval(0.87, blend((0, -ry), (0, ry), (argb(dark), argb(iris), argb(light)), (0.1, 0.55, 1.0)))
         oval(0.66, fill(bright, 0.85))
@@ -221,7 +221,7 @@ class EyeLayer:
         self.canvas.drawPath(curve(slit, closed=True, sharp=(0, 2)), fill(mix(rim, "#0c0714", 0.6)))
 
     def _iris_jewel(self, rx: float, ry: float, oval: Any, tones: tuple[str, ...]) -> None:
-        """Facets that run to the middle."""
+        """Facets converging on the centre."""
         rim, dark, iris, light, bright = tones
         oval(0.87, blend((0, -ry), (0, ry), (argb(dark), argb(iris), argb(light)), (0.1, 0.5, 1.0)))
         for middle, colour, alpha in ((-60, light, 0.55), (0, bright, 0.75), (60, light, 0.55), (125, iris, 0.5)):

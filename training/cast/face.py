@@ -1,4 +1,4 @@
-"""Face, ears, brows, nose and mouth. Features are drawn flat and laid on the surface of the face."""
+"""Face, ears, brows, nose and mouth. Features are drawn flat and projected onto the surface of the face."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def outline(who: Identity, jaw: float) -> FloatArray:
 class FaceLayer:
     """Draws one face in one pose.
 
-    The order of the calls is the order of the paint: `skin`, then whatever shades the forehead, then `features`,
+    Call order is paint order: `skin`, then anything that shades the forehead, then `features`,
     then the hair, then `brow_holes` in the fringe.
     """
 
@@ -63,7 +63,7 @@ class FaceLayer:
         self.jaw_line = curve(points[1:12])
 
     def ears(self) -> None:
-        """Ears, half behind the face."""
+        """Ears, half hidden by the face."""
         for m in (-1, 1):
             shape = curve(
                 self.head.at(
@@ -94,7 +94,7 @@ class FaceLayer:
         canvas.drawPath(self.jaw_line, stroke(ink.line, OUTER * LINE * u))
 
     def _shade(self) -> None:
-        """Cel shade: the side plane away from the light, a harder rim in it, and a glow along the lit jaw."""
+        """Cel shade: the plane facing away from the light, a harder rim in it, and a glow along the lit jaw."""
         s, low = self.who.light, 0.5 + 0.5 * self.face.jaw
         square = 0.06 * self.face.square
         plane = (
@@ -145,7 +145,7 @@ class FaceLayer:
             )
             canvas.drawCircle(0, 0, 0.27, paint)
             canvas.scale(1.0, 1 / 0.55)
-            if amount > 0.5:  # the little strokes of a proper blush fade in
+            if amount > 0.5:  # the small strokes of a full blush fade in
                 fade = (amount - 0.5) * 1.3
                 for i in (-1, 0, 1):
                     canvas.drawLine(
@@ -164,10 +164,10 @@ class FaceLayer:
             canvas.drawCircle(x, y, 0.024 * self.u, fill(self.ink.line, 0.9))
 
     def inner(self, *, whole: bool) -> None:
-        """What is seen through openings of the head: eyeballs, the inside of the mouth.
+        """What shows through openings of the head: eyeballs, the inside of the mouth.
 
         Args:
-            whole: also where lids and lips hide it; otherwise it goes on behind them by a line's width.
+            whole: also where lids and lips hide it; otherwise it extends behind them by a line's width.
         """
         self.eyes.balls(whole=whole)
         self._inside_of_mouth(whole=whole)
@@ -259,7 +259,7 @@ class FaceLayer:
         return curve(upper + lower[-2:0:-1], closed=True, sharp=corners, round_=0.34)
 
     def _inside_of_mouth(self, *, whole: bool) -> None:
-        """What is seen between the lips; see `inner`."""
+        """What shows between the lips; see `inner`."""
         if mouth_gape(self.pose) <= SHUT:
             return
         canvas = self.canvas
@@ -276,14 +276,14 @@ class FaceLayer:
     def _tongue_and_teeth(
         self, upper: list[tuple[float, float]], lower: list[tuple[float, float]], *, bared: bool
     ) -> None:
-        """Tongue, and the teeth: a row above, and where a mouth shows many of them, one below that meets it.
+        """Tongue and teeth: an upper row, and where a mouth shows many teeth, a lower one that meets it.
 
-        They go on behind the lips by `MARGIN`.
+        They extend behind the lips by `MARGIN`.
 
         Args:
             upper: points of the upper lip.
             lower: points of the lower lip.
-            bared: teeth as white as they ever are, not in the shade of the lips.
+            bared: teeth at full white, not in the shade of the lips.
         """
         canvas, shape = self.canvas, self.pose.mouth
         w, gape, roundness = upper[-1][0], mouth_gape(self.pose), mouth_roundness(self.pose)
@@ -304,7 +304,7 @@ class FaceLayer:
             canvas.drawPath(curve(row, closed=True, sharp=(0, 6, 7, 13)), fill(TEETH, strength))
 
     def _lips(self, upper: list[tuple[float, float]], lower: list[tuple[float, float]]) -> None:
-        """A tint about the mouth."""
+        """A tint around the mouth."""
         tint = mix(self.who.blush, "#b03045", 0.4)
         w = upper[-1][0]
         under = [(x * 0.95, y + 0.002) for x, y in lower[1:-1]]
@@ -324,7 +324,7 @@ class FaceLayer:
         self._brows(fill(mix(hair.line, hair.deep, 0.25)))
 
     def brow_holes(self, alpha: float) -> None:
-        """Make what is painted where the brows are so much clearer: they read through the hair."""
+        """Make the paint over the brows more transparent by this much: they show through the hair."""
         self._brows(skia.Paint(Color4f=skia.Color4f(0, 0, 0, alpha), AntiAlias=True, BlendMode=skia.BlendMode.kDstOut))
 
     def _brows(self, paint: Any) -> None:
@@ -348,4 +348,4 @@ NO_CORNERS: Final[tuple[int, ...]] = ()
 INSIDE: Final = "#7d2036"
 TONGUE: Final = "#ee7c86"
 TEETH: Final = "#fffaf6"
-BARED: Final = 0.92  # how much teeth cover of the inside where they are seen best
+BARED: Final = 0.92  # how much of the inside the teeth cover at most

@@ -1,4 +1,4 @@
-"""Kinds of faces: proportions that make people differ before any detail does. Knows numbers, not paint."""
+"""Kinds of faces: proportions that distinguish people before any detail does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of brows and mouth, flat, before they are laid on the face. Knows numbers, not paint."""
+"""The lines of brows and mouth, flat, before projection onto the face."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ACROSS = (-1.0, -0.88, -0.52, 0.0, 0.52, 0.88, 1.0)  # where a lip has points, i
 
 
 def brow_spot(who: Identity, m: int) -> Spot:
-    """The sheet that a brow is drawn on, `m` is -1 for the character's right one and 1 for the left one."""
+    """The sheet of a brow; `m` is -1 for the character's right one and 1 for the left one."""
     face = face_of(who)
     height = face.eye_y - 0.345 + 0.03 * (1 - who.eye_size) + 0.15 * (1 - face.eye_tall) + face.brow_drop
     return (m * face.eye_x * 1.01, height, 0.7), (0.96, 0, -m * 0.24), (0, 1, -0.02)
@@ -29,7 +29,7 @@ def brow_spine(who: Identity, side: Side) -> list[tuple[float, float]]:
 
 
 def lips(who: Identity, pose: Pose) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Edges of the upper and of the lower lip, one point for each of `ACROSS`; equal where the mouth is shut."""
+    """Edges of the upper and lower lip, one point for each of `ACROSS`; equal where the mouth is shut."""
     shape = pose.mouth
     w = (0.16 + 0.055 * who.mouth_width) * face_of(who).mouth * (1 + (0.44 if shape.wide > 0 else 0.5) * shape.wide)
     w *= 1 + 0.1 * clamp(pose.left.smile + pose.right.smile, 0, 2) - 0.12 * shape.open * shape.round
@@ -50,7 +50,7 @@ def lips(who: Identity, pose: Pose) -> tuple[list[tuple[float, float]], list[tup
 
 
 def mouth_gape(pose: Pose) -> float:
-    """How far the lips are apart in the middle."""
+    """Distance between the lips in the middle."""
     return 0.29 * pose.mouth.open
 
 

@@ -1,7 +1,7 @@
 """The hair in front: locks from the whorl to every tip of the fringe, with strands, shine and ink.
 
 All of it lies on the ball of the hair and turns with the head; towards the back it ends without ink, over the same
-tone behind it, so that a head that turns uncovers nothing that was not there.
+tone behind it, so that a turning head uncovers nothing new.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ _FRINGES: Final[dict[Fringe, tuple[_Node, ...]]] = {
     ),
 }  # fmt: skip
 _EAR_SHOWN: Final[frozenset[HairStyle]] = frozenset({"short", "spiky", "bun", "ponytail"})
-# How much lighter each lock is than the base, and how far its inner strand lies across it: no two neighbours alike.
+# How much lighter each lock is than the base, and the offset of its inner strand: no two neighbours alike.
 _TINTS: Final = (0.16, 0.02, 0.22, 0.08, 0.0, 0.18, 0.05, 0.13)
 _ACROSS: Final = (0.42, 0.58, 0.36, 0.5, 0.62, 0.4, 0.55, 0.46)
 _RISES: Final = (0.03, -0.05, 0.0, 0.05, -0.03, 0.04, -0.02, 0.01)
 _DRIPS: Final = (0.02, 0.035, 0.115, 0.03, 0.085, 0.025, 0.01)  # how far the shine runs down, across a lock
-_PLAIN_FROM: Final = 70  # degrees: at rest a strand there would be a smear along the outline
+_PLAIN_FROM: Final = 70  # degrees: at rest a strand there would smear along the outline
 _INSIDE: Final = 0.984  # the hair behind shows its outline around the one in front
 
-# Points that can be followed: azimuths, and how far down from the top to the edge.
+# Trackable points: azimuths, and how far down from the top to the edge.
 _FOLLOWED: Final = tuple(range(-84, 85, 14))
 _ALONG: Final = (0.1, 0.35, 0.6, 0.8, 1.0)
 _TOP: Final = -0.98
@@ -260,14 +260,14 @@ class FringeLayer:
 
 
 def cap_points(who: Identity, pose: Pose) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Points that can be followed all over the hair in front.
+    """Trackable points all over the hair in front.
 
     Args:
         who: the character.
-        pose: the moment.
+        pose: the pose.
 
     Returns:
-        Pixels [n, 2], as many for everybody, where they are on the head, [n, 3], and which face the viewer.
+        Pixels [n, 2], the same number for every character, their positions on the head, [n, 3], and which are visible.
     """
     edge = _edge_of(who)[1]
     azimuth = np.degrees(np.arctan2(edge[:, 0] / RADII[0], (edge[:, 2] - CENTRE[2]) / RADII[2]))
@@ -285,7 +285,7 @@ def cap_points(who: Identity, pose: Pose) -> tuple[FloatArray, FloatArray, npt.N
 def _edge_geometry(
     style: Fringe, side: int, ear: bool, curly: bool
 ) -> tuple[tuple[_Node, ...], FloatArray, tuple[int, ...], tuple[int, int]]:
-    """Nodes of the fringe, the points of the whole edge, which of them are corners, and between which there is ink."""
+    """Nodes of the fringe, the points of the whole edge, which of them are corners, and which gaps have ink."""
     nodes: list[_Node] = [(a * side, y, kind) for a, y, kind in _FRINGES[style]]
     if side < 0:
         nodes.reverse()

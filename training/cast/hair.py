@@ -37,7 +37,7 @@ _SPIKES: Final = (
     (-198, -211, 1.22, -220),
     (-220, -228, 1.1, -234),
 )
-SIDE_LOCKS_FROM: Final = 0.12  # less of them is none
+SIDE_LOCKS_FROM: Final = 0.12  # below this there is none
 _MANES: Final[frozenset[HairStyle]] = frozenset({"spiky", "curly"})
 # Tufts that break the outline of the head: where one leaves it, where its tip is (degrees), how far out.
 _TUFTS: Final = (
@@ -59,7 +59,7 @@ _TUFTED: Final[dict[HairStyle, float]] = {
 
 
 class HairLayer:
-    """Draws one head of hair in one pose; the calls go between those of `FaceLayer`."""
+    """Draws one head of hair in one pose; calls interleave with those of `FaceLayer`."""
 
     def __init__(self, canvas: Any, who: Identity, pose: Pose) -> None:
         self.canvas, self.who, self.pose = canvas, who, pose
@@ -69,7 +69,7 @@ class HairLayer:
         # A mane stands off the head by itself.
         volume = 0.97 + 0.08 * who.hair_volume if who.hair_style in _MANES else 1.0 + 0.09 * who.hair_volume
         self.ball = Ball(pose.head, volume)
-        # One round gradient carries light, base and shade of the whole head: large gradients are the dearest paint.
+        # One round gradient carries light, base and shade of the whole head: large gradients are the costliest paint.
         ink = self.ink
         lit = self.ball.ring([(-90 - 38 * who.light, 0.42, 0.0)])[0]
         tones = (
@@ -132,7 +132,7 @@ class HairLayer:
         return nodes, sharp
 
     def _darken(self, path: Any) -> None:
-        """Towards the nape it is dark."""
+        """Darken towards the nape."""
         low = self.pose.head.at([(0, 0.2, 0), (0, 0.9, 0)])
         deep = mix(self.ink.deep, self.ink.line, 0.25)
         self.canvas.drawPath(path, blend(low[0], low[1], (argb(deep, 0.0), argb(deep, 0.9))))
@@ -151,9 +151,9 @@ class HairLayer:
         Args:
             points: as for `strand`.
             sharp: which of them are corners.
-            front: beside the face, and not behind it.
-            root: where the locks come from, x and y.
-            spread: how far apart they begin, in parts of their distance at the tips.
+            front: beside the face, not behind it.
+            root: origin of the locks, x and y.
+            spread: distance between their roots, relative to that of the tips.
         """
         canvas, ink, ends = self.canvas, self.ink, self.tips
         flat = self.strand(points)
@@ -365,7 +365,7 @@ class HairLayer:
         self._curls = curls
 
     def _mane(self, nodes: list[tuple[float, float, float]], sharp: tuple[int, ...]) -> None:
-        """Hair that stands off all around: an outline that belongs to the view, its ends lagging behind the turn."""
+        """Hair that stands off all around: a view-dependent outline, its ends lagging behind the turn."""
         flat = self.ball.ring(nodes, lag=self.pose.sway)
         path = curve(flat, closed=True, sharp=sharp)
         self.canvas.drawPath(path, self.tone)
@@ -407,7 +407,7 @@ class HairLayer:
         self.fringe.shadow(face)
 
     def front(self) -> None:
-        """Side locks, fringe, and the one hair that will not lie down."""
+        """Side locks, fringe, and the ahoge."""
         self._side_locks()
         self.fringe.draw()
         if self.who.ahoge:
@@ -439,20 +439,20 @@ class HairLayer:
         self.canvas.drawPath(path, stroke(self.ink.line, LINE * self.u))
 
     def strand(self, points: FloatArray) -> list[list[float]]:
-        """Free hair, [n, 5], to pixels."""
+        """Project free hair, [n, 5], to pixels."""
         out: list[list[float]] = strand(self.pose, points).tolist()
         return out
 
 
 def lock_points(who: Identity, pose: Pose) -> tuple[FloatArray, bool]:
-    """Points that can be followed along the locks beside the face, below the fringe.
+    """Trackable points along the locks beside the face, below the fringe.
 
     Args:
         who: the character.
-        pose: the moment.
+        pose: the pose.
 
     Returns:
-        Pixels [n, 2], as many for everybody, and whether there are such locks.
+        Pixels [n, 2], the same number for every character, and whether there are such locks.
     """
     followed = []
     for m in (-1, 1):
@@ -485,7 +485,7 @@ def _side_lock(who: Identity, m: int) -> tuple[FloatArray, FloatArray]:
 
 
 def strand(pose: Pose, points: FloatArray) -> FloatArray:
-    """Free hair, [n, 5] as above, to pixels [n, 2]."""
+    """Project free hair, [n, 5] as above, to pixels [n, 2]."""
     spots, sway, hang = points[:, :3], points[:, 3:4], points[:, 4:5]
     placed = pose.head.place(spots)
     if hang.any():

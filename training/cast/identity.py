@@ -1,4 +1,4 @@
-"""Who a character is: plain attributes that never change while it moves, and how to invent new ones."""
+"""A character's identity: fixed attributes, and how to invent new ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     side_locks: float = 0.5  # 0 none .. 1 down to the chest
     hair_length: float = 0.5
     hair_volume: float = 0.5
-    ahoge: float = 0.0  # the one hair that will not lie down; 0 none
+    ahoge: float = 0.0  # the stray hair on top; 0 none
     hair: str = "#6b4636"
     hair_tips: str = "#6b4636"  # another colour than `hair` gives two-tone ends
     # Face
@@ -96,21 +96,21 @@ def _around(rng: np.random.Generator, middle: float, spread: float) -> float:
 
 
 def _tips(rng: np.random.Generator, hair: str) -> str:
-    """A neighbouring hue, or simply light: colours far apart would pass through mud between root and tip."""
+    """A neighbouring or lighter hue: distant colours would blend to mud between root and tip."""
     h, s, v = colorsys.rgb_to_hsv(*parse(hair))
     turn = float(rng.choice((-1, 1)) * rng.uniform(0.09, 0.17))
     return from_hsv(h + turn, 0.12 + 0.75 * s, min(0.98, 0.3 + 0.75 * v))
 
 
 def sample_identity(rng: np.random.Generator) -> Identity:
-    """Invent a character. One hidden number from girlish to boyish keeps the proportions in agreement."""
+    """Invent a character. One hidden number from girlish to boyish keeps the proportions consistent."""
     boyish = float(rng.beta(0.75, 1.15))
     tone = int(np.clip(rng.normal(2.2, 2.1), 0, len(SKINS) - 1))
     skin, blush = SKINS[tone]
     skin = vary(rng, skin, 0.12)
     natural = rng.random() < 0.42 + 0.05 * tone
     hair = vary(rng, _pick(rng, NATURAL_HAIR if natural else FANTASY_HAIR), 0.4)
-    # Skin and hair of one brightness melt into each other at 256 pixels.
+    # Skin and hair of equal brightness blur together at 256 pixels.
     if abs(luma(hair) - luma(skin)) < 0.09:
         hair = mix(hair, "#2a2438" if luma(skin) > 0.5 else "#fff2e0", 0.38)
     tips = _tips(rng, hair) if rng.random() < 0.22 else hair

@@ -1,4 +1,4 @@
-"""Points of brows, eyes, lips and hair, in references and pictures: what a network is told about where paint went."""
+"""Points of brows, eyes, lips and hair, in references and pictures: supervision for where paint moves."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .pose import Controls, solve
 Listed = dict[str, list[list[float] | None]]
 Mask = npt.NDArray[np.bool_]
 
-NEARLY_SHUT, HARDLY_OPEN = 0.15, 0.08  # a mouth in between is as well either
+NEARLY_SHUT, HARDLY_OPEN = 0.15, 0.08  # a mouth in between counts as either
 LID_UP, LID_DOWN = 0.3, 0.35  # of an eye, likewise
 RIM = np.array(
     [(0.0, 0.0), (-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)]
 )  # middle of an iris and its rim, in radii
-UNDER_THE_LID = 0.015  # nearer to it an iris is in its shade
+UNDER_THE_LID = 0.015  # closer to it an iris is in its shade
 
 
 def landmarks_of_references(identity: Identity, opened: Controls, size_px: int) -> Listed:
-    """Of the references of a character: points in pixels, by reference; None where one does not show a point.
+    """Points in the references of a character, in pixels, by reference; None where a reference does not show a point.
 
     Args:
-        identity: who.
+        identity: the character.
         opened: controls of the reference `open`.
         size_px: of the references.
     """
@@ -39,17 +39,17 @@ def landmarks_of_references(identity: Identity, opened: Controls, size_px: int) 
 
 
 def landmarks_of_picture(identity: Identity, controls: Controls, size_px: int) -> Listed:
-    """Where those points are in a picture, by the reference that shows them best.
+    """Positions of those points in a picture, by the reference that shows them best.
 
     Args:
-        identity: who.
+        identity: the character.
         controls: as for `render`.
         size_px: of the picture.
 
     Returns:
         Points in pixels, as many for every reference: both brows, both eyes, the lips, hair in front, a ribbon. None
-        where a reference does not show them. That brows shine through the hair in front is not told: hair would be
-        taken along.
+        where a reference does not show them. Brows that show through the hair in front are not included: hair would
+        move with them.
     """
     pose = solve(controls, size_px)
     points: list[FloatArray] = []

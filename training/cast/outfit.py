@@ -1,4 +1,4 @@
-"""Neck, shoulders and clothes. Everything is given in body coordinates and leans with the body."""
+"""Neck, shoulders and clothes, in body coordinates that lean with the body."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BodyLayer:
         self.wide = 1.08 + 0.27 * who.shoulders
 
     def draw(self) -> None:
-        """Paint all of it."""
+        """Paint everything."""
         self._neck()
         getattr(self, f"_{self.who.outfit}")()
 
@@ -78,7 +78,7 @@ class BodyLayer:
         self.canvas.drawPath(curve(self.pose.body.at(spots)), stroke(colour, width * self.u, alpha))
 
     def _pair(self, half: Spots, colour: str, line: str, sharp: tuple[int, ...] = ()) -> None:
-        """A shape and its mirror picture."""
+        """A shape and its mirror image."""
         for m in (-1, 1):
             self._shape([(m * x, y, z) for x, y, z in half], colour, line, sharp=sharp)
 
@@ -239,7 +239,7 @@ class BodyLayer:
 
     def _blazer(self) -> None:
         n, shades = self.neck_width, self.main
-        if not _dark(self.who.cloth):  # jackets over a white shirt are the darker of the two cloths
+        if not _dark(self.who.cloth):  # jackets over a white shirt use the darker of the two cloths
             shades = self.second if _dark(self.who.cloth_second) else cloth_shades(mix(self.who.cloth, "#3a3350", 0.55))
         self._shirt(tie=True)
         self._torso(shades, [(n * 1.9, 1.47, 0.0), (0.42, 1.9, 0.16), (0.14, 2.75, 0.22)])
@@ -331,7 +331,7 @@ class BodyLayer:
     def _kimono(self) -> None:
         main, second, n = self.main, self.second, self.neck_width
         self._torso(main, [(n * 1.5, 1.44, 0.0), (0.25, 1.85, 0.2), (0.0, 2.1, 0.24)], bulk=0.03)
-        # Left over right, as the living wear it: the piece on the character's left lies on top.
+        # Left over right, as worn by the living: the piece on the character's left is on top.
         for m in (-1, 1):
             under = [
                 (m * n * 1.2, 1.32, -0.02),

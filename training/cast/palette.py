@@ -1,4 +1,4 @@
-"""Colours and how one base colour becomes a family of shades. Knows hues, not shapes."""
+"""Colours, and families of shades derived from one base colour."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def luma(colour: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Shades:
-    """A painted material: the base colour and what light and ink make of it."""
+    """A painted material: the base colour and its variants in light and ink."""
 
     base: str
     light: str
@@ -102,7 +102,7 @@ def cloth_shades(base: str) -> Shades:
     )
 
 
-# Skin from porcelain to deep brown, each with the blush that looks alive on it.
+# Skin from porcelain to deep brown, each with a matching blush.
 SKINS: Final[tuple[tuple[str, str], ...]] = (
     ("#fff0e8", "#ff9a9a"),
     ("#ffe9dc", "#ff9590"),
@@ -148,7 +148,7 @@ CLOTHES: Final[tuple[tuple[str, str, str], ...]] = (
 
 
 def vary(rng: np.random.Generator, colour: str, amount: float) -> str:
-    """The colour with hue, saturation and value moved a little, so that no two characters share one exactly."""
+    """Vary hue, saturation and value slightly, so that no two characters share exactly one colour."""
     h, s, v = colorsys.rgb_to_hsv(*parse(colour))
     dh, ds, dv = rng.normal(size=3) * amount
     return from_hsv(h + 0.05 * dh, s * (1 + 0.35 * ds), min(0.99, v * (1 + 0.16 * dv)))

@@ -1,4 +1,4 @@
-"""From controls to geometry: where head, hair and body are, and what the face does. Knows numbers, not paint.
+"""From controls to geometry: where head, hair and body are, and what the face does.
 
 Model space: the origin lies between the ears, x to the viewer's right, y down, z to the viewer; the head is about one
 unit in radius. The character's left is +x. Angles follow `runtime.character.controls`.
@@ -71,14 +71,14 @@ class Frame:
         return out
 
     def sheet(self, origin: Any, across: Any, down: Any) -> Any:
-        """A Skia matrix that lays a flat drawing (model units) on the surface at `origin`."""
+        """A Skia matrix that projects a flat drawing (model units) onto the surface at `origin`."""
         (ax, dx, ox), (ay, dy, oy) = self._laid(origin, across, down).tolist()
         matrix = skia.Matrix()
         matrix.setAll(ax, dx, ox, ay, dy, oy, 0, 0, 1)
         return matrix
 
     def on_sheet(self, spot: tuple[Any, Any, Any], points: Any) -> FloatArray:
-        """Points [n, 2] of such a drawing to pixels [n, 2]."""
+        """Project points [n, 2] of such a drawing to pixels [n, 2]."""
         laid = self._laid(*spot)
         return np.asarray(np.asarray(points, dtype=np.float64) @ laid[:, :2].T + laid[:, 2])
 
@@ -91,7 +91,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one half of the face does; -1..1 or 0..1 unless said otherwise."""
+    """State of one half of the face; -1..1 or 0..1 unless noted."""
 
     lid: float  # 0 closed .. 1 open .. 1.25 wide
     squint: float
@@ -105,7 +105,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Mouth:
-    """Mouth shape; 0..1 unless said otherwise."""
+    """Mouth shape; 0..1 unless noted."""
 
     open: float
     wide: float  # -1 narrow .. 1 wide
@@ -115,7 +115,7 @@ class Mouth:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Everything the drawing needs to know about one moment."""
+    """Everything needed to draw one pose."""
 
     head: Frame
     hang: Frame  # long hair: turns less than the head, because it hangs
@@ -156,7 +156,7 @@ def solve(controls: Controls, size_px: float) -> Pose:
     unit, centre = SCALE * size_px, (0.5 * size_px, CENTRE_Y * size_px)
     body_turn = rotation(c["bodyYaw"] * 0.9, c["bodyPitch"] * 0.55, c["bodyRoll"] * 0.45)
     breath = np.array([0.0, -0.03 * c["breath"], 0.0])
-    # Turning the body also carries the chest a little to that side: a pure rotation would hardly show from the front.
+    # Turning the body also shifts the chest a little to that side: a pure rotation would hardly show from the front.
     drift = np.array([0.003 * c["bodyYaw"], 0.004 * c["bodyPitch"], 0.0])
     body_shift = WAIST - body_turn @ WAIST + breath + drift + RAISED
     yaw = c["headYaw"] * 0.92 + c["bodyYaw"] * 0.15
@@ -200,7 +200,7 @@ def _side(c: dict[str, float], s: str) -> Side:
     )
 
 
-# What each viseme and mouth control makes of the mouth: open, wide, round, teeth.
+# Effect of each viseme and mouth control on the mouth: open, wide, round, teeth.
 _SHAPES: Final[tuple[tuple[str, float, float, float, float], ...]] = (
     ("aa", 1.0, 0.22, 0.15, 0.55),
     ("ih", 0.34, 0.5, 0.0, 0.9),

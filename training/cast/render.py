@@ -1,4 +1,4 @@
-"""One picture of one character: the layers in their order, and pixels out of Skia."""
+"""One picture of one character: draws the layers in order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def render(identity: Identity, controls: Controls, size_px: int, *, supersamplin
     """Draw a character.
 
     Args:
-        identity: who.
+        identity: the character.
         controls: by name, or numbers [c] in the order of `PORTRAIT_CONTROLS`; clamped to their ranges.
         size_px: side of the square picture.
         supersampling: the picture is drawn this many times larger and averaged.
@@ -52,27 +52,27 @@ def render_layers(
     whole: bool = False,
     supersampling: int = SUPERSAMPLING,
 ) -> dict[str, Picture]:
-    """Draw what `render` paints over each other, each layer also where another one hides it.
+    """Draw the layers that `render` composites, each also where another one hides it.
 
     Args:
-        identity: who.
+        identity: the character.
         controls: as for `render`.
         size_px: side of the square pictures.
         layers: which of `LAYERS`.
-        whole: for references: hair in front is solid, where brows that shine through it are holes in it otherwise, and
-            eyes go on behind the lids.
+        whole: for references: hair in front is solid, where brows showing through would otherwise be holes, and
+            eyes extend behind the lids.
         supersampling: as for `render`.
 
     Returns:
-        a picture as `render` gives for each of them. All `LAYERS` one over the other, in that order, are the whole
-        picture, give or take a rounding.
+        one picture per layer, as from `render`. All `LAYERS` composited in that order are the whole
+        picture, up to rounding.
     """
     pose = solve(controls, size_px * supersampling)
     return {layer: _draw(identity, pose, (layer,), size_px, supersampling, solid=whole) for layer in layers}
 
 
 def regions(identity: Identity, controls: Controls, size_px: int) -> dict[str, Box]:
-    """Boxes (x0, y0, x1, y1), clipped to the picture, around eyes and mouth in whatever state they are.
+    """Boxes (x0, y0, x1, y1), clipped to the picture, around eyes and mouth in any state.
 
     The boxes depend on the pose of the head and cover the fully open eye and mouth with a small margin.
     """
@@ -144,7 +144,7 @@ def _surface(size: int) -> tuple[Any, Picture]:
 
 
 def _straight(premultiplied: Image.Image) -> Picture:
-    """Undo the premultiplication and continue colours a little way into the transparent part."""
+    """Undo the premultiplication and extend colours a little into the transparent part."""
     out = np.array(premultiplied.convert("RGBA"))
     size = out.shape[0]
     cells = np.asarray(premultiplied.reduce(_CELL)).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Data sets: how they are read, and how anyone's pictures become one."""
+"""Data sets: reading them, and importing pictures into them."""

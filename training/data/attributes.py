@@ -1,7 +1,4 @@
-"""Identity attributes as numbers: what `identities.jsonl` says about people, one row of floats each.
-
-Knows labels and numpy arrays, not networks.
-"""
+"""Identity attributes as numbers: one row of floats per identity, from `identities.jsonl`."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import numpy.typing as npt
 from training.data.dataset import IdentityRow
 from training.errors import DatasetError
 
-MOST_WORDS = 64  # a text attribute with more different values is a name or a note, not a kind
+MOST_WORDS = 64  # a text attribute with more distinct values is a name or a note, not a category
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -27,7 +24,7 @@ class AttributeTable(NamedTuple):
 
     Attributes:
         values: float32 [K, a].
-        choices: first column and the one after the last of every word that each identity has one of.
+        choices: first column and the one after the last of each categorical attribute.
     """
 
     values: Columns
@@ -35,18 +32,18 @@ class AttributeTable(NamedTuple):
 
 
 def attribute_table(rows: Sequence[IdentityRow], *, of: Sequence[IdentityRow] | None = None) -> AttributeTable:
-    """Attributes of all identities.
+    """Encode the attributes of all identities.
 
     Args:
-        rows: people, who decide what the columns are.
-        of: whose values are wanted; `rows` themselves if None.
+        rows: people, who determine the columns.
+        of: whose values to return; None for `rows` themselves.
 
     A number becomes one column of mean 0 and variance 1, a list of numbers one each; a colour `#rrggbb` three, -1..1;
-    a word one column per different word, 0 or 1; a list of words likewise. Columns that are equal for everybody are
-    left out, and a missing attribute is 0 throughout.
+    a word one column per distinct word, 0 or 1; a list of words likewise. Constant columns are
+    dropped, and a missing attribute is 0 throughout.
 
     Raises:
-        DatasetError: nobody has an attribute, or all have the same, or a number is too large.
+        DatasetError: there are no attributes, or all are the same, or a number is too large.
     """
     keys = sorted({key for row in rows for key in row.attributes})
     of = rows if of is None else of
@@ -68,14 +65,14 @@ def attribute_table(rows: Sequence[IdentityRow], *, of: Sequence[IdentityRow] | 
         values = np.concatenate([values, wanted], 1)
     if not values.size:
         raise DatasetError(
-            "identities.jsonl tells nobody apart: it has no attributes that differ. "
-            "Leave `attributes` out of the stages of the recipe, and latents come from the pictures alone."
+            "identities.jsonl does not distinguish people: none of its attributes differ. "
+            "Leave `attributes` out of the stages of the recipe, so that latents come from the pictures alone."
         )
     return AttributeTable(values, tuple(choices))
 
 
 def _columns(values: list[Any], wanted: list[Any]) -> Columns:
-    """What kind of attribute `values` are, and `wanted` in its columns; one of another kind counts as missing."""
+    """Kind of the attribute `values`, and `wanted` in its columns; a value of another kind counts as missing."""
     given = [value for value in values if value is not None]
     if all(isinstance(value, (bool, int, float)) for value in given):
         return _numbers(values, [v if isinstance(v, (bool, int, float)) else None for v in wanted])

@@ -1,4 +1,4 @@
-"""Ranges of controls, and what makes them impossible. Knows the vocabulary, not tables or pictures."""
+"""Ranges of controls, and their validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLAIN_NAMES = {plain_name(name): name for name in VOCABULARY}
 
 
 class ControlRange(msgspec.Struct, frozen=True):
-    """One control as `dataset.json` lists it."""
+    """One control in `dataset.json`."""
 
     name: str
     minimum: float
@@ -27,14 +27,14 @@ class ControlRange(msgspec.Struct, frozen=True):
 
 
 def check_ranges(controls: Sequence[ControlRange], where: str) -> None:
-    """Refuse controls that no character could have.
+    """Reject impossible controls.
 
     Args:
         controls: of a data set.
         where: the file, for the message.
 
     Raises:
-        DatasetError: there is none, a name is unknown or appears twice, or a range is impossible.
+        DatasetError: there are none, a name is unknown or duplicated, or a range is impossible.
     """
     if not controls:
         raise DatasetError(
@@ -63,7 +63,7 @@ def check_ranges(controls: Sequence[ControlRange], where: str) -> None:
         if known.maximum <= 1.0 and high - low > 2.0:
             raise DatasetError(
                 f"{where}: {name} has the range {low:g} to {high:g}, but drivers move it from {known.minimum:g} to "
-                f"{known.maximum:g}. Bring it there with `scale` (0.01 for percent)."
+                f"{known.maximum:g}. Convert it with `scale` (0.01 for percent)."
             )
         if max(-low, high) > 360.0:
             raise DatasetError(
@@ -93,6 +93,6 @@ def _hint(name: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], sure: str | None = None) -> str:
-    """A question that offers the nearest known name, or nothing."""
+    """A question suggesting the nearest known name, or an empty string."""
     near = [sure] if sure else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f'Did you mean "{near[0]}"?' if near else ""

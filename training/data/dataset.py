@@ -1,6 +1,6 @@
 """Data sets: pictures with an identity and controls, decoded once and then read by index.
 
-Knows files and numpy arrays, not networks. The format is documented in docs/training.md: `dataset.json`,
+The format is documented in docs/training.md: `dataset.json`,
 `identities.jsonl`, `frames.jsonl` and stored zip files of pictures.
 """
 
@@ -41,12 +41,12 @@ Uint8 = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
 TORN_SHARD = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)  # the last: encrypted
-DECODED_AT_A_TIME = 200  # pictures; whoever asks for the end waits for so many
+DECODED_AT_A_TIME = 200  # pictures; a stop signal waits for this many
 LARGEST = float(np.finfo(np.float32).max)
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`dataset.json`. Keys that we do not know are left alone."""
+    """`dataset.json`. Unknown keys are ignored."""
 
     format: int
     name: str
@@ -58,14 +58,14 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     identities: int
     frames: int
     shards: tuple[str, ...]
-    notes: tuple[str, ...] = ()  # what an import changed or found odd, for people
+    notes: tuple[str, ...] = ()  # changes and anomalies of an import, for people
 
 
 Points = tuple[tuple[float, float] | None, ...]
 
 
 class IdentityRow(msgspec.Struct, frozen=True):
-    """A line of `identities.jsonl`. References lie in the shard of the identity's first picture."""
+    """A line of `identities.jsonl`. References are in the shard of the identity's first picture."""
 
     identity: int
     name: str | None = None
@@ -83,7 +83,7 @@ class FrameRow(msgspec.Struct, frozen=True):
     controls: tuple[float, ...]
     regions: dict[str, tuple[int, int, int, int]] = {}
     layers: dict[str, str] = {}  # files by name, at half the size; see `training.data.references`
-    landmarks: dict[str, Points] = {}  # where the same points are now, by the reference that shows them
+    landmarks: dict[str, Points] = {}  # where the same points are in the picture, by the reference that shows them best
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Dataset:
     """A data set in memory, its pictures mapped from a cache file.
 
     Attributes:
-        manifest: what `dataset.json` says.
+        manifest: contents of `dataset.json`.
         identities: one row per identity, by number.
         identity: int32 [M], identity of each frame.
         controls: float32 [M, c], natural units.
-        regions: float32 [M, 3, 4], boxes of `REGIONS` in 0..1 of the picture; all zero where there is none.
+        regions: float32 [M, 3, 4], boxes of `REGIONS` in 0..1 of the picture; all zero if absent.
         pictures: uint8 [M, size_px, size_px, 4], premultiplied RGBA, mapped read-only.
         size_px: size of `pictures`.
         digest: sha256 of the labels, in hex.
@@ -117,7 +117,7 @@ class Dataset:
 
     @property
     def named(self) -> dict[str, int]:
-        """Identities that have a name."""
+        """Identities with a name."""
         return {row.name: row.identity for row in self.identities if row.name}
 
 
@@ -128,13 +128,13 @@ def open_dataset(
 
     Args:
         folder: holds `dataset.json`.
-        size_px: wanted size; the stored size or that divided by a power of two.
-        workers: processes that decode.
+        size_px: wanted size; the stored size or a power-of-two fraction of it.
+        workers: processes for decoding.
         progress: called with (pictures done, pictures in all) while decoding.
-        note: told where the decoded pictures lie, if that is not beside the data.
+        note: told where the decoded pictures are, if not beside the data.
 
     Raises:
-        DatasetError: anything is missing, unreadable, or not as the labels say.
+        DatasetError: anything is missing, unreadable, or inconsistent with the labels.
     """
     manifest, identities, rows, digest = read_labels(folder)
     if size_px > manifest.size_px or manifest.size_px % size_px:
@@ -174,10 +174,10 @@ def read_labels(folder: Path) -> tuple[Manifest, tuple[IdentityRow, ...], list[F
     """Read and check the three label files of a data set.
 
     Raises:
-        DatasetError: a file is missing, a line is broken, or two lines contradict each other.
+        DatasetError: a file is missing, a line is invalid, or two lines contradict each other.
     """
     if not (folder / "dataset.json").is_file():
-        raise DatasetError(f"{folder} is not a data set: it has no dataset.json. Make one with bunraku-train data.")
+        raise DatasetError(f"{folder} is not a data set: dataset.json is missing. Make one with bunraku-train data.")
     try:
         manifest = msgspec.json.decode((folder / "dataset.json").read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -237,7 +237,7 @@ def _check_values(folder: Path, manifest: Manifest, rows: list[FrameRow]) -> Non
 
 
 def _fits(number: float) -> bool:
-    """Whether it stays a number as float32."""
+    """Whether it stays finite as float32."""
     return abs(number) <= LARGEST
 
 
@@ -257,7 +257,7 @@ def _read_lines(path: Path, row_type: Any) -> list[Any]:
 
 
 def content_key(folder: Path, manifest: Manifest, digest: str) -> str:
-    """Changes with the labels and with any picture, which the check sums in the shards' directories tell.
+    """A key that changes with the labels and with any picture, by the checksums in the shards' directories.
 
     Raises:
         DatasetError: a shard cannot be read.
@@ -291,18 +291,18 @@ def map_pictures(
         folder: of the data set.
         files: shard and name of each.
         key: changes whenever a picture does.
-        kind: tells these pictures from others of the same data set.
+        kind: distinguishes these pictures from others of the same data set.
         stored_px: their size in the shards.
         size_px: wanted size.
-        workers: processes that decode.
+        workers: processes for decoding.
         progress: called with (pictures done, pictures in all) while decoding.
-        note: told where the decoded pictures lie, if that is not beside the data.
+        note: told where the decoded pictures are, if not beside the data.
 
     Returns:
         uint8 [len(files), size_px, size_px, 4], premultiplied RGBA, mapped read-only.
 
     Raises:
-        DatasetError: one of them is missing or damaged, or there is no room.
+        DatasetError: one of them is missing or damaged, or the disk is full.
     """
     shape = (len(files), size_px, size_px, 4)
     path = kept_file(
@@ -351,7 +351,7 @@ def _decode_all(
 
 
 def _begin_worker(parent: int) -> None:
-    """Leave signals to the parent, and end with it, however it ends."""
+    """Leave signals to the parent, and exit with it, however it ends."""
     forget_signals()
 
     def watch() -> None:
@@ -359,7 +359,7 @@ def _begin_worker(parent: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    if sys.platform != "win32":  # where a process keeps its parent's number
+    if sys.platform != "win32":  # where orphans keep their parent's pid
         threading.Thread(target=watch, daemon=True).start()
 
 
@@ -393,8 +393,8 @@ def decode_picture(data: bytes, size_px: int) -> Uint8:
         with Image.open(io.BytesIO(data)) as image:
             if image.size != (size_px, size_px):
                 raise ValueError(f"it is {image.width}x{image.height} px instead of {size_px}x{size_px}")
-            # WebP leaves out the alpha of a picture that is opaque all over. Anything else must be brought to plain
-            # pixels by an import, which can tell about it.
+            # WebP omits the alpha of a fully opaque picture. Anything else must be converted to plain
+            # pixels by an import, which can report it.
             plain = image.mode in ("RGB", "RGBA") and "transparency" not in image.info
             if not plain or getattr(image, "n_frames", 1) > 1 or image.getexif().get(0x0112, 1) != 1:
                 raise ValueError(f"it is not one upright RGBA picture of 8 bits (its pixels are {image.mode})")
@@ -404,11 +404,11 @@ def decode_picture(data: bytes, size_px: int) -> Uint8:
 
 
 def shrink_premultiplied(straight: Uint8, size_px: int) -> Uint8:
-    """Multiply colour by alpha and average blocks of pixels, so that clear pixels do not stain the edges.
+    """Premultiply and average blocks of pixels, so that clear pixels do not stain the edges.
 
     Args:
         straight: uint8 [S, S, 4].
-        size_px: S divided by a whole number.
+        size_px: S divided by an integer.
 
     Returns:
         uint8 [size_px, size_px, 4], premultiplied.
@@ -424,12 +424,12 @@ def shrink_premultiplied(straight: Uint8, size_px: int) -> Uint8:
 
 @dataclass(frozen=True)
 class Split:
-    """Frames by what they are for; indices into the data set.
+    """Indices of frames, by purpose.
 
     Attributes:
-        train: frames trained on.
-        unseen_controls: frames of trained identities, never trained on.
-        unseen_identities: all frames of identities never trained on.
+        train: frames for training.
+        unseen_controls: held-out frames of trained identities.
+        unseen_identities: all frames of held-out identities.
     """
 
     train: npt.NDArray[np.int64]
@@ -438,9 +438,9 @@ class Split:
 
 
 def split_frames(dataset: Dataset, *, holdout_identities: float, holdout_frames: float) -> Split:
-    """Divide frames by the hash of their identity and index, so that the division never depends on a run.
+    """Split frames by the hash of their identity and index, so that the split never depends on a run.
 
-    Named identities are never held out as a whole. Of a trained identity at least two frames stay in training.
+    Named identities are never held out entirely. At least two frames of a trained identity stay in training.
     """
     named = set(dataset.named.values())
     train: list[int] = []
@@ -461,7 +461,7 @@ def split_frames(dataset: Dataset, *, holdout_identities: float, holdout_frames:
 
 
 def split_for_training(folder: Path, dataset: Dataset, settings: Data) -> Split:
-    """The division that a recipe asks for.
+    """The split requested by a recipe.
 
     Raises:
         RecipeError: it leaves too little to train on.
@@ -480,13 +480,13 @@ def _unit_hash(kind: str, number: int) -> float:
 
 
 class GroupSampler:
-    """Draws batches of groups: some frames of one identity, side by side.
+    """Draws batches of groups: several frames of one identity, side by side.
 
-    A batch is a function of (seed, step, rank) alone, so a resumed run sees what an uninterrupted one would.
+    A batch is a function of (seed, step, rank) alone, so a resumed run sees the same as an uninterrupted one.
     """
 
     def __init__(self, dataset: Dataset, frames: npt.NDArray[np.int64], *, each: int = 2) -> None:
-        """Draw from some frames, `each` of one identity."""
+        """Draw from these frames, `each` of one identity."""
         self._each = each
         identity = dataset.identity[frames]
         order = np.argsort(identity, kind="stable")
@@ -497,11 +497,11 @@ class GroupSampler:
         self._some_named = 0 < len(self._named) < len(ids)
 
     def batch(self, size: int, *, named_share: float, seed: int, step: int, rank: int = 0) -> npt.NDArray[np.int64]:
-        """Frame indices [size], `each` in a row of one identity (some twice if it has fewer).
+        """Frame indices [size], `each` in a row of one identity (with repeats if it has fewer).
 
         Args:
             size: of the batch, a multiple of `each`.
-            named_share: probability that a group is of an identity that has a name, if some have and some have not.
+            named_share: probability that a group is of a named identity, if there are both kinds.
             seed: of the run.
             step: number of the batch.
             rank: number of the process.

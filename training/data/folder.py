@@ -1,7 +1,7 @@
-"""Anyone's frames: a folder of pictures with a table of parameters becomes a data set of ours.
+"""Import of a folder of pictures with a table of parameters as a data set.
 
-Knows other people's columns and file names, through a mapping, and nothing of training. What is changed or odd on the
-way is told as notes, one for each kind with a count and the first place.
+A mapping describes the foreign columns and file names. Changes and anomalies are reported
+as notes, one per kind with a count and the first occurrence.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ FRAMES_PER_SHARD = 2000
 
 _PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 _PEOPLE = frozenset(("actor", "character", "identity", "name", "person", "speaker", "subject", "who"))
-_FAR = 4.0  # so many widths of its range beyond it, a value is a mistake and not an extreme
+_FAR = 4.0  # this many range widths beyond it, a value is a mistake and not an extreme
 
 Row = tuple[int, dict[str, Any]]  # line of the table, and its cells by column
 
 
 class _Notes:
-    """Notes of one import: a count for each kind, with the first place."""
+    """Notes of one import: a count per kind, with the first occurrence."""
 
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
     def add(self, kind: str, place: str, count: int = 1) -> None:
-        # Names of files and people may hold anything; a terminal and a JSON file may not.
+        # Names of files and people may contain anything; a terminal and a JSON file may not.
         kind, place = plain(kind, LINE_CHARS), plain(place, LINE_CHARS)
         self._count[kind] += count
         self._first.setdefault(kind, place)
@@ -74,15 +74,15 @@ def import_folder(
 
     Args:
         source: folder with pictures and a table.
-        mapping: what the table's columns mean.
+        mapping: meaning of the table's columns.
         out: new data set; must not exist.
         opaque: accept pictures without alpha and treat them as fully opaque.
         progress: called with (pictures done, in all).
-        note: called with each thing that was changed or looks odd; without it, they come as Python warnings. The
+        note: called with each change or anomaly; without it, they are Python warnings. The
             manifest holds them too.
 
     Raises:
-        DatasetError: the mapping, the table or a picture cannot be used; `out` is then not made.
+        DatasetError: the mapping, the table or a picture cannot be used; `out` is then not created.
     """
     if out.exists():
         raise DatasetError(f"{out} exists already. Remove it, or choose another folder.")
@@ -145,9 +145,9 @@ def _read_table(path: Path, known: Iterable[str] = (), numeric: Iterable[str] = 
     """All rows of a table.
 
     Args:
-        path: a `.jsonl`; in any other file the contents tell whether it holds JSON lines or cells.
+        path: a `.jsonl`; any other file is recognised as JSON lines or cells by its contents.
         known: columns by which the separator of a `.csv` is found.
-        numeric: those of them that hold numbers, perhaps with decimal commas.
+        numeric: those of them that hold numbers, possibly with decimal commas.
     """
     try:
         text = decode_text(path.read_bytes())
@@ -167,7 +167,7 @@ def _read_table(path: Path, known: Iterable[str] = (), numeric: Iterable[str] = 
         except TableError as error:
             raise DatasetError(f"{path}, {error}. Fix or remove that line.") from None
     rows = []
-    # Other line ends of Unicode may stand inside JSON text.
+    # Other Unicode line breaks may occur inside JSON text.
     for line, cells in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if not cells.strip():
             continue
@@ -192,7 +192,7 @@ def _csv_rows(text: str, known: set[str], numeric: set[str]) -> list[Row]:
     mark = decimal_mark(((line, row[column]) for line, row, column in numbers), table.separator)
     if mark == ",":
         for _, row, column in numbers:
-            # What is not a number is told later, with its column.
+            # Values that are not numbers are reported later, with their column.
             with contextlib.suppress(ValueError):
                 row[column] = str(number(row[column], mark))
     return rows
@@ -209,7 +209,7 @@ def _check_columns(path: Path, table: list[Row], wanted: dict[str, str]) -> None
 
 
 def _identity(row: dict[str, Any], column: str | None, where: str) -> str:
-    """Who a row is about, by the name in the table."""
+    """The identity of a row, by the name in the table."""
     if column is None:
         return ""
     value = row.get(column)
@@ -234,7 +234,7 @@ def _note_people(names: list[str], table: list[Row], mapping: FolderMapping, not
     people = list(dict.fromkeys(names))
     if len(people) == len(names) and len(names) >= 4:
         notes.add(
-            f"every picture is a person of its own by the column {mapping.identity}; training needs several of each",
+            f"every picture is a separate person by the column {mapping.identity}; training needs several of each",
             f"line {table[0][0]}",
             len(names),
         )
@@ -246,7 +246,7 @@ def _note_people(names: list[str], table: list[Row], mapping: FolderMapping, not
 
 
 def _controls(path: Path, table: list[Row], mapping: FolderMapping, notes: _Notes) -> npt.NDArray[np.float64]:
-    """Controls of every row, inside their ranges, [rows, controls]."""
+    """Controls of every row, clipped to their ranges, [rows, controls]."""
     values = np.empty((len(table), len(mapping.controls)))
     by_column: dict[str, str] = {}
     first = f"line {table[0][0]}"
@@ -306,7 +306,7 @@ def _value(row: dict[str, Any], column: Column, where: str) -> float:
 def _read_attributes(
     source: Path, mapping: FolderMapping, names: list[str], notes: _Notes
 ) -> dict[str, dict[str, Any]]:
-    """What is known of each person, by the name that the table uses."""
+    """Attributes of each person, by the name used in the table."""
     if mapping.identities is None or mapping.identity is None:
         return {}
     path, column = source / mapping.identities, mapping.identity
@@ -359,11 +359,11 @@ def _find_pictures(source: Path, mapping: FolderMapping, table: list[Row], notes
 
 
 def _find_picture(source: Path, value: str, where: str) -> Path:
-    """A file inside the folder, also if the table comes from another system: backslashes, other forms of accents."""
+    """Resolve a file inside the folder, also from a table of another system: backslashes, other forms of accents."""
     if "\0" in value:
         raise DatasetError(f"{where}: the picture {value!r} has a NUL in its name. Fix the name.")
     inside = PurePosixPath(value.replace("\\", "/"))
-    # "C:a.png" is a plain name for other systems, if they have such a file.
+    # "C:a.png" is a plain name on other systems, if such a file exists.
     on_drive = bool(PureWindowsPath(value).drive) and (os.name == "nt" or not os.path.lexists(source / value))
     if inside.is_absolute() or on_drive or ".." in inside.parts:
         raise DatasetError(f"{where}: {value} lies outside the folder. Use paths inside it.")
@@ -429,7 +429,7 @@ def _copy_pictures(
 
 
 def _encode(file: Path, size_px: int, place: str, notes: _Notes, *, opaque: bool) -> tuple[bytes, int]:
-    """Check one picture and encode it without loss; returns the bytes and its size."""
+    """Check one picture and encode it losslessly; returns the bytes and its size."""
     picture, changes = read_picture(file, opaque=opaque)
     if picture.width != picture.height:
         raise DatasetError(f"is {picture.width}x{picture.height} px; pictures must be square. Pad it.")

@@ -1,7 +1,7 @@
-"""Pictures as other programs write them, read as every viewer shows them. Knows picture files, not tables or data sets.
+"""Pictures from other programs, read the way viewers show them.
 
-What comes out is upright, sRGB, eight bits a channel and straight alpha, whatever the file holds: EXIF orientation,
-palettes, colour keys, 16 bits, colour profiles, CMYK. What cannot be read rightly is refused.
+The result is upright, sRGB, eight bits per channel and straight alpha, whatever the file holds: EXIF orientation,
+palettes, colour keys, 16 bits, colour profiles, CMYK. Anything that cannot be read correctly is refused.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from training.errors import DatasetError
 MAX_FILE_BYTES: Final = 512 << 20
 MAX_PIXELS: Final = 8192 * 8192
 
-# Others are left out on purpose: decoders that start programs (EPS), or say nothing about alpha (TGA) or colour (AVIF).
+# Others are omitted on purpose: decoders that start programs (EPS), or leave alpha (TGA) or colour (AVIF) undefined.
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _ORIENTATION: Final = 0x0112
 _EXIF_IFD, _COLOUR_SPACE, _INTEROPERABILITY_IFD, _INTEROPERABILITY = 0x8769, 0xA001, 0xA005, 1
 _SRGB_GAMMA: Final = 1 / 2.2
 _SRGB_PRIMARIES: Final = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 
-# What decoders raise for files that are not what they say, besides what they are meant to raise.
+# What decoders raise for malformed files, besides their documented errors.
 _DECODING: Final = (
     OSError,
     SyntaxError,
@@ -53,10 +53,10 @@ def read_picture(path: Path, *, opaque: bool) -> tuple[Image.Image, list[str]]:
         opaque: accept a picture without alpha.
 
     Returns:
-        The picture as RGBA, and what had to be done to it, in words that go on after "a picture".
+        The picture as RGBA, and how it was changed, in words that continue "a picture".
 
     Raises:
-        DatasetError: it cannot be read, or not rightly; the text goes on after the picture's name.
+        DatasetError: it cannot be read correctly; the message continues the picture's name.
     """
     data = _read_file(path)
     try:
@@ -80,7 +80,7 @@ def read_picture(path: Path, *, opaque: bool) -> tuple[Image.Image, list[str]]:
 
 
 def _decode(data: bytes, *, opaque: bool) -> tuple[Image.Image, Image.Image | None, list[str]]:
-    """Colour in sRGB and alpha of a picture, upright, and what had to be done to it."""
+    """Colour in sRGB and alpha of a picture, upright, and how it was changed."""
     notes: list[str] = []
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
@@ -88,10 +88,10 @@ def _decode(data: bytes, *, opaque: bool) -> tuple[Image.Image, Image.Image | No
                 f"is {image.width}x{image.height} px, more than {MAX_PIXELS / 1e6:.0f} million. Make it smaller."
             )
         frames = getattr(image, "n_frames", 1)
-        # What a phone adds to its picture (MPO) is depth or a second view.
+        # Additional pictures of a phone (MPO) are depth or a second view.
         if frames > 1 and image.format != "MPO":
             raise DatasetError(
-                f"holds {frames} frames (an animation, or several pages). Save the one you want as a file of its own."
+                f"holds {frames} frames (an animation, or several pages). Save the one you want as a separate file."
             )
         depth, strange = _png_header(data) if image.format == "PNG" else (0, False)
         if image.getexif().get(_ORIENTATION, 1) in range(2, 9):
@@ -121,7 +121,7 @@ def _decode(data: bytes, *, opaque: bool) -> tuple[Image.Image, Image.Image | No
 def _read_file(path: Path) -> bytes:
     try:
         found = path.stat()
-        # A pipe or a device would keep us waiting for ever.
+        # A pipe or a device would block for ever.
         if not stat.S_ISREG(found.st_mode):
             raise DatasetError("is not a file. Give the path of a picture.")
         if found.st_size > MAX_FILE_BYTES:
@@ -140,7 +140,7 @@ def _unidentified(path: Path, data: bytes) -> str:
 
 
 def _png_header(data: bytes) -> tuple[int, bool]:
-    """Bits a channel, and whether a cICP chunk names a colour space other than sRGB."""
+    """Bits per channel, and whether a cICP chunk names a colour space other than sRGB."""
     place = 8
     strange = False
     while place + 8 <= len(data):
@@ -155,19 +155,19 @@ def _png_header(data: bytes) -> tuple[int, bool]:
 
 
 def _is_adobe_rgb(image: Image.Image) -> bool:
-    """Whether a camera says Adobe RGB, which it does in EXIF alone."""
+    """Whether a camera specifies Adobe RGB, which it does in EXIF only."""
     exif = image.getexif()
     space = exif.get_ifd(_EXIF_IFD).get(_COLOUR_SPACE)
     return space == 2 or (space == 0xFFFF and exif.get_ifd(_INTEROPERABILITY_IFD).get(_INTEROPERABILITY) == "R03")
 
 
 def _split(image: Image.Image, source: Image.Image, depth: int) -> tuple[Image.Image, Image.Image | None]:
-    """Colour as L, RGB or CMYK of eight bits, and alpha as L if there is any.
+    """Colour as L, RGB or CMYK of eight bits, and alpha as L if present.
 
     Args:
         image: upright.
-        source: as it was opened; only this one knows its format.
-        depth: bits a channel of a PNG, 0 for other files.
+        source: as opened; only this one knows its format.
+        depth: bits per channel of a PNG, 0 for other files.
     """
     mode, key = image.mode, image.info.get("transparency")
     if mode.startswith("I;16") or (mode == "I" and depth == 16):
@@ -180,7 +180,7 @@ def _split(image: Image.Image, source: Image.Image, depth: int) -> tuple[Image.I
         grey = image.convert("L")
         if not isinstance(key, int):
             return grey, None
-        # Pillow widens grey of less than 8 bits, but not every version of it widens the key.
+        # Pillow widens grey of less than 8 bits, but not every version widens the key.
         if depth == 1:
             key = 255 if key else 0
         elif depth in (2, 4):
@@ -211,7 +211,7 @@ def _mask(opaque: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Image.Imag
 
 
 def _from_profile(colour: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """Colour from the picture's own profile to sRGB; left as it is if that changes nothing that can be seen."""
+    """Convert colour from the picture's own profile to sRGB; unchanged if the difference is invisible."""
     try:
         space, name = _describe(profile)
         if space == "RGB" and colour.mode == "L":
@@ -234,7 +234,7 @@ def _from_profile(colour: Image.Image, profile: bytes, notes: list[str]) -> Imag
 
 @lru_cache(maxsize=16)
 def _describe(profile: bytes) -> tuple[str, str]:
-    """Colour space of a profile, and its name without anything that a terminal would obey."""
+    """Colour space of a profile, and its name without terminal control characters."""
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     name = "".join(filter(str.isprintable, ImageCms.getProfileDescription(opened).strip()))
     return opened.profile.xcolor_space.strip(), name[:40]
@@ -242,7 +242,7 @@ def _describe(profile: bytes) -> tuple[str, str]:
 
 @lru_cache(maxsize=16)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """How pixels become sRGB; None if no colour moves by more than rounding does."""
+    """The transform to sRGB; None if no colour moves by more than rounding."""
     transform = ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
         ImageCms.createProfile("sRGB"),
@@ -262,7 +262,7 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _from_gamma(colour: Image.Image, image: Image.Image, notes: list[str]) -> Image.Image:
-    """Colour from a PNG's gamma to sRGB's, as browsers show it."""
+    """Convert colour from a PNG's gamma to sRGB's, as browsers do."""
     primaries = image.info.get("chromaticity")
     if primaries and max(abs(a - b) for a, b in zip(primaries, _SRGB_PRIMARIES, strict=True)) > 0.02:
         raise DatasetError("has other primary colours than sRGB, and no profile. Convert it to sRGB.")
@@ -270,7 +270,7 @@ def _from_gamma(colour: Image.Image, image: Image.Image, notes: list[str]) -> Im
     if gamma is None or abs(gamma / _SRGB_GAMMA - 1) < 0.05:
         return colour
     if not 0.05 < gamma < 5:
-        notes.append(f"has a gamma of {gamma:g}, which nobody means, and is taken as sRGB")
+        notes.append(f"has a gamma of {gamma:g}, which is implausible, and is taken as sRGB")
         return colour
     linear = np.linspace(0, 1, 256) ** (1 / gamma)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -1,7 +1,7 @@
-"""Landmarks: points that are known in a reference and in pictures of the same person. Knows data sets, not networks.
+"""Landmarks: known points in a reference and in pictures of the same person.
 
-A brow that has turned by more than its own width is not found by comparing pixels: no small step makes the picture
-better. Whoever draws pictures, or finds landmarks in them, knows where it went.
+Comparing pixels cannot find a brow that has moved by more than its own width: no small step improves the picture.
+The program that draws pictures, or a landmark detector, knows where it went.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Landmarks(NamedTuple):
-    """Points of a data set, x and y in 0..1 of the picture, NaN where there is none.
+    """Points of a data set, x and y in 0..1 of the picture, NaN where missing.
 
     Attributes:
         frames: float32 [M, len(REFERENCES), P, 2], in each picture, by the reference that shows them best.
@@ -35,7 +35,7 @@ def open_landmarks(folder: Path) -> Landmarks:
     """Read the landmarks of a data set; P is 0 if it has none.
 
     Raises:
-        DatasetError: two rows have different numbers of points, or a number makes no sense.
+        DatasetError: two rows have different numbers of points, or a number is invalid.
     """
     manifest, identities, rows, _ = read_labels(folder)
     tables = [[row.landmarks for row in rows], [row.landmarks for row in identities]]
@@ -43,7 +43,7 @@ def open_landmarks(folder: Path) -> Landmarks:
     if len(counts) > 1:
         raise DatasetError(
             f"{folder}: the lists of landmarks have {min(counts)} to {max(counts)} points. Every list needs one for "
-            "each point there is, null where it is not seen."
+            "each point, null where it is hidden."
         )
     count = counts.pop() if counts else 0
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Mapping files: what the columns of somebody's table mean. Knows the file and its mistakes, not the table itself."""
+"""Mapping files: the meaning of the columns of a foreign table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one control comes from the table: value = column * scale + offset, clipped to the range."""
+    """Source of one control: value = column * scale + offset, clipped to the range."""
 
     column: str
     minimum: float
@@ -38,7 +38,7 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FolderMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody's table means."""
+    """Meaning of the columns of a table."""
 
     name: str
     licence: str
@@ -46,7 +46,7 @@ class FolderMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     controls: dict[str, Column]  # our control name -> where it comes from
     table: str = "parameters.jsonl"  # .jsonl or .csv, in the folder
     picture: str = "file"  # column with the picture's path in the folder
-    identity: str | None = None  # column that tells who it is; one identity if absent
+    identity: str | None = None  # column that names the person; one identity if absent
     identities: str | None = None  # .json in the folder: a list of people, with that column and their attributes
     regions: dict[Literal["eyeLeft", "eyeRight", "mouth"], Region] = {}
 
@@ -60,7 +60,7 @@ def read_mapping(path: Path) -> FolderMapping:
     """Read a mapping file.
 
     Raises:
-        DatasetError: missing, not TOML, with unknown or missing fields, or with a control or region that cannot be.
+        DatasetError: missing, not TOML, with unknown or missing fields, or with an impossible control or region.
     """
     try:
         mapping = msgspec.convert(tomllib.loads(decode_text(path.read_bytes())), FolderMapping)
@@ -73,10 +73,10 @@ def read_mapping(path: Path) -> FolderMapping:
 
 
 def check_mapping(mapping: FolderMapping, where: str) -> None:
-    """Refuse a mapping that cannot become a character.
+    """Reject an impossible mapping.
 
     Args:
-        mapping: from a file, or made by a program.
+        mapping: from a file, or created by a program.
         where: the file, for the message.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Where decoded pictures lie between runs: beside the data, or, if nothing can be written there, in this user's cache.
+"""Decoded pictures kept between runs: beside the data or, if that is not writable, in this user's cache.
 
-Knows files, room and other processes, not pictures. A file here is whole: it gets its name when its last byte is on
-the disk, and its name says what it was made of.
+A file here is complete: it is renamed when its last byte is on
+the disk, and its name encodes its inputs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import platformdirs
 
 from training.errors import DatasetError
 
-LIMIT_BYTES: Final = 64 << 30  # of the user's cache; a single larger data set is kept, and is then alone there
+LIMIT_BYTES: Final = 64 << 30  # of the user's cache; a single larger data set is kept, but alone
 VARIABLE: Final = "BUNRAKU_PICTURE_CACHE"
 SUFFIX: Final = ".u8"
 
@@ -27,18 +27,18 @@ Note = Callable[[str], None]
 
 
 def kept_file(data: Path, key: str, kind: str, bytes_: int, fill: Callable[[Path], None], *, note: Note) -> Path:
-    """The file of decoded pictures for this data, made if it is not there.
+    """The file of decoded pictures for this data, created if missing.
 
     Args:
         data: the data set's folder.
         key: changes whenever the decoded pictures would.
         kind: of pictures, and their size; an older file of the same kind beside the data is removed.
         bytes_: size of the file.
-        fill: writes into a file of that size, whose room is reserved already.
-        note: told if the pictures lie somewhere else than beside the data, or another process is making them.
+        fill: writes into a file of that size, whose space is already reserved.
+        note: told if the pictures are not beside the data, or another process is creating them.
 
     Raises:
-        DatasetError: there is no room, or no place that can be written to.
+        DatasetError: the disk is full, or no place is writable.
     """
     name = f"{key[:32]}-{kind}{SUFFIX}"
     beside, users = data / ".cache", users_folder()
@@ -53,7 +53,7 @@ def kept_file(data: Path, key: str, kind: str, bytes_: int, fill: Callable[[Path
         if place == users:
             note(f"{data} takes no decoded pictures ({_reason(refused[0][1])}); they are kept in {users}")
             with contextlib.suppress(OSError):
-                os.utime(place / name)  # the least recently used go first
+                os.utime(place / name)  # for eviction of the least recently used
         return place / name
     tried = "; ".join(f"{place}: {_reason(error)}" for place, error in refused)
     full = any(isinstance(error, OSError) and error.errno == errno.ENOSPC for _, error in refused)
@@ -64,7 +64,7 @@ def kept_file(data: Path, key: str, kind: str, bytes_: int, fill: Callable[[Path
 
 
 def users_folder() -> Path:
-    """Where pictures go that cannot lie beside their data."""
+    """Folder for pictures that cannot be kept beside their data."""
     chosen = os.environ.get(VARIABLE)
     return Path(chosen) if chosen else platformdirs.user_cache_path("bunraku") / "pictures"
 
@@ -77,12 +77,12 @@ def _make(place: Path, name: str, bytes_: int, fill: Callable[[Path], None], *, 
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = place / f"{name}.partial"
     with _alone(place / f"{name}.lock", note):
-        if _is_whole(place / name, bytes_):  # made by whoever held the lock before
+        if _is_whole(place / name, bytes_):  # made by the previous holder of the lock
             return
         _make_room(place, name, bytes_, limit)
         try:
             with partial.open("wb") as file:
-                # Reserve the room now: a full disk must fail here and not as a crash inside the mapping.
+                # Reserve the space now: a full disk must fail here and not as a crash inside the mapping.
                 if hasattr(os, "posix_fallocate") and bytes_:
                     os.posix_fallocate(file.fileno(), 0, bytes_)
                 else:
@@ -110,10 +110,10 @@ def _alone(path: Path, note: Note) -> Iterator[None]:
 
 
 def _make_room(place: Path, name: str, bytes_: int, limit: int | None) -> None:
-    """Remove what will not be used again: beside the data its older states, in the user's cache the longest unused."""
+    """Remove stale files: beside the data older states, in the user's cache the least recently used."""
     for partial in place.glob("*.partial"):
         with contextlib.suppress(filelock.Timeout), filelock.FileLock(partial.with_suffix(".lock"), timeout=0):
-            partial.unlink()  # of a killed run: whoever makes one holds its lock
+            partial.unlink()  # of a killed run: a live one holds its lock
     others = [path for path in place.glob(f"*{SUFFIX}") if path.name != name]
     if limit is None:
         kind = name.rpartition("-")[2]

@@ -1,7 +1,7 @@
-"""Reference pictures: who somebody is, in layers at rest. Knows names and data sets.
+"""Reference pictures: a person's layers at rest.
 
-A data set may hold, for every identity, the layers of a drawing at rest, each whole, also where another one hides it;
-and for every picture its layers, at half the size, so that a network may learn how each of them moves.
+A data set may hold, for every identity, the complete layers of a drawing at rest, including hidden parts;
+and for every picture its layers, at half the size, so that a network can learn how each of them moves.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def open_references(
 
     Args:
         folder: of the data set.
-        size_px: wanted size; the stored size or that divided by a power of two.
-        workers: processes that decode.
+        size_px: wanted size; the stored size or a power-of-two fraction of it.
+        workers: processes for decoding.
         progress: called with (pictures done, pictures in all) while decoding.
-        note: told where the decoded pictures lie, if that is not beside the data.
+        note: told where the decoded pictures are, if not beside the data.
 
     Returns:
         uint8 [K, len(REFERENCES), size_px, size_px, 4], premultiplied RGBA, mapped read-only.
@@ -81,9 +81,9 @@ def open_layers(
 
     Args:
         folder: of the data set.
-        workers: processes that decode.
+        workers: processes for decoding.
         progress: called with (pictures done, pictures in all) while decoding.
-        note: told where the decoded pictures lie, if that is not beside the data.
+        note: told where the decoded pictures are, if not beside the data.
 
     Returns:
         uint8 [M, len(LAYERS), S / 2, S / 2, 4], premultiplied RGBA, mapped read-only.

@@ -1,1 +1,1 @@
-"""The decoder: one network that draws every pixel of anybody from an identity latent and controls."""
+"""The decoder: one network that draws every pixel of a person from an identity latent and controls."""

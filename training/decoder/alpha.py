@@ -1,9 +1,9 @@
-"""Alpha that is quite clear outside the figure and quite solid inside it. Knows tensors and arrays, not networks.
+"""Alpha that is fully clear outside the figure and fully solid inside it.
 
-A network that is asked for 0 answers 0 give or take a little, and the little is a haze over the game behind it. So what
-a generator's last layer gives is stretched: up to `CLEAR` it is 0, from `SOLID` on it is 1, and between them it rises
-evenly, so that outlines stay smooth. The stretch is linear and the clamp after it is there anyway: an exported graph
-has it in its last layer's weights, where it costs nothing.
+A network trained towards 0 outputs 0 plus or minus a little, and that little is a haze over the game behind it. So
+the output of a generator's last layer is stretched: up to `CLEAR` it is 0, from `SOLID` on it is 1, and between them it
+rises linearly, so that outlines stay smooth. The stretch is linear and is followed by a clamp anyway: an exported graph
+has it in its last layer's weights, where it is free.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ CLEAR: Final = 10 / 255
 SOLID: Final = 240 / 255
 GAIN: Final = 1 / (SOLID - CLEAR)
 
-# Of the side: three pixels at 256 px. As close as this to an outline, alpha may have any value, and an outline that has
-# moved by so much of the picture looks the same at any size.
+# Of the side: three pixels at 256 px. This close to an outline, alpha may have any value, and an outline that has
+# moved by this share of the picture looks the same at any size.
 EDGE_SHARE: Final = 3 / 256
-HAZE: Final = (1, 8)  # of 255; below the eye's notice on a still, and seen where the game behind it moves
+HAZE: Final = (1, 8)  # of 255; invisible on a still, but seen where the game behind it moves
 VEIL: Final = (200, 254)
-# Of the shipped character's pixels 0.02 % are so, of the data's none; without the stretch 24 % and 7 % were.
+# 0.02 % of the shipped character's pixels are in this range, none of the data's; without the stretch 24 % and 7 %.
 MOST_HAZE: Final = 0.002
 MOST_VEIL: Final = 0.002
 
 
 def stretched(straight: Tensor) -> Tensor:
-    """Straight RGBA, [N, 4, H, W], as a generator's last layer gives it -> the same with alpha stretched, unclamped."""
+    """Stretch the alpha of straight RGBA, [N, 4, H, W], from a generator's last layer, unclamped."""
     scale = torch.tensor([1, 1, 1, GAIN], device=straight.device).view(4, 1, 1)
     shift = torch.tensor([0, 0, 0, -CLEAR * GAIN], device=straight.device).view(4, 1, 1)
     return straight * scale + shift
 
 
 class AlphaFigures(msgspec.Struct, frozen=True):
-    """How much of pictures is neither clear nor solid where it should be.
+    """Shares of pixels that are neither clear nor solid where they should be.
 
     Attributes:
         haze_outside: share of the pixels further than `EDGE_SHARE` outside an outline with alpha in `HAZE`.
@@ -51,10 +51,10 @@ class AlphaFigures(msgspec.Struct, frozen=True):
 
 
 def measure(pictures: npt.NDArray[np.uint8]) -> AlphaFigures:
-    """Measure pictures by their own outlines, which lie where alpha passes one half.
+    """Measure pictures by their own outlines, where alpha crosses one half.
 
     Args:
-        pictures: uint8 [N, H, W, 4]. A place that no picture has counts as without fault.
+        pictures: uint8 [N, H, W, 4]. A region without pixels counts as faultless.
     """
     near = band_px(pictures.shape[1])
     window = 2 * near + 1
@@ -71,10 +71,10 @@ def measure(pictures: npt.NDArray[np.uint8]) -> AlphaFigures:
 
 
 def band_px(side_px: int) -> int:
-    """How far from an outline still belongs to it."""
+    """Distance from an outline that still belongs to it."""
     return max(3, round(side_px * EDGE_SHARE))
 
 
 def provenance_note() -> dict[str, int]:
-    """What a character's provenance says of its alpha, in 255ths; a file that says so has the stretch."""
+    """Provenance entry of the alpha stretch, in 255ths; a file that has it has the stretch."""
     return {"clear_up_to": round(255 * CLEAR), "solid_from": round(255 * SOLID)}

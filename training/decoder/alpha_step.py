@@ -1,4 +1,4 @@
-"""The stretch of alpha for a character file that was exported before there was one. Knows ONNX and files, not training.
+"""Adds the stretch of alpha to a character file exported without it.
 
 An exported generator ends in a convolution, a clip to bytes, and the layout of its pixels; the stretch goes into the
 convolution's weights, as `training.decoder.graphs` puts it there for new files. See `training.decoder.alpha`.
@@ -35,19 +35,19 @@ LAYOUT: Final = ("Cast", "Reshape", "Transpose", "Reshape", "Transpose", "Clip",
 
 
 def add_alpha_step(character: Path, out: Path, *, figures: dict[str, Any] | None = None) -> None:
-    """Write a character file again, with the stretch in its generators and a new preview.
+    """Rewrite a character file with the stretch in its generators and a new preview.
 
-    An int8 generator is left out: its scales were chosen for the old weights. `training.precision.reduced` finds a
+    An int8 generator is dropped: its scales were chosen for the old weights. `training.precision.reduced` finds a
     new one.
 
     Args:
         character: the file to read.
         out: the file to write; may be the same.
-        figures: quality figures measured with the stretch; without them the old ones stay, and the report says that
-            they are of the generator before.
+        figures: quality figures measured with the stretch; without them the old ones stay, marked in the report as
+            those of the generator before.
 
     Raises:
-        CharacterError: the file has the stretch already, or its generators are not of this trainer's making.
+        CharacterError: the file already has the stretch, or its generators were not made by this trainer.
         SinkError: `out` cannot be written.
     """
     with Character.open(character) as opened:
@@ -73,7 +73,7 @@ def with_alpha_step(graph: bytes) -> bytes:
     """A generator's ONNX with the stretch in the weights of its last convolution.
 
     Raises:
-        CharacterError: the graph does not end as this trainer's do.
+        CharacterError: the graph does not end as this trainer's graphs do.
     """
     model = onnx.load_from_string(graph)
     made = {output: node for node in model.graph.node for output in node.output}
@@ -107,13 +107,13 @@ def preview(graph: bytes, role: Role) -> bytes:
 
 
 def _stored_name(name: str, made: dict[str, onnx.NodeProto]) -> str:
-    """Weights may be stored as fp16 in front of a cast."""
+    """Weights may be stored as fp16 followed by a cast."""
     cast = made.get(name)
     return cast.input[0] if cast is not None and cast.op_type == "Cast" else name
 
 
 def _set(tensor: onnx.TensorProto, change: Callable[[Doubles], Doubles]) -> None:
-    """Change the rows of alpha, in whatever type they are stored."""
+    """Change the rows of alpha, in their stored type."""
     stored = numpy_helper.to_array(tensor)
     values = stored.astype(np.float64)
     values[ALPHA] = change(values[ALPHA])

@@ -1,7 +1,7 @@
-"""Held-out quality: what the networks draw for pictures they never saw, against the pictures themselves.
+"""Held-out quality: what the networks draw for pictures they never saw, against the ground truth.
 
-Three questions, each with a baseline that has seen the answer sheet: of all training pictures (of the same identity,
-where it was trained on) the one that is nearest to the very picture asked for.
+Three questions, each with an oracle baseline: of all training pictures (of the same identity,
+where it was trained on) the one nearest to the requested picture.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def evaluate(
     sheets: Path | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Measure everything that `report.json` holds.
+    """Measure everything for `report.json`.
 
     Args:
         networks: of the run; the averaged weights are measured.
         dataset: at the generator's size.
         split: what was trained on and what was not.
-        frames: at most so many pictures per question.
-        at_px: size to compare pictures at, to set networks of different sizes side by side; theirs if None.
+        frames: maximum number of pictures per question.
+        at_px: size for comparing pictures, to compare networks of different sizes; None for their own.
         sheets: folder for pictures of the results, worst first.
-        note: told what is being done.
+        note: told the current step.
 
     Raises:
         DatasetError: nothing was held out, or pictures cannot be reduced to `at_px`.
@@ -109,12 +109,12 @@ def evaluate(
 
 
 def compare_checkpoints(ours: Trained, other: Trained, sheet: Path) -> Report:
-    """The same held-out pictures by two checkpoints, side by side: wanted | ours | other.
+    """The same held-out pictures from two checkpoints, side by side: ground truth | ours | other.
 
     They may be of different sizes; pictures are compared at the smaller one.
 
     Returns:
-        figures of both on these pictures, and how much of the target's fine detail each has.
+        figures of both on these pictures, and the share of the ground truth's fine detail in each.
     """
     dataset = ours.dataset
     targets = _pick(ours.split.unseen_controls, 48)
@@ -147,9 +147,9 @@ def _pick(indices: Indices, count: int) -> Indices:
 
 
 def _source_and_target(dataset: Dataset, indices: Indices, count: int) -> tuple[Indices, Indices]:
-    """For every held-out picture the one of the same person that shows most: eyes open, head straight.
+    """For every held-out picture, the one of the same person that shows most: eyes open, head straight.
 
-    That is the picture a user would give; a person with closed eyes keeps the colour of their eyes to themselves.
+    That is the picture a user would give; closed eyes hide their colour.
     """
     names = [control.name for control in dataset.manifest.controls]
     hiding = np.zeros(len(dataset.controls), np.float32)
@@ -189,7 +189,7 @@ def _tensor(premultiplied: Uint8, size_px: int) -> Tensor:
 def _compare(
     dataset: Dataset, targets: Indices, answers: Uint8, nearest: Indices, at_px: int, sheet: Path | None
 ) -> Report:
-    """Ours and the baseline's figures, and a sheet of target | ours | baseline, worst rows first."""
+    """Figures of ours and the baseline, and a sheet of ground truth | ours | baseline, worst rows first."""
     wanted, boxes = _tensor(dataset.pictures[targets], at_px), torch.from_numpy(dataset.regions[targets])
     drawn = metrics.reduced(premultiplied_tensor(answers), at_px)
     if sheet is not None:
@@ -219,7 +219,7 @@ def _compare(
 
 
 def _drift(networks: Networks, dataset: Dataset, train: Indices) -> Report:
-    """How far the encoder thinks a person moves from rest while controls sweep, against how far apart people are."""
+    """Identity drift according to the encoder while controls sweep, relative to the distance between people."""
     identities = np.unique(dataset.identity[train])
     identities = identities[np.linspace(0, len(identities) - 1, min(12, len(identities))).astype(int)]
     rest = np.array([[r[2] for r in dataset.control_ranges]], np.float32)

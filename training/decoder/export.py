@@ -1,6 +1,6 @@
 """From a checkpoint to a character file: graphs, named latents, parity check, manifest.
 
-Knows what a trained run holds and what `runtime.character.file` wants.
+Writes what `runtime.character.file` reads.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REFINE_BATCH = 12
 
 @dataclass(frozen=True)
 class Trained:
-    """A run of the decoder, with the data it came from."""
+    """A run of the decoder, with its data."""
 
     recipe: DecoderRecipe
     networks: Networks
@@ -59,12 +59,12 @@ class Trained:
 
 
 def named_latents(trained: Trained, *, refine: bool, note: Callable[[str], None] = lambda _: None) -> dict[str, Tensor]:
-    """The latent of every named identity (or of identity 0, under the recipe's name, if none has one).
+    """Latents of the named identities (or of identity 0, under the recipe's name, if none has one).
 
     Args:
         trained: networks and data.
-        refine: improve each by descent on its own training frames; the generator stays as it is.
-        note: told who is being worked on.
+        refine: optimise each on its own training frames; the generator is frozen.
+        note: told the name of the current person.
 
     Returns:
         name to [w_dim].
@@ -114,16 +114,16 @@ def export_character(
     """Write a character file.
 
     Args:
-        trained: what to export; averaged weights are taken.
+        trained: run to export; uses averaged weights.
         out: the `.bunraku` file.
-        name: what the character is called.
+        name: of the character.
         report: quality figures for `report.json`.
         refine: see `named_latents`.
         half: add the generator in half precision; `training.precision.reduced` judges it.
-        note: told what is being done.
+        note: told the current step.
 
     Raises:
-        CharacterError: the exported graph draws other pictures than the trained network.
+        CharacterError: the exported graph draws different pictures from the trained network.
     """
     networks, dataset = trained.networks, trained.dataset
     latents = named_latents(trained, refine=refine, note=lambda name: note(f"latent of {name}"))
@@ -176,7 +176,7 @@ def check_parity(generator: Generator, graph: bytes, latents: Tensor, dataset: D
         the largest difference in 255ths, and how many pictures were compared.
 
     Raises:
-        CharacterError: the difference is more than rounding and fp16 weights explain.
+        CharacterError: the difference exceeds what rounding and fp16 weights explain.
     """
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     controls = dataset.controls[np.linspace(0, len(dataset.controls) - 1, 16).astype(int)]
@@ -194,7 +194,7 @@ def check_parity(generator: Generator, graph: bytes, latents: Tensor, dataset: D
 
 @torch.no_grad()
 def _check_mapping(mapping: Mapping) -> None:
-    """Refuse a latent prior that draws nobody."""
+    """Reject a latent prior with non-finite output."""
     w = mapping(torch.randn(64, mapping.z_dim, generator=torch.Generator().manual_seed(0)))
     if not torch.isfinite(w).all():
         raise CheckpointError(

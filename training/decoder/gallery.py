@@ -1,4 +1,4 @@
-"""The sheets that show what a generator can do: people, controls, walks, blinks. Knows trained runs and pictures."""
+"""Sheets that show what a generator can do: people, controls, walks, blinks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def write_gallery(trained: Trained, folder: Path, *, seed: int, truncation_psi: 
 
     Args:
         trained: an opened run.
-        folder: made if absent.
+        folder: created if absent.
         seed: of the sampled identities.
-        truncation_psi: factor on `z`; below 1 it samples more ordinary people.
+        truncation_psi: factor on `z`; below 1 it samples more average people.
 
     Returns:
         The files, in that order; without a mapping there are no identities to sample, and with one identity no walk.
@@ -69,7 +69,7 @@ def write_gallery(trained: Trained, folder: Path, *, seed: int, truncation_psi: 
 
 @torch.no_grad()
 def sample_identities(trained: Trained, count: int, *, seed: int, truncation_psi: float) -> Tensor:
-    """Identities nobody has drawn: [count, w_dim].
+    """Latents of new identities: [count, w_dim].
 
     Raises:
         CheckpointError: the run has no mapping yet.

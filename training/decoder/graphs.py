@@ -1,6 +1,6 @@
-"""The graphs of a character file, as ONNX bytes. Knows networks and ONNX, not files.
+"""The graphs of a character file, as ONNX bytes.
 
-What the runtime feeds and gets is fixed in docs/character-file.md; the operators are the few that ONNX Runtime,
+Inputs and outputs are fixed in docs/character-file.md; the operators are the few that ONNX Runtime,
 OpenVINO and TensorRT all run fast.
 """
 
@@ -22,9 +22,9 @@ ALPHA = slice(3, None, 4)  # of an exported head's rows, which go through R, G, 
 class _Pictures(nn.Module):
     """The generator with its output as bytes.
 
-    The factor 255, the rounding, the order of channels and the stretch of alpha go into the head's weights, so that all
-    that is left to do at full size is clip, lay out and cast. Two transposes that move whole pixels are faster than a
-    pixel shuffle of single numbers and a transpose after it; the cast comes last because TensorRT's parser wants it so.
+    The factor 255, the rounding, the order of channels and the stretch of alpha go into the head's weights: only
+    clip, layout and cast are left at full size. Two transposes that move whole pixels are faster than a
+    pixel shuffle of single numbers followed by a transpose; the cast comes last because TensorRT's parser requires it.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -55,7 +55,7 @@ class _Pictures(nn.Module):
 
 
 class _HalfPictures(_Pictures):
-    """The same with a trunk and a head in fp16, which halves what a GPU must move.
+    """The same with trunk and head in fp16, which halves a GPU's memory traffic.
 
     Identity and pose become a code in fp32: that is a thousandth of the work, and in fp16 a head turned by half a
     degree would move in steps. Bytes survive fp16, whose numbers lie 1/8 apart between 128 and 256 and closer below.
@@ -89,10 +89,10 @@ class _Identities(nn.Module):
 
 
 def pictures(generator: Generator, *, half: bool) -> nn.Module:
-    """What is exported, as a module: w and controls -> uint8 [N, H, W, 4]. A copy, on the CPU.
+    """The exported module: w and controls -> uint8 [N, H, W, 4]. A copy, on the CPU.
 
     Args:
-        generator: stays as it is.
+        generator: unchanged.
         half: compute in fp16.
     """
     return _HalfPictures(generator) if half else _Pictures(generator)
@@ -105,7 +105,7 @@ def generator_graph(generator: Generator, controls: int) -> bytes:
 
 
 def half_generator_graph(generator: Generator, controls: int) -> bytes:
-    """The generator for GPUs: as `generator_graph`, same ends, computing in fp16.
+    """The generator for GPUs: like `generator_graph`, same inputs and outputs, computing in fp16.
 
     No better than fp32 on a CPU: ONNX Runtime has no fp16 convolution there and computes it in fp32.
     """

@@ -1,4 +1,4 @@
-"""Beginning with the weights of another run instead of noise. Knows networks and checkpoints, not data or losses."""
+"""Initialises networks with the weights of another run."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Weights = dict[str, Tensor]
 
 
 def begin_from(networks: Networks, checkpoint: Path, attributes: Tensor | None) -> tuple[Ancestor, ...]:
-    """Take over the averaged weights of another run.
+    """Copy the averaged weights of another run.
 
-    Encoder, guide and identity latents are taken as they are; the generator may have another picture size, fewer or
+    Encoder, guide and identity latents are copied; the generator may have another picture size, fewer or
     more channels and blocks: see `inherit_generator`.
 
     Args:
-        networks: fresh ones, changed in place.
+        networks: freshly initialised, changed in place.
         checkpoint: a `.pt` file of a run with the same controls and the same `w_dim`.
-        attributes: float [K, a], of the people trained on now; their latents are taken over if the other run knew the
-            same people. None leaves them out.
+        attributes: float [K, a], of the current training people; their latents are copied if the other run knew the
+            same people. None skips them.
 
     Returns:
-        The runs that these weights come from, the oldest first.
+        The ancestors of these weights, oldest first.
 
     Raises:
-        CheckpointError: there is none, or it is of another kind of character.
+        CheckpointError: there is no checkpoint, or it belongs to another kind of character.
     """
     state = load_checkpoint(checkpoint, "recipe", "position")
     weights: dict[str, Weights] = state["networks"]
@@ -52,13 +52,13 @@ def begin_from(networks: Networks, checkpoint: Path, attributes: Tensor | None) 
 
 
 def inherit_generator(generator: Generator, weights: Weights) -> None:
-    """Take over whatever has a place; the rest stays as it was initialised.
+    """Copy everything that has a place; the rest stays as initialised.
 
-    A narrower trunk takes the channels that matter most (structured pruning by magnitude, Li 2017, arXiv:1608.08710,
-    of what goes in times what goes out), a wider one gets fresh channels that nobody listens to yet; of fewer blocks
-    the first ones are taken, and more begin as they always do, doing nothing. So only pruning changes the picture.
-    A head of another factor on the same trunk begins by drawing the old picture with every pixel repeated, so that a
-    character grows from 256 px to 512 px without starting over.
+    A narrower trunk keeps the most important channels (structured pruning by magnitude, Li 2017, arXiv:1608.08710,
+    of incoming times outgoing weights), a wider one gets fresh channels that nothing reads yet; with fewer blocks
+    the first ones are kept, and additional ones start as the identity. So only pruning changes the picture.
+    A head with another factor on the same trunk starts by drawing the old picture with every pixel repeated, so that a
+    character grows from 256 px to 512 px without restarting.
     """
     own = generator.state_dict()
     trunk = [_trunk_kept(weights, level, len(own[f"{enter}.weight"])) for level, (enter, _) in _levels(own, weights)]
@@ -87,7 +87,7 @@ def inherit_generator(generator: Generator, weights: Weights) -> None:
 
 
 def _levels(own: Weights, weights: Weights) -> list[tuple[int, tuple[str, str]]]:
-    """Resolutions that both have: number, and the names of what enters it and of its blocks."""
+    """Resolutions that both have: number, and the names of their inputs and blocks."""
     names = [("enter", "first.blocks"), *((f"stages.{i}.enter", f"stages.{i}.blocks") for i in range(len(own)))]
     return [(i, pair) for i, pair in enumerate(names) if f"{pair[0]}.weight" in own and f"{pair[0]}.weight" in weights]
 
@@ -98,9 +98,9 @@ def _blocks(weights: Weights, prefix: str) -> list[str]:
 
 
 def _trunk_kept(weights: Weights, level: int, count: int) -> Tensor:
-    """Which channels of a resolution to take, int64 [count]; -1 for a fresh one.
+    """Channels of a resolution to keep, int64 [count]; -1 for a fresh one.
 
-    All convolutions that write into the trunk or read it there share its channels.
+    All convolutions that write to or read from the trunk there share its channels.
     """
     enter, prefix = (
         ("enter", "first.blocks") if level == 0 else (f"stages.{level - 1}.enter", f"stages.{level - 1}.blocks")
@@ -117,11 +117,11 @@ def _trunk_kept(weights: Weights, level: int, count: int) -> Tensor:
 
 
 def _take_block(own: Weights, weights: Weights, block: str, trunk: Tensor) -> None:
-    """A block's hidden channels are its own, so each block chooses among them."""
+    """A block's hidden channels are its own, so each block chooses separately."""
     a, b = (weights[f"{block}.{name}.weight"] for name in "ab")
     written = [a, weights[f"{block}.a.bias"]]
     modulated = f"{block}.affine.weight" in weights
-    if modulated:  # the shift, too, is written into them
+    if modulated:  # the shift is written into them, too
         written += [weights[f"{block}.affine.{kind}"].chunk(3)[2] for kind in ("weight", "bias")]
     hidden = _most_important(_size(written, 0) * _size([b], 1), len(own[f"{block}.a.weight"]))
     _take(own[f"{block}.a.weight"], a, hidden, trunk)
@@ -136,7 +136,7 @@ def _take_block(own: Weights, weights: Weights, block: str, trunk: Tensor) -> No
 
 
 def _size(tensors: list[Tensor], axis: int) -> Tensor:
-    """Norm over everything of each index of one axis."""
+    """Norm over everything for each index of one axis."""
     return (
         torch.stack([t.transpose(0, axis).flatten(1).square().sum(1) if t.dim() > 1 else t.square() for t in tensors])
         .sum(0)
@@ -152,7 +152,7 @@ def _most_important(importance: Tensor, count: int) -> Tensor:
 
 
 def _take(place: Tensor, old: Tensor, rows: Tensor, columns: Tensor | None = None) -> None:
-    """Fill known rows of a place; what they would read from fresh columns is zero. Fresh rows are left alone."""
+    """Fill known rows; weights that read fresh columns are zero. Fresh rows are unchanged."""
     taken = old[rows.clamp_min(0)]
     if columns is not None:
         taken = taken[:, columns.clamp_min(0)]
@@ -162,7 +162,7 @@ def _take(place: Tensor, old: Tensor, rows: Tensor, columns: Tensor | None = Non
 
 
 def _head_on(weights: Weights, trunk_px: int, kind: str) -> Tensor | None:
-    """The head, of whatever factor, that sat on this size of the trunk."""
+    """The head, of any factor, at this size of the trunk."""
     for name, tensor in weights.items():
         if name.startswith("heads.") and name.endswith(kind):
             factor = math.isqrt(len(tensor) // 4)
@@ -172,7 +172,7 @@ def _head_on(weights: Weights, trunk_px: int, kind: str) -> Tensor | None:
 
 
 def _repeat_pixels(place: Tensor, old: Tensor) -> None:
-    """Fill a head, [4 * n * n, ...], from one with a factor that divides n; others are left alone."""
+    """Fill a head, [4 * n * n, ...], from one with a factor that divides n; others are unchanged."""
     factor, before = math.isqrt(len(place) // 4), math.isqrt(len(old) // 4)
     if factor % before or place.shape[1:] != old.shape[1:]:
         return
@@ -182,11 +182,11 @@ def _repeat_pixels(place: Tensor, old: Tensor) -> None:
 
 
 def _same_interface(generator: Generator, weights: Weights, checkpoint: Path) -> None:
-    """Refuse what takes other inputs."""
+    """Reject networks with other inputs."""
     for name in ("lowest", "inverse_half_range", "code.layers.0.weight"):
         own, other = generator.state_dict()[name], weights.get(name)
         if other is None or own.shape != other.shape or (own.dim() == 1 and not torch.allclose(own, other)):
             raise CheckpointError(
                 f"{checkpoint} takes other controls, or has another w_dim or code_dim, than this recipe and its data. "
-                "Begin with a run on the same kind of data, or leave [start] out."
+                "Start from a run on the same kind of data, or omit [start]."
             )

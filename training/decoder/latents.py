@@ -1,4 +1,4 @@
-"""Identity latents of the people in a data set. Knows networks and data sets, not losses or files."""
+"""Identity latents of the people in a data set."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ENCODE_BATCH = 64
 def latents_of(
     networks: Networks, dataset: Dataset, frames: Indices, people: npt.NDArray[Any], *, per_identity: int = 16
 ) -> Tensor:
-    """The latent of each of `people`: from attributes where the run learnt from them, else from pictures.
+    """The latent of each of `people`: from attributes if the run was trained on them, otherwise from pictures.
 
     Args:
         networks: averaged weights are used.
         dataset: of the run.
-        frames: frames trained on; every one of `people` has some.
+        frames: training frames; each of `people` has some.
         people: numbers of identities, [K]; may repeat.
-        per_identity: pictures looked at, at most.
+        per_identity: maximum number of pictures used.
 
     Returns:
         [K, w_dim] on the CPU.
@@ -46,7 +46,7 @@ def latents_of(
 def encode_identities(
     encoder: Encoder, dataset: Dataset, frames: Indices, people: npt.NDArray[Any], *, per_identity: int
 ) -> Tensor:
-    """Mean latent over some of each one's frames, evenly spread: [K, w_dim], arguments as `latents_of`."""
+    """Mean latent over some frames of each person, evenly spread: [K, w_dim], arguments as for `latents_of`."""
     who, place = np.unique(people, return_inverse=True)
     order = frames[np.argsort(dataset.identity[frames], kind="stable")]
     starts = np.searchsorted(dataset.identity[order], who)

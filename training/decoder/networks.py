@@ -1,13 +1,13 @@
-"""The networks that draw and look at pictures: generator, encoder, discriminator.
+"""The networks of the decoder: generator, encoder, discriminator.
 
-Knows tensors, not files, data sets or losses. Pictures inside the trainer are float [N, 4, H, W], channels R G B A,
+Pictures inside the trainer are float [N, 4, H, W], channels R G B A,
 0..1, sRGB-encoded; `straight` colour unless a name says `premultiplied`.
 
 The generator is an 8x8 seed and a residual trunk of plain 3x3 convolutions, wide where pixels are few, with
 per-channel scale-in / scale-out / shift modulation at low resolution (the scale form of the modulated convolution of
 StyleGAN2, Karras 2020, arXiv:1912.04958, without dynamic weights), and a pixel-shuffle head (Shi 2016,
-arXiv:1609.05158). No normalisation, no grouped or depthwise convolution: those are the operators that int8 backends
-and TensorRT run slowly.
+arXiv:1609.05158). No normalisation, no grouped or depthwise convolution: int8 backends
+and TensorRT run those slowly.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Blocks(nn.Module):
 class Stage(Blocks):
     """The blocks of one resolution, entered by a 3x3 convolution and a nearest x2 step from the one below.
 
-    Convolving before the step costs a quarter of convolving after it and lost 0.2 dB in our comparison.
+    Convolving before the upsampling costs a quarter of convolving after it and lost 0.2 dB in our comparison.
     """
 
     def __init__(self, channels_in: int, channels: int, count: int, code_dim: int, *, modulate: bool) -> None:
@@ -86,7 +86,7 @@ class Generator(nn.Module):
         blocks: residual blocks at each resolution.
         modulate_to: highest resolution whose blocks are modulated by the code.
         head: pixel-shuffle factor from the trunk's end to the picture.
-        sizes_px: picture sizes that get a head of their own, for growing; the largest is `size_px`.
+        sizes_px: picture sizes with their own head, for growing; the largest is `size_px`.
         code_dim: width of the code that modulates.
     """
 
@@ -133,18 +133,18 @@ class Generator(nn.Module):
         """Draw.
 
         Args:
-            w: float [N, w_dim]; only its direction counts.
+            w: float [N, w_dim]; only its direction matters.
             controls: float [N, c], natural units.
             size_px: one of the sizes with a head; the largest if not given.
 
         Returns:
             float [N, 4, size_px, size_px], straight RGBA, not clamped: a clamp would kill the gradient of every
-            pixel that starts on its far side. `clamp(0, 1)` before showing it.
+            pixel outside the range. Apply `clamp(0, 1)` before showing it.
         """
         return stretched(F.pixel_shuffle(self.unshuffled(w, controls, size_px), self.head))
 
     def unshuffled(self, w: Tensor, controls: Tensor, size_px: int | None = None) -> Tensor:
-        """What the head gives, before its pixels are laid out and its alpha is stretched.
+        """Output of the head, before its pixels are laid out and its alpha is stretched.
 
         Returns:
             float [N, 4 * head * head, size_px / head, size_px / head].
@@ -152,12 +152,12 @@ class Generator(nn.Module):
         return self.from_code(self.code_of(w, controls), size_px)
 
     def code_of(self, w: Tensor, controls: Tensor) -> Tensor:
-        """What the trunk is told of identity and pose: float [N, code_dim], mean square 1."""
+        """Code of identity and pose for the trunk: float [N, code_dim], mean square 1."""
         normalised = (controls - self.lowest) * self.inverse_half_range - 1.0
         return unit_size(lrelu(self.code(torch.cat([unit_size(w), normalised], 1))))
 
     def from_code(self, code: Tensor, size_px: int | None = None) -> Tensor:
-        """The second half of `unshuffled`, which may run at another precision than the first."""
+        """The second half of `unshuffled`, which may run at another precision from the first."""
         x = self.const + self.seed(code).view(-1, SEED_CHANNELS, SEED_SIZE, SEED_SIZE)
         x = self.first(lrelu(self.enter(x)), code)
         wanted = (size_px or self.size_px) // self.head
@@ -175,8 +175,8 @@ THUMBNAIL_PX = 16
 class Thumbnail(nn.Module):
     """Identity latent -> a small picture of that person, linear.
 
-    Only a guide in training: it tells the encoder from the first step on what tells people apart, before the
-    generator has learnt to listen to the latent.
+    Only a guide in training: from the first step on it teaches the encoder what distinguishes people, before the
+    generator has learnt to use the latent.
     """
 
     def __init__(self, *, w_dim: int) -> None:
@@ -190,7 +190,7 @@ class Thumbnail(nn.Module):
 
 
 class Discriminator(PatchDiscriminator):
-    """Judges whether a premultiplied RGBA picture is real and fits the controls."""
+    """Judges whether a premultiplied RGBA picture is real and matches the controls."""
 
     lowest: Tensor
     inverse_half_range: Tensor

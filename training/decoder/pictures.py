@@ -1,4 +1,4 @@
-"""Pictures in and out of networks: drawing, encoding, control sweeps. Knows networks, not data sets or files."""
+"""Network input and output as pictures: drawing, encoding, control sweeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DRAW_BATCH = 16
 
 @torch.no_grad()
 def draw(generator: Generator, w: Tensor, controls: Float32, size_px: int | None = None) -> Uint8:
-    """Draw any number of pictures as the exported graph would.
+    """Draw any number of pictures like the exported graph.
 
     Args:
         generator: in evaluation mode.
@@ -31,7 +31,7 @@ def draw(generator: Generator, w: Tensor, controls: Float32, size_px: int | None
         uint8 [N, S, S, 4], straight RGBA.
 
     Raises:
-        CheckpointError: the network gives numbers that are not finite, which as bytes would look like a picture.
+        CheckpointError: the network's output is not finite, which as bytes would look like a picture.
     """
     device = next(generator.parameters()).device
     w = w.to(device).expand(len(controls), -1)
@@ -49,7 +49,7 @@ def encode(encoder: Encoder, premultiplied: Uint8) -> Tensor:
     """uint8 [N, S, S, 4] premultiplied -> latent [N, w_dim] on the CPU.
 
     Raises:
-        CheckpointError: the network gives numbers that are not finite.
+        CheckpointError: the network's output is not finite.
     """
     device = next(encoder.parameters()).device
     parts = []

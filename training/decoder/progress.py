@@ -1,4 +1,4 @@
-"""Sheets that a run writes as it goes. Knows networks and data sets; writes through `sheets`."""
+"""Sheets written during a run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from training.sheets import Uint8, write_sheet
 def draw_progress_sheets(folder: Path, networks: Networks, dataset: Dataset, frames: Indices, images: int) -> None:
     """Reconstructions, a control sweep and, once there is a prior, new identities, with the averaged weights.
 
-    A reconstruction is the wanted picture, what is drawn from the latent that training uses where that comes from
-    attributes, and what is drawn from the encoder's view of another picture.
+    A reconstruction is the ground truth, the picture drawn from the latent used in training if that comes from
+    attributes, and the one drawn from the encoder's view of another picture.
 
     Args:
-        folder: gets `<kimg>-<what>.png`.
+        folder: receives `<kimg>-<what>.png`.
         networks: of the run.
         dataset: at the current size.
         frames: training frames, some of which are redrawn.
@@ -55,6 +55,6 @@ def draw_progress_sheets(folder: Path, networks: Networks, dataset: Dataset, fra
 
 
 def _small(pictures: Uint8, limit_px: int = 128) -> Uint8:
-    """Every n-th pixel, so that big sheets stay quick to open."""
+    """Every n-th pixel, so that large sheets stay quick to open."""
     step = max(1, pictures.shape[1] // limit_px)
     return pictures[:, ::step, ::step]

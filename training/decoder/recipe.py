@@ -1,4 +1,4 @@
-"""What a recipe of the decoder may say. Knows settings, not tensors."""
+"""Recipe settings of the decoder."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Distil(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How stages with the objective `distillation` learn from the network that the run began with, the teacher."""
+    """How stages with the objective `distillation` learn from the initial network, the teacher."""
 
-    share: float = 0.5  # of each batch: people and poses that no data set has
-    weight: float = 1.0  # of such a picture, relative to one of the data
+    share: float = 0.5  # of each batch: people and poses absent from any data set
+    weight: float = 1.0  # of such a picture, relative to one from the data
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class DecoderStage(AdversarialStage, frozen=True, kw_only=True):
     """A stage of the decoder.
 
     Objectives: `pairs` draws a picture from the encoder's view of another one of the same person; `attributes` takes
-    latents from what identities.jsonl says of people; `adversarial` adds a discriminator and people who do not exist,
+    latents from the attributes in identities.jsonl; `adversarial` adds a discriminator and new people,
     and freezes the encoder. `distillation` beside one of the first two has a share of the pictures drawn by a teacher.
     """
 
@@ -64,7 +64,7 @@ class DecoderStage(AdversarialStage, frozen=True, kw_only=True):
 
     @property
     def distillation(self) -> bool:
-        """Whether a teacher takes part."""
+        """Whether there is a teacher."""
         return "distillation" in self.objectives
 
 
@@ -79,7 +79,7 @@ class DecoderRecipe(Recipe, frozen=True, kw_only=True):
 
     @property
     def teaching(self) -> Distil:
-        """How a teacher takes part, where one does."""
+        """The teacher's settings, if there is one."""
         return self.distil or Distil()
 
     def emphasis(self, stage: DecoderStage) -> tuple[float, float]:
@@ -88,7 +88,7 @@ class DecoderRecipe(Recipe, frozen=True, kw_only=True):
         return eyes, self.loss.mouth if stage.mouth is None else stage.mouth
 
     def fault(self) -> str | None:
-        """What is wrong, and what to do about it."""
+        """What is wrong, and how to fix it."""
         model, distil = self.model, self.teaching
         if self.distil is not None and not any(stage.distillation for stage in self.stage):
             return (
@@ -123,5 +123,5 @@ class DecoderRecipe(Recipe, frozen=True, kw_only=True):
 
 
 def taught(distil: Distil, stage: Stage) -> int:
-    """How many pictures of a batch the teacher draws: whole pairs, at least one."""
+    """Number of pictures of a batch that the teacher draws: whole pairs, at least one."""
     return max(2, round(stage.batch * distil.share / 2) * 2)

@@ -1,4 +1,4 @@
-"""The networks of a run. Knows networks and recipes, not data or optimisers."""
+"""The networks of a run."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Networks:
         return {name: net.state_dict() for name, net in vars(self).items() if net is not None}
 
     def add_known(self, attributes: Tensor) -> KnownIdentities:
-        """Give the people of a data set, [K, a], latents of their own."""
+        """Add latents for the people of a data set, [K, a]."""
         self.known = KnownIdentities(attributes=attributes, w_dim=self.generator.w_dim)
         self.known_ema = copy.deepcopy(self.known).requires_grad_(False).eval()
         return self.known
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take weights that `state` gave.
+        """Load weights from `state`.
 
         Raises:
             CheckpointError: they belong to networks of other sizes, or some are missing.
@@ -64,7 +64,7 @@ class Networks:
 
 
 def build_networks(recipe: DecoderRecipe, control_ranges: list[tuple[float, float, float]]) -> Networks:
-    """Fresh networks; the weights depend on the recipe's seed alone."""
+    """Fresh networks; the weights depend only on the recipe's seed."""
     torch.manual_seed(recipe.seed)
     model = recipe.model
     generator = build_generator(recipe, control_ranges)

@@ -1,4 +1,4 @@
-"""The decoder as a task: its data, its stages, and what is made of a finished run."""
+"""The decoder as a task: its data, its stages, evaluation and export."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DecoderTask:
     Attributes:
         recipe: of the run.
         dataset: at the size of the last stage.
-        split: what is trained on and what is not.
+        split: training and held-out frames.
         networks: current and averaged.
     """
 
@@ -43,13 +43,13 @@ class DecoderTask:
     networks: Networks
 
     def __init__(self, recipe: DecoderRecipe) -> None:
-        """Begin without data and networks."""
+        """Start without data and networks."""
         self.recipe = recipe
         self._position, self._ancestors = Position(), tuple[Ancestor, ...]()
 
     @property
     def digest(self) -> str:
-        """Of the labels, in hex."""
+        """Digest of the labels, in hex."""
         return self.dataset.digest
 
     def open_data(
@@ -184,7 +184,7 @@ class DecoderTask:
 
     @property
     def trained(self) -> Trained:
-        """The run as evaluation and export take it."""
+        """The run in the form that evaluation and export take."""
         if self.networks.mapping is not None:
             self.networks.mapping.requires_grad_(False).eval()
         return Trained(

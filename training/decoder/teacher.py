@@ -1,7 +1,7 @@
-"""The teacher of a distillation: a finished generator that draws pictures to learn from. Knows networks, not losses.
+"""The teacher of a distillation: a finished generator that draws pictures to learn from.
 
-Distillation (Hinton 2015, arXiv:1503.02531) for a generator: the smaller network sees the larger one's answers for
-people and poses that no data set holds, as many as it likes.
+Distillation (Hinton 2015, arXiv:1503.02531) for a generator: the smaller network sees the larger one's output for
+people and poses absent from any data set, in any number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from training.losses.terms import premultiply
 
 
 class Teacher:
-    """Draws people who may not exist. Nothing here is trained."""
+    """Draws people who need not exist. Nothing here is trained."""
 
     def __init__(self, generator: Generator, mapping: Mapping | None) -> None:
         self._generator = generator.requires_grad_(False).eval()
@@ -32,16 +32,16 @@ class Teacher:
     def open(
         checkpoint: Path, control_ranges: list[tuple[float, float, float]], sizes_px: set[int], device: torch.device
     ) -> Teacher:
-        """Read the averaged generator of a finished run, and its latent prior if it has one.
+        """Load the averaged generator of a finished run, and its latent prior if it has one.
 
         Args:
             checkpoint: a `.pt` file.
             control_ranges: of the data; the controls must be the same, in the same order.
-            sizes_px: picture sizes that will be asked for.
+            sizes_px: picture sizes that will be requested.
             device: where to draw.
 
         Raises:
-            CheckpointError: there is none, or it draws other pictures than these.
+            CheckpointError: there is no checkpoint, or it draws other pictures.
         """
         state = load_checkpoint(checkpoint, "recipe")
         weights = state["networks"]
@@ -53,8 +53,8 @@ class Teacher:
         missing = sorted(sizes_px - {int(size) for size in generator.heads})
         if missing:
             raise CheckpointError(
-                f"{checkpoint} draws no pictures of {missing[0]} px, so it cannot teach them. "
-                "Name another in [start], or leave [distil] out."
+                f"{checkpoint} cannot draw pictures of {missing[0]} px, so it cannot teach them. "
+                "Name another in [start], or omit [distil]."
             )
         mapping = None
         if "mapping" in weights:

@@ -1,6 +1,6 @@
-"""One stage's steps: optimisers, losses, and what the networks are shown. Knows no files.
+"""One stage's steps: optimisers, losses, and network inputs.
 
-Every random number of a step comes from torch's generator, which the loop seeds step by step.
+Every random number of a step comes from torch's generator, which the loop seeds before each step.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from training.optim.muon import Muon
 from training.optim.schedule import learning_rate_at
 from training.task import Note, Position, refuse_what_is_not_finite
 
-LATENT_NOISE = 0.1  # added to latents in training, so that neighbours in the latent space look alike
+LATENT_NOISE = 0.1  # added to latents in training, so that nearby latents look alike
 ATTRIBUTE_NOISE = 0.05  # the same for attributes, in the prior's fit; words are 0 or 1, numbers have variance 1
-MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two count in different units
-MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the step around it
+MUON_LR_FACTOR = 20.0  # of the recipe's learning rate, which is Adam's; the two have different scales
+MUON_LARGEST = 4096  # a matrix this long costs more to orthogonalise than the whole step
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Batch:
     regions: Tensor
 
     def take(self, rows: slice) -> Batch:
-        """Some of it."""
+        """A subset."""
         return Batch(self.target[rows], self.identity[rows], self.controls[rows], self.regions[rows])
 
 
@@ -112,10 +112,10 @@ class StageTrainer:
         return {**states, "adam_d": self._adversary.optimizer()}
 
     def load_optimizers(self, state: dict[str, Any]) -> None:
-        """Take what `optimizers` gave.
+        """Load what `optimizers` returned.
 
         Raises:
-            CheckpointError: it is of other optimisers.
+            CheckpointError: it belongs to other optimisers.
         """
         try:
             self._muon.load_state_dict(state["muon"])
@@ -127,17 +127,17 @@ class StageTrainer:
             ) from error
 
     def enter(self, note: Note) -> None:
-        """What happens once, when a stage begins."""
+        """One-time work at the start of a stage."""
         if not self.stage.adversarial:
             return
-        # Frozen from here on: the latents must stay put while the prior and the discriminator lean on them.
+        # Frozen from here on: the latents must not move while the prior and the discriminator depend on them.
         self.networks.encoder.load_state_dict(self.networks.encoder_ema.state_dict())
         self.networks.generator.load_state_dict(self.networks.generator_ema.state_dict())
         note("fitting the latent prior")
         self.networks.mapping = self.fit_prior()
 
     def fit_prior(self) -> Mapping:
-        """Fit the mapping to the attributes, or else the latents, of all people trained on."""
+        """Fit the mapping to the attributes or, without them, the latents, of all training people."""
         people, known = np.unique(self.dataset.identity[self.frames]), self.networks.known_ema
         steps, seed = self.recipe.mapping_steps, self.recipe.seed
         if known is None:
@@ -154,7 +154,7 @@ class StageTrainer:
         """Read pictures and labels."""
         device = self.fabric.device
         pictures = torch.from_numpy(self.dataset.pictures[indices])
-        # [N, S, S, 4] -> channels_last [N, 4, S, S], without moving a byte.
+        # [N, S, S, 4] -> channels_last [N, 4, S, S], without a copy.
         target = pictures.to(device).permute(0, 3, 1, 2).float().div_(255)
         identity = torch.from_numpy(self.dataset.identity[indices]).long().to(device)
         controls = torch.from_numpy(self.dataset.controls[indices]).to(device)
@@ -162,10 +162,10 @@ class StageTrainer:
 
     @torch.no_grad()
     def check_sound(self) -> None:
-        """Draw a little with the weights as they are: some are finite and yet too large to give a picture.
+        """Test-draw with the current weights: some are finite and yet too large to give a picture.
 
         Raises:
-            TrainingError: what comes out is not a picture. These weights must not be saved.
+            TrainingError: the output is not a picture. These weights must not be saved.
         """
         networks, rows = self.networks, self.frames[:2]
         batch = self.batch(rows)
@@ -180,7 +180,7 @@ class StageTrainer:
     def _require_finite(self, name: str, result: Tensor) -> None:
         if not torch.isfinite(result).all():
             raise TrainingError(
-                f"The run has diverged: its {name} gives numbers that are not finite. It was not saved; the last "
+                f"The run has diverged: the output of its {name} is not finite. It was not saved; the last "
                 f"checkpoint is as it was. Train again with a lower learning rate than {self.stage.lr:g}, for example "
                 "from that checkpoint in another folder: --set start.checkpoint=…"
             )
@@ -210,7 +210,7 @@ class StageTrainer:
         return {**values, "learning_rate": torch.tensor(learning_rate)}
 
     def _reconstruction_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Draw every picture from the latent of who it shows and its controls."""
+        """Draw every picture from the latent of its person and its controls."""
         self._forget_gradients()
         if self._teacher is not None:
             return self._distillation_step(batch, self._teacher, self.recipe.teaching)
@@ -222,7 +222,7 @@ class StageTrainer:
         return {**terms, **guides, "loss": loss}
 
     def _distillation_step(self, batch: Batch, teacher: Teacher, distil: Distil) -> dict[str, Tensor]:
-        """The same, with a share of the batch drawn by the teacher: people it makes up, in the poses of that share."""
+        """The same, with a share of the batch drawn by the teacher: new people, in the poses of that share."""
         count, size = taught(distil, self.stage), self.stage.size_px
         shown, poses = batch.take(slice(0, -count)), batch.take(slice(-count, None))
         latent, guides = self._known_latents(shown) if self.stage.attributes else self._latents_of_partners(shown)
@@ -238,7 +238,7 @@ class StageTrainer:
         return {**terms, **guides, "taught": learnt, "loss": loss}
 
     def _latents_of_partners(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The encoder's view of the pair's other picture: what the controls say must come from the controls."""
+        """The encoder's view of the pair's other picture: pose information must come from the controls."""
         encoded = self._encoder(batch.target).float()
         latent = _partner(encoded + torch.randn_like(encoded) * LATENT_NOISE)
         small = F.adaptive_avg_pool2d(batch.target, THUMBNAIL_PX)
@@ -249,9 +249,9 @@ class StageTrainer:
         return latent, guides
 
     def _known_latents(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The attributes' latents, and for some rows what the encoder makes of the pair's other picture.
+        """The attributes' latents, and for some rows the encoder's output for the pair's other picture.
 
-        The encoder learns to see the attributes' latents; the generator need not wait until it does.
+        The encoder learns to match the attributes' latents; the generator need not wait until it does.
         """
         known = self._known(batch.identity).float()
         seen = len(known) // 4 * 2
@@ -262,7 +262,7 @@ class StageTrainer:
         return latent, {"encoding": (encoded - known[:seen].detach()).square().mean()}
 
     def _reconstruction_loss(self, straight: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted loss and, to be told, its terms."""
+        """The weighted loss and, for logging, its terms."""
         weights, (eyes, mouth) = self.recipe.loss, self.recipe.emphasis(self.stage)
         pixel_weight = losses.region_weights(batch.regions, self.stage.size_px, eyes, mouth)
         loss, terms = reconstruction_loss(
@@ -271,7 +271,7 @@ class StageTrainer:
         return loss, dict(zip(("pixel", "gradient", "bleed"), terms, strict=True))
 
     def _adversarial_step(self, batch: Batch, position: Position) -> dict[str, Tensor]:
-        """Reconstruct as before, draw people who do not exist, and have both judged against real pictures."""
+        """Reconstruct as before, draw new people, and have both judged against real pictures."""
         size, half = self.stage.size_px, len(batch.target) // 2
         with torch.no_grad(), self.fabric.autocast():
             known = self.networks.known_ema
@@ -314,7 +314,7 @@ def _partner(latent: Tensor) -> Tensor:
 
 
 def _matrices_and_others(modules: Iterable[nn.Module]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Hidden weight matrices, which Muon moves, and the rest: biases, heads, and layers too large to orthogonalise."""
+    """Hidden weight matrices, for Muon, and the rest: biases, heads, and layers too large to orthogonalise."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for module in modules:
@@ -327,7 +327,7 @@ def _matrices_and_others(modules: Iterable[nn.Module]) -> tuple[list[nn.Paramete
 def begin_with_attributes(
     networks: Networks, dataset: Dataset, frames: np.ndarray[Any, Any], device: torch.device
 ) -> None:
-    """Latents from attributes start where the encoder's are, so that the generator goes on undisturbed."""
+    """Latents from attributes start at the encoder's, so that the generator continues undisturbed."""
     known = networks.add_known(torch.from_numpy(attribute_table(dataset.identities).values))
     people = np.unique(dataset.identity[frames])
     latents = encode_identities(networks.encoder_ema.to(device), dataset, frames, people, per_identity=2)

@@ -1,1 +1,1 @@
-"""Who a picture shows, as the latent that the portrait generator draws them from."""
+"""From a picture to the latent from which the portrait generator draws the person."""

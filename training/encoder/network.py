@@ -1,4 +1,4 @@
-"""Who a picture shows: a picture -> attributes, and from these the latent. Knows tensors."""
+"""From a picture to attributes, and from these to the latent."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from training.latents.people import WholeAttributes
 from training.layers import Mlp, ResidualBlock, kaiming, lrelu, seen_at
 
-SIZE_PX = 128  # who somebody is shows at that size; the last factor of two would cost four times the work
+SIZE_PX = 128  # enough to tell people apart; the last factor of two would cost four times the work
 FOLD = 4
 
 
 class Recogniser(nn.Module):
     """A residual network on premultiplied RGBA pictures.
 
-    It finds attributes, not latents: a hair style is one of eight, and a choice that falls on the right one is exactly
+    It predicts attributes, not latents: a hair style is one of eight, and a correct choice is exactly
     right, while a latent that is nearly right belongs to nobody.
 
     Args:
-        whole: attributes to latent; the choices in it come as logits.
+        whole: attributes to latent; categorical ones come as logits.
         channels: at 32 px and downwards.
         blocks: residual blocks there.
     """

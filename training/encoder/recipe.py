@@ -1,4 +1,4 @@
-"""What a recipe of the encoder may say. Knows settings, not tensors."""
+"""Recipe settings of the encoder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Objective = Literal["attributes"]
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes of the network."""
 
-    w_dim: int = 128  # identity latent, as the portrait generator has it
+    w_dim: int = 128  # identity latent, as in the portrait generator
     channels: tuple[int, ...] = (80, 128, 192, 256)  # at 32 px and downwards
     blocks: tuple[int, ...] = (1, 2, 2, 1)  # residual blocks there
 
 
 class EncoderStage(Stage, frozen=True, kw_only=True):
-    """A stage of the encoder. `attributes`: what `identities.jsonl` says about them is seen in pictures in any pose."""
+    """A stage of the encoder. `attributes`: predict the attributes in `identities.jsonl` from pictures in any pose."""
 
     objectives: tuple[Objective, ...] = ("attributes",)
     muon: float = 6.0  # learning rate of matrices, times `lr`
@@ -33,9 +33,9 @@ class EncoderRecipe(Recipe, frozen=True, kw_only=True):
     model: Model = Model()
 
     def fault(self) -> str | None:
-        """What is wrong, and what to do about it."""
+        """What is wrong, and how to fix it."""
         if self.start is None:
-            return "there is no [start]: name the checkpoint of the portrait generator whose latents are to be found."
+            return "[start] is missing: name the checkpoint of the portrait generator whose latents to predict."
         if not 0 < len(self.model.channels) == len(self.model.blocks) <= 6:
             return "model.channels and model.blocks need one number for each size, and there are at most 6 sizes."
         for index, stage in enumerate(self.stage):

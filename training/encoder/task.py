@@ -1,12 +1,12 @@
-"""The encoder as a task: from a picture of somebody, in any pose, to the latent that the portrait generator takes.
+"""The encoder as a task: from a picture of a person, in any pose, to the portrait generator's latent.
 
 One step, for N pictures:
 
     found  = encoder.attributes(pictures)
     loss   = AttributeLoss(found, attributes of who they show)
 
-and afterwards w = known(found, every choice made). The people need not be those that the portrait generator learnt
-from: their attributes say where in its space they are, and one picture of each of many teaches more than many of each
+and afterwards w = known(found, every choice made). The people need not be those the portrait generator learnt
+from: their attributes locate them in its space, and one picture each of many people teaches more than many each
 of few.
 """
 
@@ -40,7 +40,7 @@ from training.settings import Stage
 from training.sheets import write_sheet
 from training.task import Ancestor, Note, Position, Progress, ancestors_of, refuse_what_is_not_finite
 
-NOT_MATRICES = ("enter.", "out.layers.1.")  # what reads pixels, and the head
+NOT_MATRICES = ("enter.", "out.layers.1.")  # layers that read pixels, and the head
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -50,10 +50,10 @@ class EncoderTask:
     Attributes:
         recipe: of the run.
         dataset: at the size of the last stage.
-        split: what is trained on and what is not.
+        split: training and held-out frames.
         encoder: as it is being trained.
         encoder_ema: averaged.
-        known: attributes and latents of the people of the data set, as the portrait generator has them.
+        known: attributes and latents of the people of the data set, as in the portrait generator.
     """
 
     dataset: Dataset
@@ -63,7 +63,7 @@ class EncoderTask:
     known: KnownIdentities
 
     def __init__(self, recipe: EncoderRecipe) -> None:
-        """Begin without data and networks."""
+        """Start without data and networks."""
         self.recipe = recipe
         self.position = Position()
         self.ancestors: tuple[Ancestor, ...] = ()
@@ -94,7 +94,7 @@ class EncoderTask:
         self._fabric, self._device = fabric, fabric.device
 
     def begin_from(self, checkpoint: Path) -> tuple[Ancestor, ...]:
-        """Take the latents of a portrait generator, and what it calls the attributes of people."""
+        """Load the latents of a portrait generator, and its attributes of people."""
         state = load_checkpoint(checkpoint, "recipe", "position", "data_digest")
         recipe = msgspec.json.decode(state["recipe"], type=dict[str, Any])
         _, theirs, _, digest = read_labels(Path(recipe["data"]["path"]))
@@ -232,9 +232,9 @@ class EncoderTask:
         at_px: int | None,  # noqa: ARG002  nothing is drawn
         note: Note,
     ) -> dict[str, Any]:
-        """See `Task`. A picture is right if nobody's latent is nearer than that of who it shows."""
+        """See `Task`. A picture is right if no other latent is nearer than that of its person."""
         if not len(self.split.unseen_identities):
-            raise DatasetError("No people were held out of training. Raise data.holdout_identities.")
+            raise DatasetError("No people were held out. Raise data.holdout_identities.")
         everybody = self.known(torch.arange(len(self.dataset.identities), device=self._device)).cpu()
         apart = float(torch.pdist(everybody[:: max(1, len(everybody) // 500)]).mean())
         report: dict[str, Any] = {"size_px": self.dataset.size_px}
@@ -258,17 +258,17 @@ class EncoderTask:
         return report
 
     def latents(self, frames: Rows) -> Tensor:
-        """Of who is shown in frames of the data set, [N, w_dim]."""
+        """Of the people in frames of the data set, [N, w_dim]."""
         latents: Tensor = self.known(torch.from_numpy(self.dataset.identity[frames]).long().to(self._device))
         return latents
 
     @torch.no_grad()
     def encode(self, pictures: Tensor, *, at_once: int = 64) -> Tensor:
-        """Who is shown, with the averaged network.
+        """Predict the person, with the averaged network.
 
         Args:
             pictures: premultiplied, float32 [N, 4, S, S], 0..1.
-            at_once: pictures at a time.
+            at_once: batch size.
 
         Returns:
             float32 [N, w_dim] on the CPU, mean square 1.
@@ -276,7 +276,7 @@ class EncoderTask:
         return torch.cat([self.encoder_ema(part.to(self._device)).cpu() for part in torch.split(pictures, at_once)])
 
     def _draw_sheet(self, path: Path) -> None:
-        """Pictures of people held out, each above one of whoever, of those trained on, has the nearest latent."""
+        """Pictures of held-out people, each above one of the training person with the nearest latent."""
         held, trained = self.split.unseen_identities, self.split.train
         shown = held[np.linspace(0, len(held) - 1, min(12, len(held))).astype(int)]
         found = self.encode(planar(self.dataset.pictures[shown], self._device))

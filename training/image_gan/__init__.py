@@ -1,1 +1,1 @@
-"""Generators that learn a folder of pictures from a discriminator alone."""
+"""Generators trained on a folder of pictures by a discriminator alone."""

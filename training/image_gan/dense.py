@@ -10,7 +10,7 @@ Goodfellow 2014 (arXiv:1406.2661), algorithm 1 with k = 1. One step, for N pictu
     G       = Adam(G, gradient of the loss)
     average = average of G over the last steps           # what is shown and exported
 
-D gives logits, so `-log D` and `-log(1 - D)` are taken from them at once. Nothing else is known about the pictures.
+D gives logits, from which `-log D` and `-log(1 - D)` are computed directly. Nothing else is known about the pictures.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ class DenseTask:
     Attributes:
         recipe: of the run.
         dataset: the pictures.
-        split: which are trained on and which are not.
+        split: training and held-out pictures.
         generator: as it is being trained.
         generator_ema: averaged.
-        discriminator: tells what is drawn from what is real.
+        discriminator: distinguishes drawn from real pictures.
     """
 
     dataset: Dataset
     split: Split
 
     def __init__(self, recipe: DenseRecipe) -> None:
-        """Begin without data."""
+        """Start without data."""
         self.recipe = recipe
         self.position = Position()
         self.ancestors: tuple[Ancestor, ...] = ()
@@ -194,7 +194,7 @@ class DenseTask:
         drawn = [generator(z) for generator in (self.generator, self.generator_ema)]
         if not all(torch.isfinite(found).all() for found in (*drawn, self.judge(drawn[0]))):
             raise TrainingError(
-                "The run has diverged: its networks give numbers that are not finite. It was not saved; the last "
+                "The run has diverged: the output of its networks is not finite. It was not saved; the last "
                 f"checkpoint is as it was. Train again with a lower learning rate than {self._stage.lr:g}."
             )
 
@@ -252,7 +252,7 @@ class DenseTask:
 
     @torch.no_grad()
     def draw(self, z: Tensor) -> Tensor:
-        """Pictures with the averaged network, RGB [N, 3, S, S], -1..1, on the device."""
+        """Draw pictures with the averaged network, RGB [N, 3, S, S], -1..1, on the device."""
         drawn: Tensor = self.generator_ema(z.to(self._device))
         return drawn
 
@@ -271,7 +271,7 @@ class DenseTask:
         """One step of one network.
 
         Raises:
-            NotFinite: its loss or gradient is not finite; it stays as it is.
+            NotFinite: its loss or gradient is not finite; it is unchanged.
         """
         parameters = list(getattr(self, name).parameters())
         for parameter in parameters:
@@ -290,5 +290,5 @@ class DenseTask:
 
 
 def cross_entropy(logits: Tensor, *, real: bool) -> Tensor:
-    """-log D where pictures ought to be taken for real, -log(1 - D) where they ought not."""
+    """-log D for pictures that should be judged real, -log(1 - D) for those that should not."""
     return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, float(real)).float())

@@ -1,4 +1,4 @@
-"""How far pictures are from each other, one by one and as a whole. Knows tensors."""
+"""Distances between pictures, individually and as distributions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def nearest(pictures: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         pictures: [N, ...].
-        among: [M, ...], where it is looked for.
+        among: [M, ...], candidates.
 
     Returns:
-        root of the mean squared difference, [N], and which it is, [N].
+        root mean squared difference, [N], and the index of the nearest, [N].
     """
     flat, parts = pictures.flatten(1), torch.split(among.flatten(1), AT_ONCE)
     found = [torch.cdist(flat, part).min(1) for part in parts]
@@ -36,7 +36,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
     """Squared Frechet distance of two normal distributions with the means and covariances of these rows.
 
     |mean - mean|^2 + trace(C + C' - 2 (C C')^1/2), Dowson 1982 (doi:10.1016/0047-259X(82)90077-X). Few rows of the same
-    distribution are not at 0: compare only what has as many.
+    distribution are not at 0: compare only sets of equal size.
 
     Args:
         a: [N, d].

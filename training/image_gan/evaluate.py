@@ -1,4 +1,4 @@
-"""How good pictures from seeds are, and whether they are copies. Knows runs of the dense GAN."""
+"""Quality of pictures from seeds, and whether they are copies."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from training.image_gan.sheets import write_nearest, write_seeds, write_walks
 if TYPE_CHECKING:
     from training.image_gan.dense import DenseTask
 
-NEAR = 0.05  # share of the held-out pictures, those that are nearest to one that was trained on
-COARSE = 4  # places a side, of what the Frechet distance looks at
+NEAR = 0.05  # share of the held-out pictures that are nearest to a training picture
+COARSE = 4  # cells per side for the Frechet distance
 
 
 def evaluate_dense(
     task: DenseTask, folder: Path, *, frames: int, at_px: int | None, note: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Measure everything that `report.json` holds, and draw sheets.
+    """Measure everything for `report.json`, and draw sheets.
 
     Args:
         task: an opened run.
-        folder: gets the sheets.
-        frames: pictures per question, at most.
-        at_px: size to compare pictures at; the run's own if None.
-        note: told what was found.
+        folder: for the sheets.
+        frames: maximum number of pictures per question.
+        at_px: size for comparing pictures; None for the run's own.
+        note: told the results.
 
     Raises:
         DatasetError: nothing was held out, or pictures cannot be reduced to `at_px`.
@@ -39,8 +39,8 @@ def evaluate_dense(
     report = measured(task, frames=frames, at_px=at_px)
     far, share = report["nearest_trained_on_255"], report["as_near_as_the_nearest_held_out"]
     note(
-        f"nearest picture trained on: {far['drawn']:g}/255 from what is drawn, {far['held_out']:g}/255 from what was "
-        f"held out; {share:.0%} of what is drawn is as near as the nearest {NEAR:.0%} of what was held out"
+        f"nearest training picture: {far['drawn']:g}/255 from drawn pictures, {far['held_out']:g}/255 from "
+        f"held-out ones; {share:.0%} of the drawn are as near as the nearest {NEAR:.0%} of the held-out"
     )
     for name, figure in (("taken for real", "discriminator"), ("variety", "variety_255"), ("Frechet", "frechet_4x4")):
         note(f"{name}: " + ", ".join(f"{who.replace('_', ' ')} {found:g}" for who, found in report[figure].items()))
@@ -88,11 +88,11 @@ def measured(task: DenseTask, *, frames: int, at_px: int | None) -> dict[str, An
 
 
 def _believed(task: DenseTask, pictures: Tensor) -> float:
-    """What share of them the discriminator takes for real, on average."""
+    """Share of pictures that the discriminator judges real, on average."""
     judged = [task.judge(part).sigmoid() for part in torch.split(pictures, 1024)]
     return float(torch.cat(judged).mean())
 
 
 def _coarse(pictures: Tensor) -> Tensor:
-    """Colours by place, [N, 3 * COARSE^2]: all that the Frechet distance knows of a picture."""
+    """Colours by place, [N, 3 * COARSE^2]: the features of the Frechet distance."""
     return torch.nn.functional.adaptive_avg_pool2d(pictures, COARSE).flatten(1)

@@ -1,4 +1,4 @@
-"""From a run of the dense GAN to a character file: a generator, noise for latents, and a few seeds with names."""
+"""From a run of the dense GAN to a character file: a generator, noise as latents, and a few named seeds."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from training.image_gan.dense import DenseTask
 
 PARITY_TOLERANCE = 4  # of 255, at the worst pixel: weights travel as fp16
-NAMED = 8  # seeds; a character has to have names, and these are buttons in the window
+NAMED = 8  # seeds; a character needs names, which are buttons in the window
 
 
 def export_dense(
     task: DenseTask, out: Path, *, name: str, report: dict[str, Any], note: Note = lambda _: None
 ) -> Manifest:
-    """Write a character file; averaged weights are taken.
+    """Write a character file from the averaged weights.
 
     Args:
         task: an opened run.
         out: the `.bunraku` file.
-        name: what the character is called.
+        name: of the character.
         report: quality figures for `report.json`.
-        note: told what is being done.
+        note: told the current step.
 
     Raises:
-        CharacterError: the exported graph draws other pictures than the trained network.
+        CharacterError: the exported graph draws different pictures from the trained network.
     """
     note("graphs")
     dataset, z_dim = task.dataset, task.recipe.model.z_dim
@@ -83,7 +83,7 @@ def _check_parity(task: DenseTask, graph: bytes, *, seeds: int = 64) -> dict[str
         the largest difference in 255ths, and how many pictures were compared.
 
     Raises:
-        CharacterError: the difference is more than rounding and fp16 weights explain.
+        CharacterError: the difference exceeds what rounding and fp16 weights explain.
     """
     z = task.latents(range(seeds))
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""The dense generator as ONNX bytes, the way a character file holds it. Knows networks, not files."""
+"""The dense generator as ONNX bytes, in the form of a character file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.onnx_export import onnx_of
 class _Pictures(nn.Module):
     """A latent and a control that stays at 0 -> solid RGBA bytes.
 
-    A fully connected layer is a convolution of a picture of one pixel, and is exported as one: the precision gate
+    A fully connected layer is a convolution of a one-pixel picture, and is exported as one: the precision gate
     quantises convolutions.
     """
 
@@ -25,7 +25,7 @@ class _Pictures(nn.Module):
         self.layers = nn.ModuleList(_convolution(cast(nn.Linear, layer)) for layer in generator.layers)
 
     def forward(self, w: Tensor, controls: Tensor) -> Tensor:
-        # Added, so that no inference library finds an input that nobody reads and drops it.
+        # Added, so that no inference library drops it as an unused input.
         x = (w + controls)[..., None, None]
         for layer in self.layers[:-1]:
             x = F.leaky_relu(layer(x), SLOPE)
@@ -36,7 +36,7 @@ class _Pictures(nn.Module):
 
 
 class _Same(nn.Module):
-    """Seeds are latents as they are."""
+    """Seeds are latents themselves."""
 
     def forward(self, z: Tensor) -> Tensor:
         return z.clone()

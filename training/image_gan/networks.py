@@ -1,4 +1,4 @@
-"""The two networks of the dense GAN. Knows tensors."""
+"""The two networks of the dense GAN."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A picture -> whether it is real: the generator backwards, with dropout.
+    """A picture -> whether it is real: the mirrored generator, with dropout.
 
     Args:
         model: sizes.

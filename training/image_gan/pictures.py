@@ -1,6 +1,6 @@
-"""A folder of pictures as a data set: cut, put over a plain colour, made small. Knows picture files, not networks.
+"""A folder of pictures as a data set: cropped, composited over a plain colour, resized.
 
-Every picture is an identity of its own. Nothing moves them, so their only control is one that has no way to go.
+Every picture is its own identity. Nothing moves, so the only control has an empty range.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Progress = Callable[[int, int], None]  # files done, in all
 def open_pictures(
     folder: Path, settings: Pictures, size_px: int, *, progress: Progress | None = None, note: Note = lambda _: None
 ) -> Dataset:
-    """Read all pictures in a folder and the folders in it. Empty cells are left out, and what is there already.
+    """Read all pictures in a folder and its subfolders. Empty cells and duplicates are skipped.
 
     Args:
-        folder: where they are.
-        settings: how they are cut, and whose they are.
-        size_px: side that they get: averaged down, or pixels repeated.
+        folder: their location.
+        settings: how to cut them, and their attribution.
+        size_px: target side: averaged down, or pixels repeated.
         progress: called after every file.
-        note: told what was left out.
+        note: told what was skipped.
 
     Raises:
         DatasetError: there is none, or one cannot be read or cut.
@@ -50,7 +50,7 @@ def open_pictures(
                 empty += 1
                 continue
             pixels = picture.resize((size_px, size_px), Image.Resampling.BOX).tobytes()
-            again += pixels in found  # else a copy of what is trained on could be held out
+            again += pixels in found  # otherwise a copy of a training picture could be held out
             found[pixels] = None
         name = path.relative_to(folder).as_posix()
         digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode(errors="surrogateescape"))
@@ -100,10 +100,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path, background: tuple[int, int, int]) -> Image.Image:
-    """A picture over a plain colour, as RGB."""
+    """Composite a picture over a plain colour, as RGB."""
     try:
         picture, _ = read_picture(path, opaque=True)
-    except DatasetError as error:  # its text goes on after the picture's name, and thinks of tables
+    except DatasetError as error:  # its message continues the picture's name, and assumes tables
         told = str(error).replace("remove its line", "take it out of the folder")
         raise DatasetError(f"{path} {told}") from error
     behind = Image.new("RGBA", picture.size, (*background, 255))
@@ -111,7 +111,7 @@ def _read(path: Path, background: tuple[int, int, int]) -> Image.Image:
 
 
 def _cut(picture: Image.Image, path: Path, cell_px: int) -> Iterator[Image.Image]:
-    """The cells of a sheet; without cells, the square in the middle."""
+    """The cells of a sheet; without cells, the central square."""
     width, height = picture.size
     if not cell_px:
         side = min(width, height)

@@ -1,4 +1,4 @@
-"""What a recipe of the dense GAN may say. Knows settings, not tensors."""
+"""Recipe settings of the dense GAN."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from training.settings import Data, Recipe, Stage
 
 
 class Pictures(Data, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A folder of pictures, and whose they are: that goes into the character file."""
+    """A folder of pictures, and their attribution, which goes into the character file."""
 
     licence: str
     author: str
-    source: str = ""  # where they come from
+    source: str = ""  # their origin
     cell_px: int = 0  # side of the cells that sheets are cut into; 0 if every file is one picture
-    background: tuple[int, int, int] = (128, 128, 128)  # behind what is clear, red, green and blue
+    background: tuple[int, int, int] = (128, 128, 128)  # behind transparent pixels: red, green and blue
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,7 +26,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DenseStage(Stage, frozen=True, kw_only=True):
-    """A stage of the dense GAN: both networks have the same learning rate, which stays as it is."""
+    """A stage of the dense GAN: both networks share a constant learning rate."""
 
     size_px: int = 32
     batch: int = 64
@@ -44,7 +44,7 @@ class DenseRecipe(Recipe, frozen=True, kw_only=True):
     model: Model = Model()
 
     def fault(self) -> str | None:
-        """What is wrong, and what to do about it."""
+        """What is wrong, and how to fix it."""
         for index, stage in enumerate(self.stage):
             if stage.size_px != self.stage[0].size_px or stage.size_px < 1:
                 return f"stage {index} wants {stage.size_px} px; a dense network has one size, so give all stages that."

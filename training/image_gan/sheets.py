@@ -1,4 +1,4 @@
-"""Sheets of the dense GAN: pictures from seeds, the way from one to the next, and what they are nearest to."""
+"""Sheets of the dense GAN: pictures from seeds, interpolations, and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.sheets import write_sheet
 if TYPE_CHECKING:
     from training.image_gan.dense import DenseTask
 
-SHOWN_PX = 96  # small pictures are enlarged to about that, pixel by pixel
+SHOWN_PX = 96  # small pictures are enlarged to about this, by repeating pixels
 
 
 def write_seeds(task: DenseTask, path: Path, *, seed: int = 0, psi: float = 1.0) -> None:
@@ -27,7 +27,7 @@ def write_seeds(task: DenseTask, path: Path, *, seed: int = 0, psi: float = 1.0)
 
 
 def write_walks(task: DenseTask, path: Path, *, seed: int = 0, psi: float = 1.0) -> None:
-    """Each row goes from one seed to the next in a straight line, as the runtime does."""
+    """Each row interpolates linearly from one seed to the next, like the runtime."""
     ends = task.latents(range(seed, seed + 7), psi=psi)
     amounts = torch.linspace(0, 1, 8)[:, None]
     walks = torch.cat([torch.lerp(a, b, amounts) for a, b in pairwise(ends)])
@@ -36,7 +36,7 @@ def write_walks(task: DenseTask, path: Path, *, seed: int = 0, psi: float = 1.0)
 
 
 def write_nearest(task: DenseTask, path: Path, *, seeds: int = 12) -> None:
-    """Pictures from seeds, each above the one of those trained on that is nearest to it: a copy would show."""
+    """Pictures from seeds, each above the nearest training picture: a copy would show."""
     drawn, known = task.draw(task.latents(range(seeds))), task.pictures(task.split.train)
     _, rows = nearest(drawn, known)
     write_sheet(path, _shown(torch.cat([drawn, known[rows]])), columns=seeds, row_labels=("drawn", "nearest"))

@@ -1,1 +1,1 @@
-"""Who somebody is as numbers: latents from attributes, and people from noise. For methods that draw people."""
+"""Identity latents: from attributes, and from noise. For methods that draw people."""

@@ -1,4 +1,4 @@
-"""Whether somebody stays the same person while they move. Knows latents."""
+"""Identity preservation under motion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def drift(seen: Sequence[Tensor]) -> dict[str, float]:
-    """How far an encoder thinks people move from themselves, against how far apart they are.
+    """Distance of moved people from themselves according to an encoder, relative to that between people.
 
     Args:
         seen: latents of each person, [1 + n, w_dim]: at rest, and moved.

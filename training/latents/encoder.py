@@ -1,4 +1,4 @@
-"""From a picture to the latent of who it shows. Knows tensors."""
+"""From a picture to the latent of its person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENCODER_SIZE_PX: Final = 128
 class Encoder(nn.Module):
     """Premultiplied RGBA picture -> its identity latent.
 
-    Looks at no more than 128 px: who somebody is shows at that size, and the last factor of two would cost four times
+    Sees at most 128 px: enough to tell people apart, and the last factor of two would cost four times
     the work.
     """
 

@@ -1,4 +1,4 @@
-"""The latent prior as ONNX bytes. Knows networks, not files."""
+"""The latent prior as ONNX bytes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Who is drawn, without pictures: from attributes to identity latents, and from noise to people.
-
-Knows tensors, not files, data sets or losses.
-"""
+"""Identity latents without pictures: from attributes, and from noise."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from torch import Tensor, nn
 
 from training.layers import Mlp, unit_size
 
-FEW_VALUES = 4  # a number with so many values, or fewer, is a kind
+FEW_VALUES = 4  # a number with this many values, or fewer, is categorical
 LEAST_EFFECT = 0.6  # of an attribute on the latent, whose size is the root of w_dim; training adds noise of 0.1
 
 
 class KnownIdentities(nn.Module):
     """Identity latents of the people of a data set, from their attributes.
 
-    Linear, so that half-way between two latents lies the latent of the half-way attributes.
+    Linear, so that the midpoint of two latents is the latent of the midpoint attributes.
 
     Args:
         attributes: float [K, a], one row per identity.
@@ -40,14 +37,14 @@ class KnownIdentities(nn.Module):
 
     @torch.no_grad()
     def imitate(self, identity: Tensor, latents: Tensor) -> None:
-        """Become nearly the least-squares map to given latents, and let every attribute be heard.
+        """Become nearly the least-squares map to given latents, while making every attribute noticeable.
 
-        What the latents hardly tell, the colour of eyes for one, would drown in the noise of training. Such
-        attributes are made as loud as `LEAST_EFFECT`, in directions that the latents make least use of.
+        Attributes that barely affect the latents, eye colour for one, would drown in the noise of training. They
+        are amplified to `LEAST_EFFECT`, in directions that the latents use least.
 
         Args:
             identity: int [N].
-            latents: float [N, w_dim], as an encoder gives them.
+            latents: float [N, w_dim], from an encoder.
         """
         known = F.pad(self.attributes[identity], (0, 1), value=1.0).double()
         gram = known.T @ known + len(known) * 1e-3 * torch.eye(known.shape[1], dtype=torch.float64)
@@ -64,10 +61,10 @@ class KnownIdentities(nn.Module):
 
 
 class WholeAttributes(nn.Module):
-    """Attributes that somebody could nearly have -> the identity latent of one who could.
+    """Snaps attributes to plausible ones -> the identity latent.
 
-    Half a bun and half a jacket have never been seen and come out as ghosts. So a choice of words falls on one of them,
-    a number of which few values occur on the nearest of these, and no number leaves the range it was seen in.
+    Half a bun and half a jacket were never seen and come out as ghosts. So a categorical attribute snaps to one word,
+    a number with few values to the nearest of these, and no number leaves its observed range.
 
     Args:
         attributes: float [K, a], of real people.
@@ -86,7 +83,7 @@ class WholeAttributes(nn.Module):
         super().__init__()
         levels = [column.unique() for column in attributes.T]
         few = torch.tensor([len(values) <= FEW_VALUES for values in levels])
-        # With less than FEW_VALUES of them the last is repeated: a rise by nothing.
+        # With fewer than FEW_VALUES of them the last is repeated: a step of zero.
         steps = torch.stack([values[torch.arange(FEW_VALUES).clamp_max(len(values) - 1)] for values in levels])
         self.register_buffer("lowest", attributes.amin(0))
         self.register_buffer("highest", attributes.amax(0))
@@ -112,7 +109,7 @@ class Mapping(nn.Module):
     """Sampled latent z -> identity latent w, by integrating a learned velocity field.
 
     Flow matching (Lipman 2023, arXiv:2210.02747): the field is fitted to the people of the data set, so that a z drawn
-    from the normal distribution lands where real characters lie. The field moves latents, or, where `whole` is
+    from the normal distribution becomes a realistic character. The field moves latents, or, where `whole` is
     set, attributes that become latents at the end.
     """
 
@@ -129,7 +126,7 @@ class Mapping(nn.Module):
 
     @staticmethod
     def shaped_as(state: dict[str, Tensor]) -> Mapping:
-        """An unfitted mapping that these weights can be loaded into."""
+        """An unfitted mapping to load these weights into."""
         mapping = Mapping(z_dim=len(state["mean"]), width=len(state["velocity.layers.0.bias"]))
         if "whole.choices" in state:
             attributes = torch.zeros(1, mapping.z_dim)

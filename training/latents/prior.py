@@ -1,7 +1,4 @@
-"""The latent prior: fits the mapping network to the people of the data set.
-
-Knows latents, attributes and the mapping, not pictures.
-"""
+"""The latent prior: fits the mapping network to the people of the data set."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from training.optim.ema import update_average
 def fit_mapping(
     people: Tensor, noise_sigma: float, *, steps: int, seed: int, whole: WholeAttributes | None = None
 ) -> Mapping:
-    """Flow matching from standard normal noise to latents, or to attributes if there is a `whole` to make of them.
+    """Flow matching from standard normal noise to latents, or to attributes if there is a `whole` to map them.
 
     Args:
         people: float [M, z_dim], one row per training identity.
-        noise_sigma: added to them; it keeps the field from memorising points.
+        noise_sigma: added to them; keeps the field from memorising points.
         steps: optimiser steps of 512 rows.
         seed: of the noise.
         whole: becomes the mapping's last step.
@@ -29,7 +26,7 @@ def fit_mapping(
         A mapping with averaged weights, on the CPU.
 
     Raises:
-        TrainingError: the people, or what becomes of the fit, are not finite numbers.
+        TrainingError: the people, or the result of the fit, are not finite.
     """
     if not torch.isfinite(people).all():
         raise TrainingError(

@@ -1,1 +1,1 @@
-"""Losses: what a network is told about its pictures. Each says its equation and where it comes from."""
+"""Losses. Each states its equation and its source."""

@@ -1,8 +1,8 @@
-"""The losses of two networks that compete: a generator and a discriminator. Knows tensors only.
+"""Losses of a generator and a discriminator that compete.
 
 `softplus(D(fake) - D(real))` for the discriminator, `softplus(D(real) - D(fake))` for the generator: each picture is
 judged against a partner (RpGAN, Huang 2024, arXiv:2501.05441). The discriminator has to be smooth about both (R1 and R2
-there), which is approximated without second derivatives, by what a little noise changes (Lin 2025, arXiv:2501.08316,
+there), approximated without second derivatives by the effect of a little noise (Lin 2025, arXiv:2501.08316,
 section 3.3), every few steps only (Karras 2020, arXiv:1912.04958, section 3.1).
 """
 
@@ -22,7 +22,7 @@ Discriminator = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
 
 
 class Shown(NamedTuple):
-    """Pictures that are judged, and what they should show.
+    """Pictures to judge, and what they should show.
 
     Attributes:
         pictures: float32 [N, C, S, S], 0..1.
@@ -36,12 +36,12 @@ class Shown(NamedTuple):
 def discriminator_loss(
     discriminator: Discriminator, real: Shown, fake: Shown, *, roughness: float, step: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What the discriminator learns from.
+    """Loss of the discriminator.
 
     Args:
-        discriminator: gives realness and features.
-        real: pictures of the data.
-        fake: drawn ones, as many or more; no gradient reaches them. Picture i is compared with the real i, modulo their
+        discriminator: returns realness and features.
+        real: pictures from the data.
+        fake: drawn ones, as many or more; they get no gradient. Picture i is compared with the real i, modulo their
             number.
         roughness: weight of R1 and R2.
         step: of the run.
@@ -62,12 +62,12 @@ def discriminator_loss(
 
 
 def generator_terms(discriminator: Discriminator, real: Shown, fake: Shown) -> dict[str, Tensor]:
-    """What the generator learns from: `adversarial`, and `feature`, the mean error of the discriminator's features.
+    """Losses of the generator: `adversarial`, and `feature`, the mean error of the discriminator's features.
 
     Args:
-        discriminator: whose weights need no gradient now.
-        real: pictures of the data.
-        fake: drawn ones, as many or more; the first show the same as the real ones.
+        discriminator: its weights need no gradient here.
+        real: pictures from the data.
+        fake: drawn ones, as many or more; the first correspond to the real ones.
     """
     with torch.no_grad():
         judged_real, features_real = discriminator(*real)

@@ -1,4 +1,4 @@
-"""How wrong somebody is described: the loss of a network that sees attributes. Knows tensors only.
+"""Loss of a network that predicts attributes.
 
     mean over choices  of -log softmax(found)[the right word]
   + mean over numbers  of ((found - right) / their deviation)^2
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 
 class AttributeLoss(nn.Module):
-    """Told once what the attributes are.
+    """Set up once for the given attributes.
 
     Args:
-        attributes: float [K, a], of the people trained on.
-        choices: first column and the one after the last of every word that each of them has one of.
+        attributes: float [K, a], of the training people.
+        choices: first column and the one after the last of each categorical attribute.
     """
 
     deviation: Tensor
@@ -35,7 +35,7 @@ class AttributeLoss(nn.Module):
         self.register_buffer("deviation", attributes.std(0, correction=0)[numbers].clamp_min(1e-3))
 
     def forward(self, found: Tensor, right: Tensor) -> dict[str, Tensor]:
-        """Both [N, a] -> `words` and `numbers`, those of the two that there are."""
+        """Both [N, a] -> `words` and `numbers`, whichever exist."""
         terms = {}
         if self.choices:
             words = [F.cross_entropy(found[:, a:b], right[:, a:b].argmax(1)) for a, b in self.choices]

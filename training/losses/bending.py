@@ -1,8 +1,8 @@
-"""How much flows bend from cell to cell. Knows tensors only.
+"""How much flows bend from cell to cell.
 
     mean |flow(x - 1) - 2 flow(x) + flow(x + 1)|, in both directions
 
-Paint that is stretched where a head turns shows every small wrong step of a flow as a ripple. A flow that is straight
+Where a turning head stretches paint, every small error of a flow shows as a ripple. A straight flow
 costs nothing, a kink as much as it turns (second-order smoothness of optical flow, Trobin 2008,
 doi:10.1007/978-3-540-69321-5_40).
 """

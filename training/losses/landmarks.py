@@ -1,11 +1,11 @@
-"""Whether landmarks are fetched from where they were, and from the reference that shows them. Knows tensors only.
+"""Whether landmarks are fetched from their origin, and from the reference that shows them.
 
     mean over landmarks seen in both of |flow(now) - (then - now)|
     mean over the same of -log share(now)
 
 The first is the end-point error of optical flow (Baker 2011, doi:10.1007/s11263-010-0390-2, equation 5), the second the
-cross-entropy of where paint comes from. It is needed: what was laid over a brow while it lay in the wrong place has no
-slope that would take it away again.
+cross-entropy of the source of paint, which is necessary: paint that covered a brow while it was in the wrong place has
+no gradient that would remove it again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def landmark_terms(flow: Tensor, shares: Tensor, now: Tensor, then: Tensor) -> d
     """Both terms, 0 if there are no landmarks.
 
     Args:
-        flow: float [N, R, 2, G, G], in half pictures: from every place to where paint of reference R was.
-        shares: float [N, R, S, S], 0..1: how much of every place comes from it.
-        now: float [N, R, P, 2], where points of that reference are in the picture, in 0..1; NaN if they are not.
-        then: float [N, R, P, 2], where they are in the reference.
+        flow: float [N, R, 2, G, G], in half pictures: from every place to the origin of paint of reference R.
+        shares: float [N, R, S, S], 0..1: share of every place that comes from it.
+        now: float [N, R, P, 2], positions in the picture of that reference's points, in 0..1; NaN if hidden.
+        then: float [N, R, P, 2], their positions in the reference.
 
     Returns:
         `landmarks`, in half pictures, and `hidden`, in nats.
@@ -39,7 +39,7 @@ def landmark_terms(flow: Tensor, shares: Tensor, now: Tensor, then: Tensor) -> d
 
 
 def _at(planes: Tensor, points: Tensor) -> Tensor:
-    """Planes [N, R, C, S, S] at points [N, R, P, 2], -1..1: [N, R, P, C]."""
+    """Sample planes [N, R, C, S, S] at points [N, R, P, 2], -1..1: [N, R, P, C]."""
     found = F.grid_sample(
         planes.float().flatten(0, 1), points.flatten(0, 1)[:, None], padding_mode="border", align_corners=False
     )

@@ -1,4 +1,4 @@
-"""The loss of pictures made by moving others, with a gradient of its own. Knows tensors only."""
+"""The loss of pictures made by moving others, with a hand-written gradient."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 
 from training.losses.reconstruction import absolute, differences
 
-COARSE = 8  # pixels per side that are averaged
+COARSE = 8  # side of the averaged blocks, in pixels
 
 
 @dataclass(frozen=True)
 class MovedLoss:
-    """How far premultiplied pictures are from the wanted ones.
+    """Difference between premultiplied pictures and their ground truth.
 
     `w |x - y|  +  gradient w |d(x - y)|  +  coarse w |mean8(x - y)|`, where `d` are differences of neighbours at full
-    and half size and `mean8` averages blocks of 8x8 pixels. Paint that lies a few pixels beside its place has almost
-    no slope at single pixels; the average of a block still says which way it should go.
+    and half size and `mean8` averages blocks of 8x8 pixels. Paint that is a few pixels off has almost
+    no gradient at single pixels; the average of a block still gives the direction.
 
     Attributes:
         gradient: weight of that term.
@@ -39,7 +39,7 @@ class MovedLoss:
             weight: float32 [N, 1, S, S], of pixels.
 
         Returns:
-            The weighted sum, a scalar, which `drawn` gets a gradient from, and the three terms, float32 [3].
+            The weighted sum, a scalar, differentiable in `drawn`, and the three terms, float32 [3].
         """
         out: tuple[Tensor, Tensor] = _Moved.apply(drawn, target, weight, self.gradient, self.coarse)  # type: ignore[no-untyped-call]
         return out
@@ -65,7 +65,7 @@ class _Moved(torch.autograd.Function):
 
 
 def _one(drawn: Tensor, target: Tensor, weight: Tensor, slopes: Tensor, gradient: float, coarse: float) -> Tensor:
-    """The terms of one picture; the slope of their weighted sum goes into `slopes`, [4, S, S] as the pictures."""
+    """The terms of one picture; the gradient of their weighted sum goes into `slopes`, [4, S, S] like the pictures."""
     error = (drawn - target).contiguous()
     slope = torch.zeros_like(error)
     pixel = absolute(error, weight, 1.0, slope)
@@ -83,5 +83,5 @@ def _one(drawn: Tensor, target: Tensor, weight: Tensor, slopes: Tensor, gradient
 
 
 def _spread(slope: Tensor, factor: int) -> Tensor:
-    """The slope of an average, handed to what was averaged."""
+    """The gradient of an average, distributed to its inputs."""
     return slope.repeat_interleave(factor, 1).repeat_interleave(factor, 2) / factor**2

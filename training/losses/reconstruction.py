@@ -1,7 +1,7 @@
-"""The reconstruction loss, with a gradient of its own. Knows tensors only.
+"""The reconstruction loss, with a hand-written gradient.
 
-Every term is a mean absolute error, whose gradient is a sign. Computing it beside the value, picture by picture while
-that lies in the cache, takes half the time that automatic differentiation takes, and a tenth off a training step.
+Every term is a mean absolute error, whose gradient is a sign. Computing it with the value, picture by picture while
+that is in the cache, takes half the time of automatic differentiation, and a tenth off a training step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BLEED_FROM = 0.02  # alpha; a texture filter mixes clear pixels below it into ne
 def reconstruction_loss(
     straight: Tensor, target: Tensor, weight: Tensor, *, gradient: float, bleed: float
 ) -> tuple[Tensor, Tensor]:
-    """How far a drawn picture is from the wanted one.
+    """Difference between a drawn picture and its ground truth.
 
     Three terms. `pixel`: weighted mean absolute error of premultiplied RGBA. `gradient`: the same of neighbouring
     differences, at full and half size; keeps lines sharp. `bleed`: straight colour of clear pixels next to the
@@ -27,16 +27,16 @@ def reconstruction_loss(
 
     Args:
         straight: float32 [N, 4, S, S], drawn, not clamped. Its colour is premultiplied by the *target's* alpha: with
-            its own the product of two unclamped outputs can run away early in training. Alpha below 0 where it
-            should be 0, and above 1 where it should be 1, is no error: it is cut off before anybody sees it, and a
-            network that is held to the very number instead is above it half of the time, as a haze.
+            its own, the product of two unclamped outputs can diverge early in training. Alpha below 0 where it
+            should be 0, and above 1 where it should be 1, is not an error: it is clipped before display, and a
+            network held to the exact number is above it half of the time, as a haze.
         target: float32 [N, 4, S, S], premultiplied.
         weight: float32 [N, 1, S, S], of pixels.
         gradient: weight of that term.
         bleed: weight of that term.
 
     Returns:
-        The weighted sum, a scalar, which `straight` gets a gradient from, and the three terms, float32 [3].
+        The weighted sum, a scalar, differentiable in `straight`, and the three terms, float32 [3].
     """
     out: tuple[Tensor, Tensor] = _Reconstruction.apply(straight, target, weight, gradient, bleed)  # type: ignore[no-untyped-call]
     return out
@@ -62,7 +62,7 @@ class _Reconstruction(torch.autograd.Function):
 
 
 def _one(straight: Tensor, target: Tensor, weight: Tensor, slopes: Tensor, gradient: float, bleed: float) -> Tensor:
-    """The terms of one picture; the slope of their weighted sum goes into `slopes`, [4, S, S] as the pictures."""
+    """The terms of one picture; the gradient of their weighted sum goes into `slopes`, [4, S, S] like the pictures."""
     straight, target = straight.contiguous(), target.contiguous()
     alpha = target[3:]
     error = torch.cat([straight[:3] * alpha, straight[3:]]).sub_(target)
@@ -88,14 +88,14 @@ def _one(straight: Tensor, target: Tensor, weight: Tensor, slopes: Tensor, gradi
 
 
 def absolute(error: Tensor, weight: Tensor, share: float, slope: Tensor) -> Tensor:
-    """Weighted mean of |error|; its slope times `share` is added to `slope`."""
+    """Weighted mean of |error|; its gradient times `share` is added to `slope`."""
     push = error.sign().mul_(weight)
     slope.add_(push, alpha=share / error.numel())
     return torch.dot(push.flatten(), error.flatten()) / error.numel()
 
 
 def differences(error: Tensor, weight: Tensor, share: float, slope: Tensor) -> Tensor:
-    """Weighted mean of |difference of neighbours|, across and down; its slope times `share` is added to `slope`."""
+    """Weighted mean of |difference of neighbours|, across and down; its gradient times `share` is added to `slope`."""
     total = error.new_zeros(())
     for axis in (1, 2):
         steps = error.shape[axis] - 1

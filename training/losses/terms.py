@@ -1,4 +1,4 @@
-"""Losses. Knows tensors only; every function returns a scalar tensor.
+"""Loss terms; every function returns a scalar tensor.
 
 Pictures are float32 [N, 4, S, S] in 0..1. Predictions are straight RGBA and unclamped, targets premultiplied.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def premultiply(straight: Tensor) -> Tensor:
-    """Straight RGBA, clamped to 0..1 -> premultiplied RGBA, as a viewer would see it."""
+    """Convert straight RGBA, clamped to 0..1, to premultiplied RGBA, as shown by a viewer."""
     straight = straight.clamp(0, 1)
     alpha = straight[:, 3:]
     return torch.cat([straight[:, :3] * alpha, alpha], 1)

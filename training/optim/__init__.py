@@ -1,1 +1,1 @@
-"""What moves weights: the optimiser, averages of weights, learning rates over time."""
+"""Optimisers, weight averages, learning-rate schedules."""

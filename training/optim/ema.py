@@ -1,4 +1,4 @@
-"""Averaged weights: what is evaluated and exported. Knows modules, not training."""
+"""Averaged weights, for evaluation and export."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 def update_average(average: nn.Module, current: nn.Module, *, images: int, batch: int, half_life: float) -> None:
     """Move `average` towards `current` by one step.
 
-    The half-life grows with the run until it reaches its full length, as in StyleGAN2-ADA (Karras 2020,
-    arXiv:2006.06676), so that the first pictures are not those of the initial weights.
+    The half-life grows with the run to its full length, as in StyleGAN2-ADA (Karras 2020,
+    arXiv:2006.06676), so that early pictures are not those of the initial weights.
 
     Args:
         average: changed in place.
@@ -21,7 +21,7 @@ def update_average(average: nn.Module, current: nn.Module, *, images: int, batch
         half_life: full half-life in pictures.
     """
     decay = 0.5 ** (batch / max(min(half_life, images * 0.05), 1e-8))
-    # The wrapper that Fabric puts around a module keeps the order of parameters but not their names.
+    # Fabric's wrapper around a module keeps the order of parameters but not their names.
     targets: list[Tensor] = list(average.parameters())
     sources: list[Tensor] = list(current.parameters())
     torch._foreach_lerp_(targets, sources, 1 - decay)

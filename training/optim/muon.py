@@ -1,6 +1,6 @@
-"""Muon: momentum whose update of every weight matrix is made orthogonal. Knows tensors, not networks.
+"""Muon: momentum with an orthogonalised update for every weight matrix.
 
-Jordan 2024 (https://kellerjordan.github.io/posts/muon). PyTorch's own takes matrices only; convolutions are matrices
+Jordan 2024 (https://kellerjordan.github.io/posts/muon). PyTorch's own supports matrices only; convolutions are matrices
 too, one row per output channel.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 # Coefficients of the quintic Newton-Schulz iteration, from the same source.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
-LONGEST = 4096  # side of a matrix that is worth making orthogonal
+LONGEST = 4096  # maximum side of a matrix worth orthogonalising
 
 
 class Muon(torch.optim.Optimizer):
@@ -52,10 +52,10 @@ class Muon(torch.optim.Optimizer):
 def matrices_and_others(
     not_matrices: tuple[str, ...], *networks: nn.Module
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Hidden weights, which Muon moves, and all others that are trained, which are left to Adam.
+    """Hidden weights, for Muon, and all other trainable ones, for Adam.
 
     Args:
-        not_matrices: beginnings of the names of heads and of what reads pixels.
+        not_matrices: name prefixes of heads and of layers that read pixels.
         networks: whose weights.
     """
     matrices: list[nn.Parameter] = []

@@ -1,1 +1,1 @@
-"""The portrait generator: draws who somebody is, once, as the reference layers that the animator moves."""
+"""The portrait generator: draws a person once, as the reference layers that the animator moves."""

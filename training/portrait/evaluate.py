@@ -1,4 +1,4 @@
-"""How well people are drawn who were never trained on, from what is known of them. Knows the portrait's runs."""
+"""Quality of portraits of held-out people, from their attributes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def evaluate_portrait(
     task: PortraitTask, folder: Path, *, frames: int, at_px: int | None, note: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Measure everything that `report.json` holds, and draw sheets.
+    """Measure everything for `report.json`, and draw sheets.
 
     Args:
         task: an opened run.
-        folder: gets the sheets.
-        frames: people per question, at most.
-        at_px: size to compare pictures at; the run's own if None.
-        note: told what is being done.
+        folder: for the sheets.
+        frames: maximum number of people per question.
+        at_px: size for comparing pictures; None for the run's own.
+        note: told the current step.
 
     Raises:
         DatasetError: nobody was held out, or pictures cannot be reduced to `at_px`.
@@ -38,7 +38,7 @@ def evaluate_portrait(
     at_px = metrics.comparable_px(size, at_px)
     if not len(task.held_out):
         raise DatasetError(
-            "The run was trained on everybody here. Raise data.holdout_identities, or ask about others: --people."
+            "The run was trained on everybody here. Raise data.holdout_identities, or evaluate others with --people."
         )
     report: dict[str, Any] = {"size_px": size, "compared_at_px": at_px}
     for question, people in (("unseen_people", task.held_out), ("seen_people", task.trained_on)):

@@ -1,4 +1,4 @@
-"""The portrait generator as ONNX bytes, the way a character file holds it. Knows networks, not files."""
+"""The portrait generator as ONNX bytes, in the form of a character file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from training.onnx_export import onnx_of
 from training.portrait.networks import Portrait, settled
 
-BYTES_FROM = 1 << 18  # what is remembered, and nothing else
+BYTES_FROM = 1 << 18  # only the memories are this large
 
 
 class _Drawing(nn.Module):

@@ -1,10 +1,10 @@
-"""The portrait generator: an identity latent to the references of a person. Knows tensors.
+"""The portrait generator: from an identity latent to the references of a person.
 
-Each reference is drawn by a network of its own, in three steps. What it can look like is remembered as feature maps,
-which the latent mixes and bends (appearance apart from shape, as in active appearance models, Cootes 2001,
+Each reference is drawn by its own network, in three steps. Possible appearances are stored as feature maps,
+which the latent mixes and warps (appearance apart from shape, as in active appearance models, Cootes 2001,
 doi:10.1109/34.927467). A small modulated trunk makes them fit each other. The head gives, for every place, shares of
 a few paints, whose colours come from the latent alone: so colours are right early, and edges stay sharp at any size,
-because it is the logits of the shares that are enlarged, and not the picture.
+because the logits of the shares are upsampled, not the picture.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from training.animator.composite import own_places
 from training.layers import Mlp, ModulatedBlock, kaiming, lrelu, unit_size
 from training.portrait.recipe import GRID, Model
 
-NATIVE = 4 * GRID  # side that the shares of the paints are found at
-FARTHEST = 0.35  # half pictures that what is remembered can be bent
-BEND_PX = 16  # side of the grid that bends are given on
+NATIVE = 4 * GRID  # side at which the shares of the paints are computed
+FARTHEST = 0.35  # half pictures; maximum warp of the memories
+BEND_PX = 16  # side of the grid of warps
 SHADING_PX = 32
 NOTHING_AT_FIRST = 3.0  # logit: most of a picture is clear
 MIXED, FOLLOWS = 0.4, 0.8  # change of a share within a pixel: paints are mixed, one follows another
@@ -32,7 +32,7 @@ class Reference(nn.Module):
 
     Args:
         model: sizes.
-        memories: what it can look like.
+        memories: number of memories.
     """
 
     def __init__(self, model: Model, memories: int) -> None:
@@ -85,9 +85,9 @@ class Reference(nn.Module):
 
 
 def enlarged(logits: Tensor, size_px: int) -> Tensor:
-    """Logits of shares at another size, [N, K, S, S] -> [N, K, size_px, size_px].
+    """Resample logits of shares, [N, K, S, S] -> [N, K, size_px, size_px].
 
-    Twice as large, an edge has half the slope. It is given back, but only where one paint follows another within a
+    At twice the size, an edge has half the slope. It is restored, but only where one paint follows another within a
     pixel: where paints are mixed, a steeper slope would be a stain.
     """
     shares = torch.softmax(logits, 1)
@@ -100,10 +100,10 @@ def enlarged(logits: Tensor, size_px: int) -> Tensor:
 
 
 def settled(drawn: Tensor) -> Tensor:
-    """What is nearly clear becomes clear, what is nearly solid solid, and no colour exceeds its alpha.
+    """Clean up: nearly clear becomes clear, nearly solid becomes solid, and no colour exceeds its alpha.
 
     Args:
-        drawn: premultiplied, [..., 4, S, S], as the network gives it.
+        drawn: premultiplied, [..., 4, S, S], from the network.
     """
     colour, alpha = drawn.narrow(-3, 0, 3), drawn.narrow(-3, 3, 1)
     bounded = ((alpha - CLEAR) / (SOLID - CLEAR)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Sheets of the portrait generator: people it knows beside what it draws of them, and people who do not exist."""
+"""Sheets of the portrait generator: known people beside their portraits, and new people."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def draw_sheets(task: PortraitTask, folder: Path, stamp: str, *, seed: int = 0, psi: float = 1.0) -> list[Path]:
-    """People held out, wanted and drawn; and, once there is a prior, sixty-four people from seeds.
+    """Held-out people, ground truth and drawn; and, once there is a prior, sixty-four people from seeds.
 
     Args:
         task: an opened run.
-        folder: gets the sheets.
-        stamp: before the names of the files.
+        folder: for the sheets.
+        stamp: prefix of the file names.
         seed: of the first of the new people.
-        psi: how far from the average they are.
+        psi: their distance from the average.
 
     Returns:
         the files.
@@ -42,6 +42,6 @@ def draw_sheets(task: PortraitTask, folder: Path, stamp: str, *, seed: int = 0, 
 
 
 def picture_of(references: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Everybody at rest: references [N, R, 4, S, S] -> uint8 [N, S, S, 4], straight."""
+    """Everyone at rest: references [N, R, 4, S, S] -> uint8 [N, S, S, 4], straight."""
     whole = over(references[:, :-1]).clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1)
     return unpremultiply(whole.cpu().numpy())

@@ -1,4 +1,4 @@
-"""The portrait generator as a task: from what is known of people to the references that show them.
+"""The portrait generator as a task: from attributes of people to their references.
 
 One step, for N people:
 
@@ -9,7 +9,7 @@ One step, for N people:
     discriminator learns that the wanted ones are real and the drawn ones are not
     loss      += adversarial * it is mistaken + feature * |its features of both|
 
-When the last stage ends, a prior is fitted to the attributes of the people, so that noise becomes somebody.
+When the last stage ends, a prior is fitted to the attributes of the people, so that noise becomes a person.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from training.settings import Stage
 from training.task import Ancestor, Note, Position, Progress, ancestors_of, refuse_what_is_not_finite
 
 NO_PRIOR = "This run has no people from seeds yet: its last stage has not ended. Go on with it: bunraku-train fit."
-_MEMBERS = {"portrait": "portrait.", "mapping": ""}  # of a character, and what the export puts before every name
+_MEMBERS = {"portrait": "portrait.", "mapping": ""}  # in a character, and the prefix of their weights
 PRIOR_NOISE = 0.1  # on attributes, of variance 1
 Who = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -68,11 +68,11 @@ class PortraitTask:
     Attributes:
         recipe: of the run.
         dataset: at the size of the last stage.
-        split: what is trained on and what is not.
-        trained_on, held_out: numbers of the people who are, and who are not.
+        split: training and held-out people.
+        trained_on, held_out: numbers of the people in each.
         portrait: as it is being trained.
         portrait_ema: averaged.
-        discriminator: tells what is drawn from what was wanted, in adversarial stages.
+        discriminator: distinguishes drawn pictures from ground truth, in adversarial stages.
         known: latents of the people of the data set.
         mapping: from noise to latents; None until the last stage has ended.
     """
@@ -88,7 +88,7 @@ class PortraitTask:
     mapping: Mapping | None
 
     def __init__(self, recipe: PortraitRecipe) -> None:
-        """Begin without data and networks."""
+        """Start without data and networks."""
         self.recipe = recipe
         self.position = Position()
         self.ancestors: tuple[Ancestor, ...] = ()
@@ -135,13 +135,13 @@ class PortraitTask:
         )
 
     def look_at(self, folder: Path, *, note: Note) -> None:
-        """Draw the people of another data set, at its size, in place of the run's own; to evaluate, not to train.
+        """Use the people of another data set, at its size, in place of the run's own; for evaluation, not for training.
 
-        Whoever has the attributes of somebody trained on counts as seen, everybody else as unseen.
+        A person with the attributes of a training person counts as seen, everyone else as unseen.
 
         Args:
             folder: a data set with references.
-            note: told where decoded pictures lie, if that is not beside the data.
+            note: told where decoded pictures are, if not beside the data.
 
         Raises:
             DatasetError: it has no references.
@@ -289,7 +289,7 @@ class PortraitTask:
         for portrait in (self.portrait, self.portrait_ema):
             if not torch.isfinite(portrait(w)).all():
                 raise TrainingError(
-                    "The run has diverged: the portrait generator gives numbers that are not finite. It was not saved; "
+                    "The run has diverged: the output of the portrait generator is not finite. It was not saved; "
                     f"the last checkpoint is as it was. Train again with a lower learning rate than {self._stage.lr:g}."
                 )
 
@@ -323,7 +323,7 @@ class PortraitTask:
         return latents
 
     def sampled(self, seeds: Iterable[int], *, psi: float) -> Tensor:
-        """Latents of people who do not exist, one for each seed, [N, w_dim].
+        """Latents of new people, one for each seed, [N, w_dim].
 
         Raises:
             CheckpointError: there is no prior yet.
@@ -339,13 +339,13 @@ class PortraitTask:
 
     @torch.no_grad()
     def draw(self, w: Tensor, *, size_px: int | None = None, at_once: int = 8) -> Tensor:
-        """References with the averaged networks: premultiplied, on the CPU, float32 [N, R, 4, S, S], 0..1."""
+        """References from the averaged networks: premultiplied, on the CPU, float32 [N, R, 4, S, S], 0..1."""
         size = size_px or self.dataset.size_px
         parts = [self.portrait_ema(part.to(self._device), size).cpu() for part in torch.split(w, at_once)]
         return settled(torch.cat(parts))
 
     def drawn(self, w: Tensor, size_px: int) -> Tensor:
-        """What `draw` draws, all at once and on the device, so that gradients reach the latents.
+        """Like `draw`, but all at once and on the device, so that gradients reach the latents.
 
         Args:
             w: float32 [N, w_dim], mean square 1.
@@ -384,14 +384,14 @@ class PortraitTask:
 
 
 def focus_of(wanted: Tensor, extra: float) -> Tensor:
-    """Where it is looked at harder: about what differs between the head at rest and with closed eyes and open mouth.
+    """Weights that emphasise where the head at rest differs from the one with closed eyes and open mouth.
 
     Args:
         wanted: references, [N, R, 4, S, S].
         extra: weight added there.
 
     Returns:
-        [N, R, 1, S, S], 1 and, in the two heads and in what they hold, more.
+        [N, R, 1, S, S], 1 and, in the two heads and in their insides, more.
     """
     rest, opened = (wanted[:, REFERENCES.index(name)] for name in ("head", "open"))
     side = wanted.shape[-1] // 64 * 2 + 1
@@ -401,7 +401,7 @@ def focus_of(wanted: Tensor, extra: float) -> Tensor:
 
 
 def pieces(wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """One place of half the side, by chance, of references and of the layers over each other, for both alike.
+    """A random crop of half the side, of references and of the composited layers, the same for both.
 
     Args:
         wanted: references, [N, R, 4, S, S], 0..1.
@@ -421,7 +421,7 @@ def pieces(wanted: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _parts(portrait: Portrait) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """What Muon moves, what is remembered, and the rest, of what learns."""
+    """Trainable weights for Muon, memories, and the rest."""
     matrices: list[nn.Parameter] = []
     memories: list[nn.Parameter] = []
     others: list[nn.Parameter] = []

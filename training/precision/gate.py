@@ -1,7 +1,7 @@
-"""The precision gate: may a reduced-precision generator play instead of the fp32 one? Knows pictures and engines.
+"""The precision gate: may a reduced-precision generator replace the fp32 one?
 
-The fp32 generator on ONNX Runtime is the reference, pose by pose: single pictures, and every frame of slow motion, in
-which rounding shows as a shimmer long before any single picture looks wrong.
+The fp32 generator on ONNX Runtime is the reference, pose by pose: on single pictures and every frame of slow motion,
+in which rounding shows as a shimmer long before any single picture looks wrong.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from training.precision.trajectories import Poses
 
 EYES: Final = ("eyeBlinkLeft", "eyeBlinkRight")
 MOUTH: Final = ("jawOpen", "aa")
-REGION_PX: Final = 2  # around what moves, so that outlines of the region count
-WORST: Final = 0.99  # of pictures are at least as good as the figures say
-SEEN: Final = 2 / 255  # a pixel that changes by less from one frame to the next seems to stand still
-STILL: Final = 0.05 / 255  # mean change that can be seen, of a picture in which hardly anything moves
+REGION_PX: Final = 2  # margin around moving pixels, so that outlines of the region count
+WORST: Final = 0.99  # share of pictures that are at least as good as the figures say
+SEEN: Final = 2 / 255  # a pixel that changes by less between two frames appears still
+STILL: Final = 0.05 / 255  # visible mean change of a picture in which hardly anything moves
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What one figure must reach.
+    """The limit of one figure.
 
     Attributes:
         figure: field of `Figures`.
-        value: the last good one.
+        value: the last acceptable one.
         least: whether smaller values are worse, instead of larger ones.
         unit: for people.
     """
@@ -48,20 +48,20 @@ class Limit:
     unit: str
 
     def holds(self, found: float | None) -> bool:
-        """Whether it is good enough; what could not be measured is."""
+        """Whether it is good enough; an unmeasured figure passes."""
         return found is None or (found >= self.value if self.least else found <= self.value)
 
     def worst(self, found: Sequence[float | None]) -> float:
-        """The one that is furthest on the bad side."""
+        """The worst value."""
         known = [value for value in found if value is not None]
         return min(known) if self.least else max(known)
 
 
-# Where they come from: sheets of fp32, int8 and eight times the difference, looked at in double size, with between none
+# Origin: sheets of fp32, int8 and eight times the difference, viewed at double size, with between none
 # and ten of the shipped character's eighteen layers in fp32; and, as a measure of what is harmless, OpenVINO's bf16.
-# Nobody has watched the motion: the last two limits lean on bf16 alone.
+# The motion was not reviewed by eye: the last two limits rely on bf16 alone.
 LIMITS: Final = (
-    # At 33 dB skin and background have a grain that everybody sees, at 36 dB a faint one, at 39 dB none to notice.
+    # At 33 dB skin and background have obvious grain, at 36 dB faint grain, at 39 dB none.
     Limit("psnr_p1_db", 38.0, True, "dB"),
     # The sheet at 39 dB has 3.8, and its outline looks the same. bf16 has 2.2 at 256 px and 2.3 at 512.
     Limit("edge_255", 4.0, False, "/255"),
@@ -79,19 +79,19 @@ LIMITS: Final = (
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """How far a generator's pictures are from the reference's. Premultiplied RGBA; 255ths where the name says so.
+    """Differences between a generator's pictures and the reference's. Premultiplied RGBA; 255ths where the name says.
 
     Attributes:
-        engine: what drew.
+        engine: that drew.
         psnr_median_db: over single pictures.
         psnr_p1_db: of the worst hundredth.
         edge_255: mean error of alpha within `EDGE_SHARE` of the silhouette.
         eyes_255: mean error in the eyes, of the worst hundredth; None if nothing there moves.
         mouth_255: the same of the mouth.
-        change_ratio: change from frame to frame in slow motion that can be seen, as a multiple of the reference's.
-        flicker_255: mean difference between both changes, seen or not.
-        haze_added: `training.decoder.alpha.AlphaFigures.haze_outside` less the reference's; below 0 it is better.
-        veil_added: the same of `veil_inside`.
+        change_ratio: visible change from frame to frame in slow motion, relative to the reference's.
+        flicker_255: mean difference between both changes, visible or not.
+        haze_added: `training.decoder.alpha.AlphaFigures.haze_outside` minus the reference's; below 0 is better.
+        veil_added: the same for `veil_inside`.
     """
 
     engine: str
@@ -106,13 +106,13 @@ class Figures(msgspec.Struct, frozen=True):
     veil_added: float
 
     def failures(self) -> list[Limit]:
-        """The limits that do not hold."""
+        """The limits that are violated."""
         return [limit for limit in LIMITS if not limit.holds(getattr(self, limit.figure))]
 
 
 @dataclass(frozen=True)
 class Exam:
-    """What is asked, and the reference's answers.
+    """The questions, and the reference's answers.
 
     Attributes:
         stills: single pictures.
@@ -151,7 +151,7 @@ def set_exam(reference: Engine, controls: tuple[str, ...], stills: Poses, slow: 
 
 
 def draw(engine: Engine, poses: Poses) -> Pixels:
-    """All pictures, one by one as in live use: uint8 [n, H, W, 4], straight."""
+    """Draw all pictures, one by one as in live use: uint8 [n, H, W, 4], straight."""
     about = engine.description
     pictures = np.empty((len(poses), about.sizes.height, about.sizes.width, 4), np.uint8)
     for row in range(len(poses)):
@@ -161,7 +161,7 @@ def draw(engine: Engine, poses: Poses) -> Pixels:
 
 
 def judge(exam: Exam, engine: Engine) -> tuple[Figures, Pixels]:
-    """Ask an engine.
+    """Examine an engine.
 
     Returns:
         its figures, and its answers to `exam.stills`.
@@ -212,7 +212,7 @@ def squared_errors(exam: Exam, drawn: Pixels, rows: npt.NDArray[np.int64]) -> np
 def _moving(
     reference: Engine, controls: tuple[str, ...], poses: Poses, names: tuple[str, ...]
 ) -> npt.NDArray[np.bool_]:
-    """Pixels that change when these controls go from one end to the other: the eyes or the mouth, wherever they are.
+    """Pixels that change when these controls sweep their range: the eyes or the mouth, wherever they are.
 
     Nothing moves where the character has none of the controls.
     """

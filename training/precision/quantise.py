@@ -1,12 +1,12 @@
-"""A generator in eight bits: the same ONNX graph with quantised convolutions. Knows ONNX and poses, not characters.
+"""A generator in eight bits: the same ONNX graph with quantised convolutions.
 
 Static post-training quantisation, symmetric (zero point 0), one scale per tensor for activations and one per output
 channel for weights: the form that ONNX Runtime, OpenVINO and TensorRT all run. The pairs of QuantizeLinear and
-DequantizeLinear are placed here instead of by `onnxruntime.quantization.quantize_static`, because that calibrates anew
+DequantizeLinear are placed here instead of by `onnxruntime.quantization.quantize_static`, because that recalibrates
 for each choice of layers, writes files, and rounds in front of every Add and Resize as well.
 
 Both ends of a convolution are quantised. ONNX Runtime needs the second one for its integer kernels (8.5 ms in fp32 at
-512 px, 10.6 with the first end alone, 5.9 with both); OpenVINO does without (8.7 ms in fp32, 4.0 and 5.0).
+512 px, 10.6 with the first end alone, 5.9 with both); OpenVINO does not (8.7 ms in fp32, 4.0 and 5.0).
 Biases stay fp32: ONNX Runtime rounds them itself, and NVIDIA's parser refuses them as int32.
 """
 
@@ -40,15 +40,15 @@ NORM = 3.0
 SMOOTHING = 0.7
 MOST_SMOOTHING = 32.0
 BATCH = 4
-MIDDLE = 128.0  # of a byte: the head gives bytes less this, whose rounding to codes is the rounding to bytes
+MIDDLE = 128.0  # of a byte: the head outputs bytes minus this, whose rounding to codes is the rounding to bytes
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A generator that is ready to be quantised, any number of times.
+    """A generator prepared for quantisation, any number of times.
 
     Attributes:
-        model: equalised, weights in fp32; not changed by anybody.
+        model: equalised, weights in fp32; immutable.
         scales: of every tensor at either end of a convolution.
         layers: names of the convolutions, in order.
     """
@@ -59,11 +59,11 @@ class Prepared:
 
 
 def prepare(graph: bytes, poses: Poses) -> Prepared:
-    """Measure a generator at work.
+    """Calibrate a generator.
 
     Args:
         graph: ONNX of `training.decoder.graphs.generator_graph`.
-        poses: what it will be asked to draw; every other pose would be a guess.
+        poses: representative inputs; every other pose would be a guess.
 
     Raises:
         CharacterError: the graph has no convolution with constant weights.
@@ -91,7 +91,7 @@ def quantise(prepared: Prepared, *, keep_float: Collection[str] = ()) -> bytes:
 
     Args:
         prepared: see `prepare`.
-        keep_float: names of layers that stay as they are.
+        keep_float: names of layers to keep in fp32.
     """
     model = onnx.ModelProto()
     model.CopyFrom(prepared.model)
@@ -104,7 +104,7 @@ def quantise(prepared: Prepared, *, keep_float: Collection[str] = ()) -> bytes:
     ]
     nodes: list[onnx.NodeProto] = []
     rounded: dict[str, str] = {}  # tensor to the same tensor after rounding
-    results: dict[str, str] = {}  # those whose readers all read the rounded one; a trunk stays as it is for others
+    results: dict[str, str] = {}  # those whose readers all use the rounded one; a trunk stays unrounded for others
 
     def round_trip(name: str) -> str:
         if name not in rounded:
@@ -157,12 +157,12 @@ def quantise(prepared: Prepared, *, keep_float: Collection[str] = ()) -> bytes:
 
 
 def best_scale(reach: float, counts: npt.NDArray[np.float64], *, slope: float = 1.0) -> float:
-    """The step between two codes that loses least.
+    """The step between two codes with the least loss.
 
     Args:
         reach: largest magnitude.
         counts: histogram over -reach..reach.
-        slope: what a negative value will be multiplied by.
+        slope: factor applied to negative values later.
     """
     middles = (np.arange(len(counts)) + 0.5) * (2 * reach / len(counts)) - reach
     weights, middles = np.where(middles < 0, slope, 1.0) ** NORM, np.abs(middles)
@@ -170,7 +170,7 @@ def best_scale(reach: float, counts: npt.NDArray[np.float64], *, slope: float = 
     for share in np.geomspace(0.03, 1.0, 120):
         limit = reach * share
         step = limit / LARGEST
-        # Inside, the error is spread evenly over half a step to either side; outside, it is what was cut off.
+        # Inside, the error is uniform over half a step to either side; outside, it is the clipped part.
         inside = (step / 2) ** NORM / (NORM + 1)
         outside = np.maximum(middles - limit, 0) ** NORM
         loss = float((counts * weights * np.where(middles <= limit, inside, outside)).sum())
@@ -255,9 +255,9 @@ def _reach(model: onnx.ModelProto, names: list[str], poses: Poses) -> dict[str, 
 def _equalise(model: onnx.ModelProto, poses: Poses) -> None:
     """Scale channels up and down, without changing the picture, so that one scale per tensor suits them all.
 
-    What a channel is divided by in front of a convolution, the convolution's weights are multiplied by (SmoothQuant,
+    A factor divided out of a channel in front of a convolution is multiplied into its weights (SmoothQuant,
     Xiao 2022, arXiv:2211.10438; between two convolutions Nagel 2019, arXiv:1906.04721). LeakyReLU lets factors above
-    zero through; in a modulated block they go into the small tensors that modulate. The trunk itself is left alone:
+    zero through; in a modulated block they go into the small modulating tensors. The trunk itself is unchanged:
     its channels are read by too many convolutions for one factor to suit them all.
     """
     blocks = _hidden_channels(model)
@@ -277,7 +277,7 @@ def _equalise(model: onnx.ModelProto, poses: Poses) -> None:
         if block.modulation is not None:
             into_a = _factors(reach[a.entry], numpy_helper.to_array(weights[a.weight]))
             scale(a.weight, into_a.reshape(1, -1, 1, 1))
-            # The result of `a` is rounded before it is modulated: give each channel all codes there.
+            # The result of `a` is rounded before modulation: give each channel all codes there.
             out_of_a = _centred(reach[a.result])
             gain_in, gain_out, shift = block.modulation
             _multiply(model, gain_in, np.float32(1) / into_a)
@@ -297,13 +297,13 @@ class _Convolution(NamedTuple):
 
     @staticmethod
     def of(node: onnx.NodeProto) -> _Convolution:
-        """Those of one node."""
+        """The tensors of one node."""
         entry, weight, bias = node.input
         return _Convolution(entry, weight, bias, node.output[0])
 
 
 class _Hidden(NamedTuple):
-    """Two convolutions with nothing but LeakyReLU, and perhaps a modulation, between them.
+    """Two convolutions separated only by LeakyReLU and possibly a modulation.
 
     Attributes:
         a: the first.
@@ -323,7 +323,7 @@ def _hidden_channels(model: onnx.ModelProto) -> list[_Hidden]:
     found = []
 
     def before(node: onnx.NodeProto | None, kind: str) -> onnx.NodeProto | None:
-        """What makes the first input, if it is of this kind and nobody else reads it."""
+        """The producer of the first input, if it is of this kind and has no other reader."""
         name = node.input[0] if node is not None else ""
         maker = made.get(name)
         return maker if maker is not None and maker.op_type == kind and readers[name] == 1 else None
@@ -346,13 +346,13 @@ def _hidden_channels(model: onnx.ModelProto) -> list[_Hidden]:
 
 
 def _factors(reach: Floats, weight: Floats) -> Floats:
-    """What to divide each channel by, [C]."""
+    """Divisor of each channel, [C]."""
     columns = np.abs(weight).max((0, 2, 3))
     return _centred(np.maximum(reach, 1e-6) ** SMOOTHING / np.maximum(columns, 1e-6) ** (1 - SMOOTHING))
 
 
 def _centred(factors: Floats) -> Floats:
-    """The same with geometric mean 1, none of them extreme."""
+    """The same with geometric mean 1, without extremes."""
     factors = np.maximum(factors, 1e-6)
     centred = factors / np.exp(np.log(factors).mean())
     kept: Floats = np.clip(centred, 1 / MOST_SMOOTHING, MOST_SMOOTHING).astype(np.float32)
@@ -360,7 +360,7 @@ def _centred(factors: Floats) -> Floats:
 
 
 def _multiply(model: onnx.ModelProto, result: str, factors: Floats) -> None:
-    """Multiply the second input, [N, C, 1, 1], of the node that makes `result` by a constant."""
+    """Multiply the second input, [N, C, 1, 1], of the node that produces `result` by a constant."""
     nodes = list(model.graph.node)
     at = next(index for index, node in enumerate(nodes) if node.output[0] == result)
     name = f"{result}_equaliser"

@@ -1,6 +1,6 @@
-"""Reduced-precision generators for a character file, if their pictures stand the comparison. Knows files and the gate.
+"""Reduced-precision generators for a character file, if they pass the gate.
 
-For int8: quantise all convolutions, let the gate judge, put the most harmful ones back to fp32, and after a few tries
+For int8: quantise all convolutions, let the gate judge, restore the most harmful ones to fp32, and after a few tries
 give up: the report in the file then says why, and the file has no `generator.int8.onnx`.
 """
 
@@ -39,25 +39,25 @@ from training.settings import Data
 from training.sheets import Uint8, write_sheet
 
 TRIES: Final = 5
-BACK_AT_A_TIME: Final = 2  # layers that return to fp32 between two tries
+BACK_AT_A_TIME: Final = 2  # layers restored to fp32 between two tries
 CALIBRATION_PEOPLE: Final = 24
-CALIBRATION_POSES: Final = 160  # of the data set; as many again are played
-STILLS: Final = 64  # of the data set; as many again are played
+CALIBRATION_POSES: Final = 160  # from the data set; as many again are played
+STILLS: Final = 64  # from the data set; as many again are played
 SLOW_SCENES: Final = 3
 SLOW_FRAMES: Final = 60
-SLOW: Final = 0.5  # of the speed of life
-HARM_PICTURES: Final = 16  # looked at per layer
+SLOW: Final = 0.5  # relative to real time
+HARM_PICTURES: Final = 16  # examined per layer
 
 Note = Callable[[str], None]
 
 
 class Truth(msgspec.Struct, frozen=True):
-    """Both generators against held-out pictures of the data set, for a sense of proportion.
+    """Both generators against held-out pictures of the data set, for comparison.
 
     Attributes:
         pictures: how many.
-        fp32_psnr_median_db: the reference's.
-        psnr_median_db: the other one's.
+        fp32_psnr_median_db: of the reference.
+        psnr_median_db: of the other one.
     """
 
     pictures: int
@@ -66,16 +66,16 @@ class Truth(msgspec.Struct, frozen=True):
 
 
 class PrecisionReport(msgspec.Struct, frozen=True):
-    """What the gate found; stands in `report.json` under `precision`.
+    """The gate's verdict; in `report.json` under `precision`.
 
     Attributes:
         precision: `int8`, `fp16` or `bf16`.
         passed: whether the file has the member; of bf16, which needs none, whether a runtime may choose it.
         figures: of each engine, at the last try.
         limits: what they had to reach.
-        kept_float: layers that stayed as they were at the last try; of int8 only.
-        layers: how many there are.
-        tries: how often something was judged.
+        kept_float: layers kept in fp32 at the last try; int8 only.
+        layers: their number.
+        tries: number of judgements.
         stills: single pictures compared.
         slow_frames: frames of slow motion compared.
         bytes: size of the quantised graph.
@@ -109,10 +109,10 @@ class PrecisionReport(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Questions:
-    """What to calibrate on and what to judge by.
+    """Poses for calibration and for judgement.
 
     Attributes:
-        calibration: never judged by.
+        calibration: never used for judgement.
         stills: the first `len(truth)` of them show what `truth` shows.
         slow: scenes in slow motion.
         truth: uint8 [m, H, W, 4], premultiplied, of the data set.
@@ -125,13 +125,13 @@ class Questions:
 
 
 def ask(role: Role, dataset: Dataset | None, recording: Recording | None, split: Split | None = None) -> Questions:
-    """Put together what this character will be asked to draw.
+    """Collect the poses that this character will be asked to draw.
 
     Args:
         role: the character.
         dataset: of the size of its pictures; None for poses of the drivers alone.
-        recording: a performance to judge by; None for speech and moods that the runtime makes up.
-        split: what the run held out of the data; None for what a recipe holds out that does not say.
+        recording: a performance to judge by; None for synthetic speech and moods.
+        split: what the run held out of the data; None for the default split.
 
     Raises:
         DatasetError: its controls are not the character's.
@@ -171,7 +171,7 @@ def ask(role: Role, dataset: Dataset | None, recording: Recording | None, split:
 
 
 def examine(graph: bytes, role: Role, questions: Questions) -> gate.Exam:
-    """Have the fp32 generator answer on ONNX Runtime."""
+    """Record the fp32 generator's answers on ONNX Runtime."""
     names = tuple(control.name for control in role.controls)
     with engine_for("onnxruntime", graph, role, "fp32") as reference:
         return gate.set_exam(reference, names, questions.stills, questions.slow)
@@ -186,14 +186,14 @@ def find_int8(
     note: Note = lambda _: None,
     worst: Path | None = None,
 ) -> tuple[bytes | None, PrecisionReport]:
-    """Look for a quantised generator that stands the comparison.
+    """Search for a quantised generator that passes the gate.
 
     Args:
         graph: the fp32 generator.
         role: the character.
         questions: see `ask`.
         exam: see `examine`.
-        note: told what is being done.
+        note: told the current step.
         worst: where to write the worst picture: fp32 | int8 | eight times the difference.
 
     Returns:
@@ -223,13 +223,13 @@ def find_int8(
 def judge_as_it_is(
     graph: bytes, role: Role, precision: str, backend: str, questions: Questions, exam: gate.Exam
 ) -> PrecisionReport:
-    """The gate's word on a generator that needs no quantising.
+    """The gate's verdict on a generator that needs no quantising.
 
     Args:
-        graph: what is to be played.
+        graph: to be played.
         role: the character.
-        precision: `fp16`, or `bf16` for an engine that rounds the fp32 generator by itself.
-        backend: what plays it.
+        precision: `fp16`, or `bf16` for an engine that rounds the fp32 generator itself.
+        backend: that plays it.
         questions: see `ask`.
         exam: see `examine`.
     """
@@ -247,10 +247,10 @@ def add_precisions(
     note: Note = lambda _: None,
     worst: Path | None = None,
 ) -> list[PrecisionReport]:
-    """Write a character file again, with reduced-precision generators where they pass, and with all reports anyway.
+    """Rewrite a character file with reduced-precision generators that pass, and with all reports.
 
-    int8 is looked for; an fp16 generator that the file brings stays if it passes; bf16 is judged where this processor
-    has it, so that a runtime knows whether it may choose it. Where people are moved, only bf16 is.
+    int8 is searched for; an existing fp16 generator stays if it passes; bf16 is judged where this processor
+    has it, so that a runtime knows whether it may choose it. For moving people, only bf16 is.
 
     Args:
         character: the file to read.
@@ -258,11 +258,11 @@ def add_precisions(
         dataset: see `ask`.
         recording: see `ask`.
         split: see `ask`.
-        note: told what is being done.
+        note: told the current step.
         worst: see `find_int8`.
 
     Raises:
-        CharacterError, DatasetError, SinkError: as their modules say.
+        CharacterError, DatasetError, SinkError: see their modules.
     """
     with Character.open(character) as opened:
         ensure_tried(opened, tell=note)
@@ -291,7 +291,7 @@ def add_precisions(
 def _judge_generator(
     role: Role, members: dict[str, bytes | Path], questions: Questions, *, note: Note, worst: Path | None
 ) -> tuple[gate.Exam, list[PrecisionReport]]:
-    """Judge what can be made of a generator; `members` gain what passes and lose what does not."""
+    """Judge all precisions of a generator; `members` gain what passes and lose what does not."""
     graph, half = members["generator.onnx"], members.get("generator.fp16.onnx")
     assert isinstance(graph, bytes)
     exam = examine(graph, role, questions)
@@ -311,7 +311,7 @@ def _judge_generator(
 
 
 def _judge_motion(character: Character, questions: Questions, *, note: Note) -> tuple[gate.Exam, list[PrecisionReport]]:
-    """Judge how people are moved in bf16, if this machine has it; whoever is moved is the same picture in any case."""
+    """Judge an animator in bf16, if this machine has it; the people's pictures are the same in any case."""
     settings, names = EngineSettings(patient=True), tuple(control.name for control in character.controls)
     with make_engine(Candidate("onnxruntime", "fp32"), character, settings) as reference:
         exam = gate.set_exam(reference, names, questions.stills, questions.slow)
@@ -376,7 +376,7 @@ def _spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
 
 
 def _backends() -> list[str]:
-    """All that play int8 here: they round in different places, so one may pass where another does not."""
+    """All engines that run int8 here: they round in different places, so one may pass where another does not."""
     return ["onnxruntime", *(["openvino"] if not unavailable("openvino") else [])]
 
 
@@ -387,7 +387,7 @@ def engine_for(backend: str, graph: bytes, role: Role, precision: str) -> Engine
 
 
 def _most_harmful(prepared: Prepared, exam: gate.Exam, drawn: Pixels, role: Role) -> list[str]:
-    """Layers by the error that each makes alone, worst first; half the pictures looked at are the worst ones."""
+    """Layers by the error that each causes alone, worst first; half of the examined pictures are the worst ones."""
     errors = gate.squared_errors(exam, drawn, np.arange(len(drawn)))
     worst = np.argsort(-errors)
     rows = np.concatenate([worst[: HARM_PICTURES // 2], _spread(worst[HARM_PICTURES // 2 :], HARM_PICTURES // 2)])
