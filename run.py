@@ -12,13 +12,13 @@ Try for example
     python run.py test tests/unit -k frame
 
 `demo` and `test` make `.venv` beside this file, install into it and start. The second time nothing is installed,
-unless pyproject.toml, a lock file, the Python version or the place of this folder changed. `demo` never installs
-PyTorch. `test` does, in its CPU build where there is no NVIDIA card; it stops before it would download CUDA libraries
-for nothing, unless you say --allow-cuda. `.venv` belongs to this script: delete it at any time, the next run makes a
+unless pyproject.toml, a lock file, the Python version or this folder's location changed. `demo` never installs
+PyTorch. `test` does, in its CPU build where there is no NVIDIA card; it stops before downloading CUDA libraries
+unnecessarily, unless you say --allow-cuda. `.venv` belongs to this script: delete it at any time, the next run makes a
 new one.
 
 Only what the lock files name is installed, and only files with the hashes they list; PyTorch is the exception, because
-its CPU build is another file in every place. `lock` keeps the versions that still fit; --upgrade takes the newest.
+CPU build is a different file on every platform. `lock` keeps the versions that still fit; --upgrade takes the newest.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; otherwise what the started program returned.
 """
@@ -43,7 +43,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Everything below may use the words of Python 3.10; this part must still run, and the whole file parse, on Python 3.6.
+# Everything below may use Python 3.10 syntax; this part must still run, and the whole file parse, on Python 3.6.
 if not (3, 10) <= sys.version_info[:2] <= (3, 13):
     usable = [name for name in ("python3.13", "python3.12", "python3.11", "python3.10") if shutil.which(name)]
     sys.exit(
@@ -61,20 +61,20 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 BUNRAKU = VENV / ("Scripts/bunraku.exe" if os.name == "nt" else "bin/bunraku")
-STAMP = VENV / "bunraku-setup.json"  # written last: without it a set-up that was begun is thrown away
+STAMP = VENV / "bunraku-setup.json"  # written last: without it an unfinished set-up is discarded
 LOCK = VENV / "bunraku-setup.lock"  # held while .venv is being filled; its presence says that .venv is ours
-LOG = VENV / "bunraku-setup.log"  # what pip said in the step that failed
+LOG = VENV / "bunraku-setup.log"  # output of pip in the failed step
 
-ALL_TESTS = ("-n", "3", "--dist", "loadfile")  # options of pytest where none are given; most tests mostly wait
+ALL_TESTS = ("-n", "3", "--dist", "loadfile")  # default options of pytest; most tests mostly wait
 TEST_EXTRAS = frozenset({"train", "openvino", "test", "dev"})
 DEMO_LOCK = ROOT / "locks" / "demo.txt"
 TEST_LOCK = ROOT / "locks" / "test.txt"
 PYPI = "https://pypi.org/simple"
 UV = "uv==0.13.9"  # writes the lock files
-BUILD_NEEDS = ("hatchling", "editables")  # what an editable install is built with
+BUILD_NEEDS = ("hatchling", "editables")  # for building an editable install
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-# What its CPU build needs. It is not in the lock files itself: the file differs between the indexes that have it.
+# Dependencies of its CPU build. It is not in the lock files itself: the file differs between the indexes that have it.
 TORCH_NEEDS = (
     "filelock",
     "fsspec>=0.8.5",
@@ -88,7 +88,7 @@ PIP_DOING = re.compile(r"\s*((?:Collecting|Downloading|Building|Installing) .*?)
 CUDA_PACKAGE = re.compile(r"\s*(Collecting (nvidia|cuda)-|Processing (.*[/\\])?(nvidia|cuda)_[^/\\]*\.whl)")
 OLDEST_PIP = (22, 0)  # editable installs from pyproject.toml; Python 3.10.0 came with an older one
 
-# What pip or venv says, the likely cause, what to do. The first match counts: the particular comes before the general.
+# What pip or venv says, the likely cause, what to do. The first match counts: specific patterns come first.
 CAUSES = (
     (
         r"do not match the hashes",
@@ -103,7 +103,7 @@ CAUSES = (
     (
         r"no space left|errno 28\b|not enough space|disk quota",
         "the disk is full.",
-        "Free some room (the demo needs about 0.5 GB, the tests 2 GB, and pip as much again while it unpacks).",
+        "Free some space (the demo needs about 0.5 GB, the tests 2 GB, and pip as much again while it unpacks).",
     ),
     (
         r"ensurepip is not\s+available|no module named ensurepip",
@@ -129,7 +129,7 @@ CAUSES = (
     (
         r"permission denied|errno 13\b|winerror (5|32)\b|access is denied|read-only file system",
         "this folder cannot be written, or a file in .venv is in use.",
-        "Close programs that run from .venv and check the rights of this folder.",
+        "Close programs that run from .venv and check the permissions of this folder.",
     ),
     (
         r"could not find a version|no matching distribution|is not a supported wheel",
@@ -142,11 +142,11 @@ CAUSES = (
         "Use a 64-bit Python 3.10 to 3.13 on Linux (glibc), macOS or Windows.",
     ),
 )
-UNKNOWN = ("", "not known to this script.", "If it stays so, report it with the words above.")
+UNKNOWN = ("", "not known to this script.", "If it persists, report it with the output above.")
 
 
 class SetUpError(Exception):
-    """The environment could not be made; the text says why and what to do."""
+    """The environment could not be created; the message says why and what to do."""
 
 
 def main(arguments: list[str]) -> int:
@@ -189,18 +189,18 @@ def test(arguments: list[str]) -> int:
 
 
 def lock(arguments: list[str]) -> int:
-    """Write the lock files: for every system and every Python that Bunraku runs on, with the hashes of all files."""
+    """Write the lock files, for every supported system and Python, with the hashes of all files."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-        run_step("Making a place for uv", [base_python(), "-m", "venv", str(folder / "venv")])
+        run_step("Making an environment for uv", [base_python(), "-m", "venv", str(folder / "venv")])
         run_step(f"Getting {UV}", [str(programs / "python"), "-m", "pip", "install", "--only-binary=:all:", UV])
-        # Nothing else may bring it in: an override that holds nowhere takes it out.
+        # Nothing else may bring it in: an override that never applies removes it.
         (folder / "without-torch.txt").write_text("torch; python_version < '0'\n")
         options = ["--universal", "--python-version=3.10", "--generate-hashes", "--only-binary=:all:", "--no-annotate"]
         options += ["--no-config", "--quiet", "--default-index", PYPI, "--custom-compile-command=python run.py lock"]
         options += ["--overrides", str(folder / "without-torch.txt"), *arguments]
-        # The smaller one last and held to the larger one, so that `test` after `demo` exchanges nothing.
+        # The smaller one last and constrained by the larger one, so that `test` after `demo` replaces nothing.
         for path, extras, needs in (
             (TEST_LOCK, TEST_EXTRAS, (*BUILD_NEEDS, *TORCH_NEEDS)),
             (DEMO_LOCK, frozenset[str](), BUILD_NEEDS),
@@ -215,7 +215,7 @@ def lock(arguments: list[str]) -> int:
 
 
 def hand_over(command: list[str]) -> int:
-    """Become the command where the system can (signals then reach it directly); else run it and wait."""
+    """Replace this process by the command where possible (signals then reach it directly); else run it and wait."""
     sys.stdout.flush()
     if os.name == "posix":
         os.execv(command[0], command)
@@ -227,16 +227,18 @@ def hand_over(command: list[str]) -> int:
 
 
 def set_up(extras: frozenset[str], *, allow_cuda: bool = False) -> None:
-    """Make `.venv` hold Bunraku with at least these extras; does nothing when it already does.
+    """Ensure that `.venv` holds Bunraku with at least these extras; does nothing if it already does.
 
     Raises:
-        SetUpError: it could not be done; the next run starts afresh.
+        SetUpError: it failed; the next run starts afresh.
     """
     if is_ready(extras):
         return
     begun_before = LOCK.exists()
     if VENV.exists() and not begun_before and not (VENV / "pyvenv.cfg").exists() and not is_empty_folder(VENV):
-        raise SetUpError(f"{VENV} is in the way: it is no virtual environment. Move it elsewhere and run this again.")
+        raise SetUpError(
+            f"{VENV} is not a virtual environment and is in the way. Move it elsewhere and run this again."
+        )
     started = time.monotonic()
     try:
         VENV.mkdir(exist_ok=True)
@@ -251,12 +253,12 @@ def set_up(extras: frozenset[str], *, allow_cuda: bool = False) -> None:
 
 
 def is_empty_folder(path: Path) -> bool:
-    """Whether this is a folder, with nothing in it."""
+    """Whether this is an empty folder."""
     return path.is_dir() and not any(path.iterdir())
 
 
 def is_ready(extras: frozenset[str]) -> bool:
-    """Whether the last set-up was finished, for this pyproject.toml, Python and folder, with these extras or more."""
+    """Whether the last set-up was finished, for this pyproject.toml, Python and folder, with at least these extras."""
     stamp = read_stamp()
     return (
         PYTHON.exists()
@@ -268,19 +270,19 @@ def is_ready(extras: frozenset[str]) -> bool:
 
 
 def read_stamp() -> dict[str, Any]:
-    """What the last finished set-up left behind; empty when there was none."""
+    """Record of the last finished set-up; empty if there was none."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         return dict(json.loads(STAMP.read_text()))
     return {}
 
 
 def here() -> dict[str, str]:
-    """What a virtual environment is tied to: scripts hold its path, packages fit one Python."""
+    """What a virtual environment is tied to: scripts contain its path, packages fit one Python."""
     return {"python": "{}.{}".format(*sys.version_info), "folder": str(ROOT)}
 
 
 def fingerprint() -> str:
-    """Changes when what must be installed may have changed.
+    """A key that changes when what must be installed may have changed.
 
     Raises:
         SetUpError: a file that says what to install is missing.
@@ -295,12 +297,12 @@ def fingerprint() -> str:
 
 
 def base_python() -> str:
-    """The interpreter below an active virtual environment, which may be the one that is about to be replaced."""
+    """The interpreter below an active virtual environment, which may be about to be replaced."""
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
 def fill(extras: frozenset[str], *, unfinished: bool, allow_cuda: bool) -> None:
-    """Make the environment where it is missing, half made, moved or of another Python; then install."""
+    """Create the environment if it is missing, unfinished, moved or for another Python; then install."""
     stamp = read_stamp()
     STAMP.unlink(missing_ok=True)
     moved = bool(stamp) and not here().items() <= stamp.items()
@@ -320,7 +322,7 @@ def fill(extras: frozenset[str], *, unfinished: bool, allow_cuda: bool) -> None:
     if pip_version < OLDEST_PIP:
         pip_install("Renewing pip", "--upgrade", "pip")
     locked = TEST_LOCK if extras else DEMO_LOCK
-    # The lock file names everything, so nothing is left to look for, and nothing is built.
+    # The lock file names everything, so nothing is resolved and nothing is built.
     exactly = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--requirement", str(locked)]
     pip_install("Installing " + ("what all extras need" if extras else "what Bunraku needs"), *exactly)
     if "train" in extras:
@@ -329,7 +331,7 @@ def fill(extras: frozenset[str], *, unfinished: bool, allow_cuda: bool) -> None:
 
 
 def pip_version_inside() -> tuple[int, ...] | None:
-    """Version of the pip in `.venv`; None when that Python is missing, broken or another version than this one."""
+    """Version of the pip in `.venv`; None if that Python is missing, broken or another version than this one."""
     ask = "import sys, pip; print(*sys.version_info[:2], pip.__version__)"
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
         answer = subprocess.run(
@@ -347,11 +349,11 @@ def pip_version_inside() -> tuple[int, ...] | None:
 
 
 def install_torch(*, allow_cuda: bool) -> None:
-    """Install PyTorch: the CPU build where there is no NVIDIA card. What that needs is there already.
+    """Install PyTorch: the CPU build where there is no NVIDIA card. Its dependencies are already installed.
 
-    PyTorch's own index is asked for PyTorch and for nothing else. Where it cannot be reached, the user's pip settings
+    PyTorch's own index is used for PyTorch only. Where it cannot be reached, the user's pip settings
     decide: a local version such as 2.13.0+cpu beats 2.13.0, so an index or folder that has the CPU build is enough.
-    Where none has, pip is stopped as soon as it reaches for CUDA packages, which happens before it downloads them.
+    Where none has, pip is stopped as soon as it selects CUDA packages, which happens before it downloads them.
     """
     if shutil.which("nvidia-smi") or allow_cuda:
         pip_install("Installing PyTorch", TORCH)
@@ -385,7 +387,7 @@ def pip_install(title: str, *arguments: str, stop_at: re.Pattern[str] | None = N
 
 
 def run_step(title: str, command: list[str], *, stop_at: re.Pattern[str] | None = None) -> None:
-    """Run one step of the set-up under a live line with the seconds it takes.
+    """Run one step of the set-up under a live line with the elapsed seconds.
 
     Args:
         title: what is being done.
@@ -393,7 +395,7 @@ def run_step(title: str, command: list[str], *, stop_at: re.Pattern[str] | None 
         stop_at: ends the program when a line of its output matches; only ever used for CUDA packages.
 
     Raises:
-        SetUpError: the program failed or was stopped; the text holds its last lines and the likely cause.
+        SetUpError: the program failed or was stopped; the message holds its last lines and the likely cause.
     """
     live = LiveLine(title)
     lines: list[str] = []
@@ -438,7 +440,7 @@ def run_step(title: str, command: list[str], *, stop_at: re.Pattern[str] | None 
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a program that is no longer wanted, as Ctrl-C would, so that pip clears away what it has half downloaded."""
+    """Stop a program like Ctrl-C would, so that pip cleans up partial downloads."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -448,7 +450,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 class LiveLine:
-    """One line of a terminal that is rewritten; in a log, a line at the start, every half minute and the end."""
+    """One terminal line that is rewritten; in a log, a line at the start, every half minute and at the end."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -464,7 +466,7 @@ class LiveLine:
         return round(time.monotonic() - self.started)
 
     def show(self, detail: str = "") -> None:
-        """Show the time, with what pip was last seen doing."""
+        """Show the time, with pip's latest activity."""
         doing = PIP_DOING.match(detail)
         if doing:
             self.detail = doing[1].encode("ascii", "replace").decode()
@@ -477,7 +479,7 @@ class LiveLine:
             print(f"  {text}", flush=True)
 
     def close(self, outcome: str) -> None:
-        """Replace the live line by the outcome."""
+        """Replace the live line with the outcome."""
         text = f"{self.title}: {outcome} after {self.seconds} s"
         if self.on_terminal:
             width = shutil.get_terminal_size().columns - 1
@@ -487,14 +489,14 @@ class LiveLine:
 
 
 def explain(what: str, lines: list[str]) -> str:
-    """Say what failed, show the last words about it, name the likely cause and the way out."""
+    """Report what failed, its last output, the likely cause and the fix."""
     said = [line for line in lines if line.strip() and not line.startswith("[notice]")]
     with contextlib.suppress(OSError):
         LOG.write_text("\n".join(said) + "\n", encoding="utf-8")
     _, cause, cure = next((known for known in CAUSES if re.search(known[0], "\n".join(said), re.IGNORECASE)), UNKNOWN)
     bits = 64 if sys.maxsize > 2**32 else 32
     place = f"Python {platform.python_version()} ({bits}-bit) on {platform.system()} {platform.machine()}"
-    # Names only: the values may hold passwords.
+    # Names only: the values may contain passwords.
     names = sorted(name for name in os.environ if re.match(r"PIP_.*(INDEX|LINKS|PROXY|CONFIG_FILE)", name))
     settings = f" These settings say where pip looks: {', '.join(names)}." if names else ""
     return "\n".join(
@@ -503,13 +505,13 @@ def explain(what: str, lines: list[str]) -> str:
             *(f"    {line}" for line in said[-8:]),
             f"Likely cause: {cause.format(here=place)}",
             cure.format(settings=settings) + " Then run the same command again; it starts afresh.",
-            *([f"All that was said: {LOG}"] if LOG.exists() else []),
+            *([f"Full output: {LOG}"] if LOG.exists() else []),
         ]
     )
 
 
 def cuda_explanation(line: str) -> str:
-    """Say why the download of PyTorch was stopped."""
+    """Explain why the download of PyTorch was stopped."""
     said = line.partition(" (from ")[0].strip()
     return (
         f"Stopped before downloading gigabytes: PyTorch from your package index wants CUDA libraries ({said}), "
@@ -522,7 +524,7 @@ def cuda_explanation(line: str) -> str:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a file against other runs of this script, waiting for them; a run that dies lets go."""
+    """Hold a file lock against other runs of this script, waiting for them; a run that dies releases it."""
     with path.open("a") as file:
         if not try_hold(file.fileno()):
             print("Another run.py is setting up .venv; waiting for it.", flush=True)
@@ -532,7 +534,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def try_hold(descriptor: int) -> bool:
-    """Take the lock without waiting; file systems that know no locks count as taken."""
+    """Take the lock without waiting; on file systems without locks this always succeeds."""
     if sys.platform == "win32":
         import msvcrt
 

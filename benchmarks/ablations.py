@@ -1,9 +1,9 @@
-"""What each part of the animator is worth: as many minutes of training without it. A table, then one JSON line.
+"""The value of each part of the animator: equal training time without it. Prints a table, then one JSON line.
 
     bunraku-train data cast --layers --identities 4000 --frames 3 --named-frames 60 --out datasets/layers
     python benchmarks/ablations.py --minutes 4 --out runs/ablations
 
-A run that is there already is only measured, and one that was stopped goes on.
+An existing run is only measured, and a stopped one is resumed.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ BACK, BODY, INNER, HEAD, FRONT, OPEN = range(len(REFERENCES))
 
 
 class OneFlow(AnimatorTask):
-    """One picture of somebody at rest, and one with eyes closed and mouth open: no layers.
+    """One picture of a person at rest, and one with eyes closed and mouth open: no layers.
 
     Attributes:
-        groups: into which reference which others are put, the lowest first.
+        groups: merges references into one, the lowest layer first.
     """
 
     groups: ClassVar[dict[int, Sequence[int]]] = {
@@ -51,7 +51,7 @@ class OneFlow(AnimatorTask):
     }
 
     def _seen(self, references: Tensor) -> Tensor:
-        """What is given of each person, [N, R, 4, S, S], premultiplied."""
+        """References of each person, [N, R, 4, S, S], premultiplied."""
         return _gathered(references, self.groups)
 
     def _batch(self, frames: Any, size_px: int, each: int) -> Batch:
@@ -68,7 +68,7 @@ class OneFlow(AnimatorTask):
 
 
 class TwoFlows(OneFlow):
-    """What moves with the head, and what moves with the body."""
+    """Two flows: with the head, and with the body."""
 
     groups: ClassVar[dict[int, Sequence[int]]] = {
         BODY: (BACK, BODY),
@@ -90,7 +90,7 @@ class NoInner(OneFlow):
 
 
 class NeverOpen(OneFlow):
-    """Layers of somebody at rest; nobody shows what is behind lids and lips."""
+    """Layers of a person at rest; nothing shows what is behind lids and lips."""
 
     groups: ClassVar[dict[int, Sequence[int]]] = {
         **{layer: (layer,) for layer in (BACK, BODY, INNER, HEAD, FRONT)},
@@ -99,7 +99,7 @@ class NeverOpen(OneFlow):
 
 
 class NoPrior(AnimatorTask):
-    """Nobody tells the network how a head turns."""
+    """No rigid motion prior: the network must learn how a head turns."""
 
     def open_data(self, *arguments: Any, **options: Any) -> None:
         """See `Task`."""
@@ -114,7 +114,7 @@ class _Still(nn.Module):
 
 
 def _gathered(references: Tensor, groups: dict[int, Sequence[int]]) -> Tensor:
-    """References of which each holds several, put over each other; the others hold nothing."""
+    """Merge groups of references by compositing them; the others become empty."""
     gathered = torch.zeros_like(references)
     for into, group in groups.items():
         for index in group:
@@ -124,7 +124,7 @@ def _gathered(references: Tensor, groups: dict[int, Sequence[int]]) -> Tensor:
 
 
 def _followed(landmarks: Tensor, groups: dict[int, Sequence[int]]) -> Tensor:
-    """Landmarks [2, N, R, J, 2], each under the first reference that holds the one it was in."""
+    """Landmarks [2, N, R, J, 2], each under the first reference that contains its original one."""
     moved = torch.full_like(landmarks, torch.nan)
     taken: set[int] = set()
     for into, group in groups.items():
@@ -137,14 +137,14 @@ def _followed(landmarks: Tensor, groups: dict[int, Sequence[int]]) -> Tensor:
 
 @dataclass(frozen=True)
 class Variant:
-    """What is left out or put in.
+    """One ablation.
 
     Attributes:
-        told: in the table.
-        settings: of the recipe, beside the stages.
-        task: that trains.
+        told: label in the table.
+        settings: of the recipe, besides the stages.
+        task: task class to train.
         restyled: share of people shown in other styles.
-        adversarial: whether faces are judged in the second stage.
+        adversarial: whether a discriminator judges faces in the second stage.
     """
 
     told: str
@@ -169,7 +169,7 @@ VARIANTS = {
 
 
 def recipe_of(variant: Variant, data: Path) -> AnimatorRecipe:
-    """The recipe `animator` with shorter stages and what the variant wants."""
+    """The recipe `animator` with shorter stages and the variant's settings."""
     objectives = '["motion", "adversarial"]' if variant.adversarial else '["motion"]'
     stages = ", ".join(STAGES).replace("RESTYLED", str(variant.restyled)).replace('["motion"]', objectives)
     settings = (f"data.path={data}", f"stage=[{stages}]", "sheet_kimg=0", *variant.settings)
@@ -179,7 +179,7 @@ def recipe_of(variant: Variant, data: Path) -> AnimatorRecipe:
 
 
 def measure(task: AnimatorTask, frames: int) -> dict[str, Any]:
-    """Figures of people never trained on, moved as the data shows them."""
+    """Metrics of held-out people, moved as in the data."""
     dataset, rows = task.dataset, task.split.unseen_identities
     rows = rows[np.linspace(0, len(rows) - 1, min(frames, len(rows))).astype(int)]
     wanted = torch.from_numpy(np.asarray(dataset.pictures[rows])).permute(0, 3, 1, 2).float() / 255
@@ -197,7 +197,7 @@ def measure(task: AnimatorTask, frames: int) -> dict[str, Any]:
 
 
 def train(name: str, variant: Variant, data: Path, out: Path, minutes: float) -> AnimatorTask:
-    """Train a variant, or go on, or open it."""
+    """Train a variant, resume it, or open it."""
     own = tasks.Method(AnimatorRecipe, variant.task.__module__, variant.task.__name__)
     tasks.TASKS["animator"] = own  # a run opens its task by name
     run = out / name
@@ -209,7 +209,7 @@ def train(name: str, variant: Variant, data: Path, out: Path, minutes: float) ->
 
 
 def main() -> None:
-    """Train what is asked for, one after the other."""
+    """Train the requested variants, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("datasets/layers"), help="a cast in layers")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"), help="folder of the runs")

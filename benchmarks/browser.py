@@ -49,14 +49,14 @@ READ = """
 
 
 def moving_picture(side: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A soft picture with a disc of alpha, about as hard to pack as a character."""
+    """A soft picture with a disc of alpha, about as hard to compress as a character."""
     y, x = np.mgrid[0:side, 0:side] / side
     alpha = np.clip(255 * (1.5 - 4 * np.hypot(x - 0.5, y - 0.5)), 0, 255)
     return np.stack([255 * x, 255 * y, 127 + 127 * np.sin(12 * x * y), alpha], axis=-1).astype(np.uint8)
 
 
 def measure(chromium: Chromium, side: int, variant: str, seconds: float) -> dict[str, Any]:
-    """Figures of one size and variant."""
+    """Measurements of one size and variant."""
     with (
         Producer(moving_picture(side)) as producer,
         WebRelay("127.0.0.1:0", frames_endpoint=producer.publisher.endpoint) as relay,

@@ -1,4 +1,4 @@
-"""Age of the newest frame when a consumer at 24 Hz takes it: the C, the C# and the Python client.
+"""Age of the newest frame when a consumer at 24 Hz takes it, for the C, the C# and the Python client.
 
     python benchmarks/clients.py                       # 256 and 1024 pixels a side, 10 s per client
     python benchmarks/clients.py --sizes 512 --hz 60 --seconds 30
@@ -37,7 +37,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Measure every client at every size and print what came out."""
+    """Measure every client at every size and print the results."""
     parser = argparse.ArgumentParser(description="Measure the clients.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024], help="pixels a side")
     parser.add_argument("--hz", type=float, default=23.9, help="how often a client takes a frame (default: 23.9)")
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def build_native_age(folder: Path) -> Path:
-    """The C client's program, as `cmake --preset linux-release` builds it."""
+    """The C client's program, as built by `cmake --preset linux-release`."""
     options = ["-DBUNRAKU_NATIVE=ON", "-DBUNRAKU_BENCHMARKS=ON", "-DBUNRAKU_PYTHON_TESTS=OFF", "-DBUNRAKU_TESTS=OFF"]
     for command in (
         ["cmake", "-S", REPOSITORY, "-B", folder / "build", "-DCMAKE_BUILD_TYPE=Release", *options],
@@ -79,7 +79,7 @@ def build_native_age(folder: Path) -> Path:
 
 
 def measure(side: int, client: Any) -> dict[str, Any]:
-    """One client beside a producer of its own."""
+    """Run one client with its own producer."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     producer = spawn.Process(target=produce, args=(theirs, side), daemon=True)
@@ -92,7 +92,7 @@ def measure(side: int, client: Any) -> dict[str, Any]:
 
 
 def produce(connection: Connection, side: int) -> None:
-    """Publish at 60 fps while somebody watches."""
+    """Publish at 60 fps while anyone subscribes."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 4), dtype=np.uint8)
     with Publisher("tcp://127.0.0.1:0", stream="bench") as publisher:
         connection.send(publisher.endpoint)
@@ -135,7 +135,7 @@ def in_c_sharp(program: Path, library: Path, endpoint: str, arguments: argparse.
 
 
 def in_python(endpoint: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The Python client, in this process, where nothing else runs."""
+    """The Python client, in this process, which does nothing else."""
     with Subscriber(endpoint) as subscriber:
         subscriber.wait(60.0)
         started = time.monotonic()
@@ -153,7 +153,7 @@ def in_python(endpoint: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Versions and machine of the measurement."""
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

@@ -1,4 +1,4 @@
-"""What the parts of a frame of a moved character cost, part by part: a table, then one JSON line.
+"""Cost of each part of a frame of a moving character: prints a table, then one JSON line.
 
     python benchmarks/composite.py [CHARACTER.bunraku] [--frames 300]
 
@@ -26,7 +26,7 @@ from runtime.machine import describe
 
 
 def timed(work: Callable[[], Any], times: int) -> tuple[float, float]:
-    """Median and 99th percentile in milliseconds, after five calls that do not count."""
+    """Median and 99th percentile in milliseconds, after five warm-up calls."""
     taken = []
     for _ in range(times + 5):
         begun = time.perf_counter()
@@ -37,10 +37,10 @@ def timed(work: Callable[[], Any], times: int) -> tuple[float, float]:
 
 
 def measure(name: str, frames: int) -> dict[str, tuple[float, float]]:
-    """Milliseconds of every part, by what it is and how many threads do it."""
+    """Milliseconds of every part, by name and number of threads."""
     with Character.open(find_character(name)) as character:
         if not character.moves:
-            raise BunrakuError(f"{name} moves nobody; give a character of format 2.")
+            raise BunrakuError(f"{name} does not move people; give a character of format 2.")
         person = character.people[0]
         reader, animator = character.read("reader.onnx"), character.read("animator.onnx")
         rest = np.array([[control.rest for control in character.controls]], np.float32)

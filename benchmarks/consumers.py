@@ -1,12 +1,12 @@
-"""What bad subscribers cost a producer: stopped, killed, paused and slow ones beside a good one.
+"""Cost of bad subscribers to a producer: stopped, killed, paused and slow ones beside a good one.
 
     python benchmarks/consumers.py                              # 512 pixels a side, 10 s each
     python benchmarks/consumers.py --seconds 30 --side 1024
-    python benchmarks/consumers.py --variant shm                # not raw over tcp but through shared memory
+    python benchmarks/consumers.py --variant shm                # through shared memory instead of raw over tcp
 
 A producer publishes at 60 fps to eight subscribers, each its own process: first to eight good ones, then to one good
 one beside two that are stopped (SIGSTOP, so their connections stay open and take nothing), one that is killed and
-started anew every second, one that receives and takes nothing, two that take frames at 24 Hz and one at 2 Hz. Prints a
+restarted every second, one that receives and takes nothing, two that take frames at 24 Hz and one at 2 Hz. Prints a
 table, then one JSON line; times are milliseconds. Needs a POSIX system.
 """
 
@@ -40,7 +40,7 @@ RATES_HZ: Final = {"24 Hz": 24.0, "2 Hz": 2.0}
 
 
 def main() -> None:
-    """Measure both crowds and print what came out."""
+    """Measure both crowds and print the results."""
     parser = argparse.ArgumentParser(description="Measure a producer with bad subscribers.")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured time per crowd (default: 10)")
     parser.add_argument("--side", type=int, default=512, help="pixels a side of a frame (default: 512)")
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measure(name: str, crowd: list[str], side: int, seconds: float, variant: str) -> dict[str, Any]:
-    """One crowd: start it, misbehave for a while, ask producer and subscribers."""
+    """One crowd: start it, misbehave for a while, collect results from producer and subscribers."""
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
     producer = processes.Process(target=produce, args=(theirs, side), daemon=True)
@@ -106,16 +106,16 @@ def measure(name: str, crowd: list[str], side: int, seconds: float, variant: str
 
 
 def ask(process: BaseProcess, connection: Connection) -> int:
-    """How many frames a subscriber has taken."""
+    """Number of frames a subscriber has taken."""
     connection.send("tell")
     if not connection.poll(PATIENCE_S):
-        raise SystemExit(f"subscriber {process.pid} does not answer")
+        raise SystemExit(f"subscriber {process.pid} does not respond")
     taken: int = connection.recv()
     return taken
 
 
 def produce(connection: Connection, side: int) -> None:
-    """A live loop without a character: keeps to 60 fps, and drops what would be late."""
+    """A live loop without a character: keeps to 60 fps, and drops late frames."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 4), dtype=np.uint8)
     calls: list[float] = []
     dropped, frame_id, due, began = 0, 0, time.monotonic(), 0.0
@@ -147,7 +147,7 @@ def produce(connection: Connection, side: int) -> None:
 
 
 def consume(connection: Connection, endpoint: str, variant: str, rate_hz: float | None) -> None:
-    """A game's main loop: takes every frame, or what is newest at its own rate, until told to pause."""
+    """A game's main loop: takes every frame, or the newest at its own rate, until asked to pause."""
     taken, paused = 0, False
     with Subscriber(endpoint, variant=variant) as subscriber:
         subscriber.wait(PATIENCE_S)
@@ -168,7 +168,7 @@ def consume(connection: Connection, endpoint: str, variant: str, rate_hz: float 
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Versions and machine of the measurement."""
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

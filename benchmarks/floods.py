@@ -1,10 +1,10 @@
-"""What floods do to a producer and to an honest subscriber: frames per second, memory, descriptors.
+"""Effect of floods on a producer and an honest subscriber: frames per second, memory, descriptors.
 
     python benchmarks/floods.py                   # every flood for 4 s, about three minutes
     python benchmarks/floods.py --seconds 10 --only pings hellos
 
 `bunraku live` with the synthetic engine at 60 fps, a Python subscriber in this process, and one hostile process at a
-time; what each does is told in tests/floods.py. Prints a table, then one JSON line. Frames per second as they arrive,
+time; tests/floods.py describes each. Prints a table, then one JSON line. Frames per second as they arrive,
 mebibytes resident, open descriptors of the producer.
 """
 
@@ -26,7 +26,7 @@ from tests.floods import FLOODS, survey
 
 
 def main() -> None:
-    """Try every flood and print what came out."""
+    """Try every flood and print the results."""
     parser = argparse.ArgumentParser(description="Flood a producer.")
     parser.add_argument("--seconds", type=float, default=4.0, help="before, during and after each flood (default: 4)")
     parser.add_argument("--only", nargs="+", choices=list(FLOODS), default=list(FLOODS), help="floods to try")

@@ -1,11 +1,11 @@
-"""How fast an NVIDIA GPU draws a character of the shape of `crowd`, without TensorRT: a table, then one JSON line.
+"""How fast an NVIDIA GPU draws a character of the size of `crowd`, without TensorRT: a table, then one JSON line.
 
     python benchmarks/gpu.py [--sizes 256 512] [--batches 1 8 64] [--frames 300]
-    python benchmarks/gpu.py --device cpu --frames 3 --batches 1      # only to see that it works
+    python benchmarks/gpu.py --device cpu --frames 3 --batches 1      # only to check that it works
 
 Weights are random: speed does not depend on them. Measured from inputs in main memory to bytes in main memory, as an
 engine works, with what is installed: PyTorch with a captured CUDA graph, and onnxruntime-gpu with the exported graph.
-The last two columns say how many characters one GPU draws 30 or 60 times a second when they are drawn in such batches.
+The last two columns give how many characters one GPU draws 30 or 60 times a second in such batches.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def measured(draw: Draw, frames: int) -> tuple[float, float]:
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One measurement after another; what fails says so in its row and stops nothing."""
+    """One measurement after another; a failure is reported in its row and stops nothing."""
     runners = {"torch": through_torch}
     if arguments.device == "cpu" or "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         runners["onnxruntime"] = through_onnxruntime
@@ -137,7 +137,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     row = {"library": library, "precision": precision, "size_px": size_px, "batch": batch}
                     try:
                         p50, p99 = measured(runner(net, precision, batch, arguments.device), arguments.frames)
-                    except Exception as error:  # the edge: another library or batch may still be measured
+                    except Exception as error:  # another library or batch may still be measured
                         yield row | {"failed": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
                         continue
                     each = p50 / batch

@@ -2,10 +2,10 @@
 
     python benchmarks/latency.py                                # 64, 256, 512 and 1024 pixels a side, 5 s each
     python benchmarks/latency.py --seconds 10 --sizes 512
-    python benchmarks/latency.py --variant shm                  # not raw over tcp but through shared memory
+    python benchmarks/latency.py --variant shm                  # through shared memory instead of raw over tcp
     python benchmarks/latency.py --keys                         # encrypted
 
-The publisher runs at 60 fps and draws nothing, so that what is measured is the bridge alone. One subscriber takes
+The publisher runs at 60 fps and draws nothing, so only the bridge is measured. One subscriber takes
 frames at 24 Hz, one at 60 Hz; the latter also sends a control per frame taken and waits for its echo. Prints a table,
 then one JSON line. Times are milliseconds, p50 and p99.
 """
@@ -46,7 +46,7 @@ CONTROLS = [ControlSpec("jawOpen", 0.0, 1.0, 0.0)]
 
 
 def main() -> None:
-    """Measure every size and print what came out."""
+    """Measure every size and print the results."""
     parser = argparse.ArgumentParser(description="Measure the bridge.")
     parser.add_argument("--seconds", type=float, default=5.0, help="measured time per size (default: 5)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 512, 1024], help="pixels a side")
@@ -70,7 +70,7 @@ def make_keys(folder: Path) -> tuple[ServerKeys, ClientKeys]:
 def measure(
     side: int, seconds: float, variant: str, server: ServerKeys | None, client: ClientKeys | None
 ) -> dict[str, Any]:
-    """One size: start three processes, let them run, gather what they tell."""
+    """One size: start three processes, let them run, collect their results."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     producer = spawn.Process(target=produce, args=(theirs, side, server), daemon=True)
@@ -140,7 +140,7 @@ def consume(
     variant: str,
     keys: ClientKeys | None,
 ) -> None:
-    """A game's main loop: takes what is newest at its own rate."""
+    """A game's main loop: takes the newest frame at its own rate."""
     echoes: list[float] = []
     client = ControlClient(control, keys=keys) if control else None
     with Subscriber(frames, variant=variant, keys=keys) as subscriber:
@@ -182,7 +182,7 @@ def percentiles(values: list[float]) -> tuple[float, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Versions and machine of the measurement."""
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

@@ -36,7 +36,7 @@ FPS = 60.0
 
 
 def measure(path: Path, people: list[str | int], every: float) -> list[tuple[int, int]]:
-    """(number, arrival in nanoseconds) of every frame that a subscriber takes while these people follow each other."""
+    """(number, arrival in nanoseconds) of every frame that a subscriber takes while these people follow one another."""
     with Character.open(path) as character:
         choice = open_engine("auto", character, settings=EngineSettings())
     performer = Performer(choice.role, choice.engine, open_drivers(["wire", "idle"], choice.role.idle), session=1)
@@ -70,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("character", nargs="?", default="aki")
     parser.add_argument("--every", type=float, default=1.1, help="seconds between two changes (default: 1.1)")
-    parser.add_argument("--changes", type=int, default=18, help="at most so many of each kind (default: 18)")
+    parser.add_argument("--changes", type=int, default=18, help="maximum of each kind (default: 18)")
     arguments = parser.parse_args()
     rows = []
     try:

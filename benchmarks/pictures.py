@@ -1,4 +1,4 @@
-"""The pictures of README.md, made from a character: the film, turns and moods, people from seeds. Then one JSON line.
+"""Makes the pictures of README.md from a character: the film, turns and moods, people from seeds. Then one JSON line.
 
 python benchmarks/pictures.py [aki] --out docs/images
 """
@@ -51,7 +51,7 @@ MOUTHS: Final[tuple[tuple[str, dict[str, float]], ...]] = (
 
 
 def film(choice: Choice, side: tuple[int, int] = (244, 263)) -> bytes:
-    """Six people do the take, as an animated WebP of at most `FILM_BYTES`."""
+    """Six people perform the take, as an animated WebP of at most `FILM_BYTES`."""
     role, recording = choice.role, read_recording(TAKE)
     performers = [
         Performer(
@@ -103,7 +103,7 @@ def seeds(choice: Choice, count: int = 64, side: int = 160) -> Picture:
 
 
 def pose(choice: Choice, who: str | int, controls: dict[str, float]) -> Picture:
-    """One frame of somebody, with the other controls at rest."""
+    """One frame of a person, with the other controls at rest."""
     role, about = choice.role, choice.engine.description
     values = [controls.get(control.name, control.rest) for control in role.controls]
     w = role.latents.identity(who, truncation_psi=0.7 if isinstance(who, int) else 1.0)
@@ -113,7 +113,7 @@ def pose(choice: Choice, who: str | int, controls: dict[str, float]) -> Picture:
 
 
 def shown(frame: Picture, box: tuple[int, int, int, int], side: tuple[int, int]) -> Picture:
-    """A piece of a frame over the background; `box` is for frames of 512 px, `side` is width and height."""
+    """A crop of a frame over the background; `box` is for frames of 512 px, `side` is width and height."""
     alpha = frame[..., 3:].astype(np.float32) / 255
     over = (frame[..., :3] * alpha + np.array(BEHIND, np.float32) * (1 - alpha) + 0.5).astype(np.uint8)
     scale = frame.shape[0] / 512
@@ -122,13 +122,13 @@ def shown(frame: Picture, box: tuple[int, int, int, int], side: tuple[int, int])
 
 
 def grid(cells: list[Picture], across: int) -> Picture:
-    """Cells of one size, row by row."""
+    """Arrange cells of one size, row by row."""
     rows = [np.concatenate(cells[start : start + across], 1) for start in range(0, len(cells), across)]
     return np.concatenate(rows, 0)
 
 
 def save(picture: Picture, path: Path) -> None:
-    """As a WebP that shows no blocks."""
+    """Save as a WebP without visible blocks."""
     Image.fromarray(picture).save(path, "WEBP", quality=88, method=6)
 
 
@@ -142,7 +142,7 @@ def main() -> int:
     try:
         with Character.open(find_character(arguments.character)) as character:
             if [control.name for control in character.controls] != [control.name for control in PORTRAIT_CONTROLS]:
-                raise BunrakuError(f"{arguments.character} has other controls than a portrait.")
+                raise BunrakuError(f"{arguments.character} does not have the controls of a portrait.")
             settings = EngineSettings(threads=2, patient=True)
             with open_engine("onnxruntime", character, precision="fp32", settings=settings) as choice:
                 arguments.out.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""What every precision of a character costs and what it looks like, int8 included even where the gate refuses it.
+"""Speed and quality of every precision of a character, int8 included even where the gate refuses it.
 
     python benchmarks/precisions.py [CHARACTER.bunraku] [--frames 240] [--profile shared|exclusive]
 
 Needs the `train` extra. The int8 generator is what `bunraku-train quantise` tries first: all layers quantised, with
-poses of the runtime alone. It lies in a temporary file and goes nowhere. Each engine has a process of its own and they
+poses of the runtime alone. It is written to a temporary file only. Each engine has its own process and they
 take turns, as in `bunraku bench`: a table, then one JSON line.
 """
 
@@ -32,7 +32,7 @@ from training.precision.reduced import ask
 
 
 def with_int8(source: Path, out: Path) -> None:
-    """Write the character again, with an int8 generator that nobody has judged."""
+    """Rewrite the character with an unjudged int8 generator."""
     with Character.open(source) as character:
         role, graph = character.role(), character.read("generator.onnx")
         members = {name: character.read(name) for name in character.members if name != "character.json"}
@@ -42,7 +42,7 @@ def with_int8(source: Path, out: Path) -> None:
 
 
 def candidates() -> list[Candidate]:
-    """Everything that a processor can play."""
+    """Everything that a processor can run."""
     found = [Candidate("onnxruntime", "fp32"), Candidate("onnxruntime", "int8")]
     if not unavailable("openvino"):
         precisions = ("fp32", "bf16", "int8") if openvino.has_bf16() else ("fp32", "int8")

@@ -1,11 +1,11 @@
-"""How soon frames flow again after either end was killed, and what the killed leave behind.
+"""How soon frames flow again after either end was killed, and what killed processes leave behind.
 
     python benchmarks/restarts.py                               # 1,000 kills over tcp
     python benchmarks/restarts.py --restarts 200 --transport ipc
     python benchmarks/restarts.py --restarts 100 --away 3       # dead for up to three seconds
 
 A producer draws nothing at 60 fps, a subscriber takes every frame. Over and over one of them, or both, is killed at a
-random moment, without a warning, and started anew after a random while. The time runs from the restarted end being
+random moment, without warning, and restarted after a random delay. The time runs from the restarted end being
 ready (the later one of both) to the first frame that the subscriber takes. Prints a table, then one JSON line; times
 are milliseconds. Exit code 1 if frames stayed away for 30 s, or anything is left behind.
 """
@@ -45,7 +45,7 @@ SHARED_MEMORY: Final = Path("/dev/shm")
 
 
 def main() -> int:
-    """Kill, start, wait, and tell."""
+    """Kill, restart, wait, and report."""
     parser = argparse.ArgumentParser(description="Kill either end of a stream and measure its recovery.")
     parser.add_argument("--restarts", type=int, default=1000, help="how often something is killed (default: 1000)")
     parser.add_argument("--transport", choices=["tcp", "ipc"], default="tcp")
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bunraku-restarts-") as place:
-        # Before the first process is started: all of them announce and look here.
+        # Before the first process is started: all of them announce themselves and look here.
         os.environ["XDG_RUNTIME_DIR"] = os.environ["LOCALAPPDATA"] = place
         endpoint = "tcp://127.0.0.1:0" if arguments.transport == "tcp" else f"ipc://{place}/frames"
         show = Show(endpoint, arguments.side)
@@ -91,11 +91,11 @@ def main() -> int:
 
 
 class Show:
-    """A producer and a subscriber, each a process that can be killed and started anew.
+    """A producer and a subscriber, each a process that can be killed and restarted.
 
     Attributes:
-        sessions: of all producers so far, the present one last.
-        rings_at_most: of theirs at one time, seen when frames flowed.
+        sessions: of all producers so far, the current one last.
+        rings_at_most: of theirs at one time, seen while frames flowed.
     """
 
     def __init__(self, endpoint: str, side: int) -> None:
@@ -132,14 +132,14 @@ class Show:
         self._endpoint, self._ready_ns[end] = ours.recv()
 
     def kill(self, end: str) -> None:
-        """End one without a warning."""
+        """Kill one end without warning."""
         process, connection = self._running.pop(end)
         process.kill()
         process.join()
         connection.close()
 
     def wait_for_frames(self) -> float | None:
-        """Milliseconds from the later end's being ready to the first frame of its session, None if none comes."""
+        """Milliseconds from the later end being ready to the first frame of its session, None if none arrives."""
         connection = self._running["subscriber"][1]
         deadline = time.monotonic() + PATIENCE_S
         while connection.poll(max(0.0, deadline - time.monotonic())):
@@ -149,15 +149,15 @@ class Show:
         return None
 
     def count_rings(self) -> None:
-        """Note how many rings of shared memory there are now."""
+        """Count the current rings of shared memory."""
         self.rings_at_most = max(self.rings_at_most, len(rings_of(self.sessions)))
 
     def is_found(self) -> bool:
-        """Whether the stream is found by its name, and is that of the producer that runs."""
+        """Whether the stream is found by name and belongs to the running producer."""
         return [place.pid for place in find_streams()] == [self._running["producer"][0].pid]
 
     def end(self) -> None:
-        """End both cleanly."""
+        """Stop both cleanly."""
         for process, connection in self._running.values():
             connection.send("end")
             process.join(PATIENCE_S)
@@ -166,7 +166,7 @@ class Show:
 
 
 def torment(show: Show, restarts: int, away_s: float, chance: random.Random) -> dict[str, list[float | None]]:
-    """Kill and restart; milliseconds to the first frame by what was killed, None where none came."""
+    """Kill and restart; milliseconds to the first frame by what was killed, None where none arrived."""
     outcome: dict[str, list[float | None]] = {kind: [] for kind in KINDS}
     show.wait_for_frames()
     for number in range(1, restarts + 1):
@@ -204,7 +204,7 @@ def produce(connection: Connection, endpoint: str, side: int, session: int) -> N
 
 
 def consume(connection: Connection, endpoint: str, _side: int, _session: None) -> None:
-    """Take frames, and tell the first one of each session."""
+    """Take frames, and report the first one of each session."""
     session = None
     with Subscriber(endpoint, stream=STREAM) as subscriber:
         connection.send((endpoint, now_ns()))
@@ -231,7 +231,7 @@ def summary(killed: str, times_ms: list[float | None]) -> dict[str, Any]:
 
 
 def rings_of(sessions: range) -> list[str]:
-    """Names of the rings of shared memory of these sessions, as docs/protocol.md lays them out."""
+    """Names of these sessions' shared-memory rings, as specified in docs/protocol.md."""
     names = []
     for path in SHARED_MEMORY.glob("bunraku-*"):
         with contextlib.suppress(FileNotFoundError):  # another producer of this machine has ended
@@ -243,7 +243,7 @@ def rings_of(sessions: range) -> list[str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Versions and machine of the measurement."""
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

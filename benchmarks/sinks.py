@@ -1,10 +1,10 @@
-"""What it costs to make a picture ready for a sink, in copies of that picture.
+"""Cost of preparing a picture for a sink, relative to copying it.
 
     python benchmarks/sinks.py                    # 256, 512 and 1024 pixels a side
     python benchmarks/sinks.py --sizes 512 --rounds 300
 
-All ways take turns, so that a busy moment of the machine hits all alike. Prints medians in milliseconds and, in
-brackets, how many plain copies of the RGBA picture take that long; then one JSON line.
+All methods take turns, so that a busy moment of the machine affects all alike. Prints medians in milliseconds and, in
+brackets, the number of plain copies of the RGBA picture in that time; then one JSON line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.sinks.worker import NewestWorker
 
 
 class Nowhere:
-    """A sink that takes a picture and forgets it."""
+    """A sink that discards its pictures."""
 
     label = "nowhere"
 
@@ -36,7 +36,7 @@ class Nowhere:
 
 
 def main() -> None:
-    """Measure every size and print what came out."""
+    """Measure every size and print the results."""
     parser = argparse.ArgumentParser(description="Measure what sinks cost.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="pixels a side")
     parser.add_argument("--rounds", type=int, default=200, help="times that each way is measured (default: 200)")
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(side: int, rounds: int) -> dict[str, float]:
-    """Median milliseconds of every way, for square pictures."""
+    """Median milliseconds of every method, for square pictures."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 4), dtype=np.uint8)
     copy, packed, back = np.empty_like(pixels), np.empty((side, 2 * side, 3), np.uint8), np.empty_like(pixels)
     flat = RgbLayout(side, side, "flat", (32, 36, 40))

@@ -3,12 +3,12 @@
     python benchmarks/soak.py                                # 30 minutes, a test card
     python benchmarks/soak.py --minutes 3 --engine auto --seed 7
 
-`bunraku live` plays with a web page, and is watched by an honest subscriber, which nothing happens to, and by a Python,
+`bunraku live` plays with a web page, and is watched by an undisturbed honest subscriber, and by a Python,
 a native and a C# client and a page, to which everything happens; the Python client also steers at 60 Hz. Every few
-seconds one end, the producer included, is suspended (SIGSTOP) or killed and started again, or a stranger floods one
-thing that is bounded. Prints a table, then one JSON line. Exit code 1 if a process ended in any way that this program
+seconds one end, the producer included, is suspended (SIGSTOP) or killed and restarted, or a stranger floods one
+limited resource. Prints a table, then one JSON line. Exit code 1 if a process ended in any way that this program
 did not cause, if the honest subscriber did not come back, or if memory or descriptors grew. Needs Linux; the native and
-the C# client are left out, with a line that says so, where they cannot be built.
+the C# client are skipped, with a message, where they cannot be built.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ MOST_NEW_DESCRIPTORS: Final = 8
 
 @dataclass
 class Place:
-    """Where the producer is reached; fixed, so that it comes back to the same place."""
+    """Endpoints of the producer; fixed, so that it returns to the same place."""
 
     frames: int
     control: int
@@ -61,13 +61,13 @@ class Place:
 
 @dataclass
 class End:
-    """One end of the bridge, a process that can be suspended and started again.
+    """One end of the bridge, a process that can be suspended and restarted.
 
     Attributes:
         name: for the table.
         start: starts a process.
-        process: the present one.
-        deaths: ends that nobody here caused, in words.
+        process: the current one.
+        deaths: unexpected ends, in words.
     """
 
     name: str
@@ -80,26 +80,26 @@ class End:
         self.process = self.start()
 
     def check(self) -> None:
-        """Note an unexpected end, and start the process again."""
+        """Record an unexpected end, and restart the process."""
         code = self.process.poll()
         if code is not None:
             self.deaths.append(f"{self.name} ended with code {code}")
             self.process = self.start()
 
     def suspend(self, seconds: float) -> None:
-        """Hold the process for a while, as a sleeping laptop or a breakpoint does."""
+        """Suspend the process for a while, like a sleeping laptop or a breakpoint."""
         self.process.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill the process without warning, and start it again."""
+        """Kill the process without warning, and restart it."""
         self.process.kill()
         self.process.wait(PATIENCE_S)
         self.process = self.start()
 
     def end(self) -> None:
-        """Take the process away."""
+        """Kill the process."""
         self.check()
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -110,7 +110,7 @@ class End:
 
 @dataclass
 class Sample:
-    """One second: what was going on, frames that the honest subscriber took, memory and descriptors of the producer."""
+    """One second: the current event, frames taken by the honest subscriber, memory and descriptors of the producer."""
 
     doing: str
     frames: int
@@ -122,7 +122,7 @@ class Watch(threading.Thread):
     """Takes a sample every second.
 
     Attributes:
-        doing: what is going on, set by the tormentor.
+        doing: the current event, set by the tormentor.
         samples: taken so far.
     """
 
@@ -156,11 +156,11 @@ class Watch(threading.Thread):
 
 
 def main() -> int:
-    """Torment and tell."""
+    """Torment and report."""
     parser = argparse.ArgumentParser(description="Suspend, kill and flood a playing character.")
     parser.add_argument("--minutes", type=float, default=30.0, help="length (default: 30)")
     parser.add_argument(
-        "--engine", default="synthetic", help="of the producer; a network needs cores of its own (default: synthetic)"
+        "--engine", default="synthetic", help="of the producer; a network needs its own cores (default: synthetic)"
     )
     parser.add_argument("--fps", type=int, default=60, help="of the producer (default: 60)")
     parser.add_argument("--pause", type=float, nargs=2, default=[5.0, 15.0], help="seconds between two events")
@@ -176,7 +176,7 @@ def main() -> int:
 
 
 def soak(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Start everything, torment it for as long as asked, print the table."""
+    """Start everything, torment it for the requested time, print the table."""
     place = Place(*free_ports(3))
     log = (folder / "producer.log").open("wb")
 
@@ -216,7 +216,7 @@ def soak(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 def torment(
     watch: Watch, honest: Any, producer: End, clients: list[End], place: Place, arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """Do one thing after another; milliseconds until the honest subscriber had frames again, by what was done."""
+    """Run one event after another; milliseconds until the honest subscriber had frames again, by event."""
     chance = random.Random(arguments.seed)
     back_ms: dict[str, list[float]] = {}
     deadline = time.monotonic() + 60 * arguments.minutes
@@ -249,7 +249,7 @@ def torment(
 
 
 def report(samples: list[Sample], back_ms: dict[str, list[float]], deaths: list[str], log: str) -> dict[str, Any]:
-    """Print the table; what goes into the JSON line."""
+    """Print the table; returns the contents of the JSON line."""
     print(f"{'while':>36} {'times':>6} {'seconds':>8} {'fps p50':>8} {'fps p5':>7}", end=" ")
     print(f"{'back p50':>9} {'max':>7} {'MB max':>7}")
     rows = []
@@ -299,7 +299,7 @@ def report(samples: list[Sample], back_ms: dict[str, list[float]], deaths: list[
 
 
 def native_clients(folder: Path, place: Place, minutes: float, log: Any) -> list[End]:
-    """The native and the C# client, where they can be built."""
+    """The native and the C# client, if they can be built."""
     import pytest
 
     from benchmarks.clients import build_native_age
@@ -318,18 +318,18 @@ def native_clients(folder: Path, place: Place, minutes: float, log: Any) -> list
         more = ["--as", "c-sharp", *words(place), "--game", str(game), "--library", str(library)]
         ends.append(End("C# client", lambda: start([sys.executable, __file__, *more], log)))
     except pytest.skip.Exception as reason:
-        print(f"left out: {reason}", file=sys.stderr)
+        print(f"skipped: {reason}", file=sys.stderr)
     return ends
 
 
 def start(command: list[str], log: Any) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own, its words into the log."""
+    """Start a process in its own group, with its output in the log."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
 
 def words(place: Place) -> list[str]:
-    """How a process of this program is told where the producer is."""
+    """Endpoints of the producer for a process of this program."""
     return [str(port) for port in (place.frames, place.control, place.web)]
 
 
@@ -342,7 +342,7 @@ def take_honestly(count: Any, port: int) -> None:
 
 
 def play_python(place: Place) -> None:
-    """Watch, and steer at 60 Hz."""
+    """Watch, and send controls at 60 Hz."""
     frames, control = f"tcp://127.0.0.1:{place.frames}", f"tcp://127.0.0.1:{place.control}"
     with Subscriber(frames, stream=STREAM) as subscriber, ControlClient(control) as client:
         while True:
@@ -352,7 +352,7 @@ def play_python(place: Place) -> None:
 
 
 def play_page(place: Place) -> None:
-    """What the page does: ask for the next frame as each one comes."""
+    """Behave like the page: request the next frame as each one arrives."""
     while True:
         with suppress(OSError, WebSocketException, TimeoutError):
             url = f"ws://127.0.0.1:{place.web}/avf1?stream={STREAM}"
@@ -364,7 +364,7 @@ def play_page(place: Place) -> None:
 
 
 def play_c_sharp(place: Place, game: Path, library: Path) -> None:
-    """The Unity package on Mono, at 60 Hz; its death is this process's."""
+    """The Unity package on Mono, at 60 Hz; it dies with this process."""
     from tests.unity.game import Game
 
     running = Game(game, library)
@@ -378,14 +378,14 @@ def play_c_sharp(place: Place, game: Path, library: Path) -> None:
 
 
 def wait_for_frames(honest: Any) -> None:
-    """Return once the honest subscriber takes frames, or patience is at its end."""
+    """Return once the honest subscriber takes frames, or patience runs out."""
     before, deadline = honest.value, time.monotonic() + PATIENCE_S
     while honest.value < before + 3 and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
 def shuffled_for_ever(things: list[Any], chance: random.Random) -> Iterator[Any]:
-    """All things in a random order, again and again."""
+    """All events in a random order, repeated."""
     while True:
         yield from chance.sample(things, len(things))
 
@@ -415,7 +415,7 @@ def print_progress(doing: str, deadline: float) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Versions and machine of the measurement."""
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],

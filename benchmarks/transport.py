@@ -1,4 +1,4 @@
-"""What a frame's way costs: tcp, ipc and shared memory, raw and compressed, next to a plain copy of its memory.
+"""Cost of a frame's way: tcp, ipc and shared memory, raw and compressed, compared with a plain copy of its memory.
 
     python benchmarks/transport.py                               # 256², 512², 1024² and 1920x1080, 4 s each
     python benchmarks/transport.py --sizes 512x512 --seconds 10
@@ -6,7 +6,7 @@
 
 With --native the client is that program of the CMake build instead of the Python one. One producer at 60 fps and one
 client, two processes, one row at a time. "One-way" is from just before the frame is published to when the client holds
-memory of its own that nobody writes any more. "Delivered" is measured apart, with a producer that does not wait: bytes
+memory of its own that nobody overwrites. "Delivered" is measured apart, with a producer that does not wait: bytes
 of whole pictures that reach the client per second, next to what a copy into other memory reaches here (both cold,
 larger than the caches). Prints a table, then one JSON line. Milliseconds; p50 and p99.
 """
@@ -37,7 +37,7 @@ WAYS = (("tcp", "raw"), ("ipc", "raw"), ("tcp", "shm"), ("ipc", "shm"), ("tcp", 
 
 
 def main() -> None:
-    """Measure every way at every size and print what came out."""
+    """Measure every transport at every size and print the results."""
     parser = argparse.ArgumentParser(description="Measure how frames travel.")
     parser.add_argument("--seconds", type=float, default=4.0, help="measured time per row (default: 4)")
     parser.add_argument("--sizes", nargs="+", default=["256x256", "512x512", "1024x1024", "1920x1080"])
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def memcpy_gb_s(size: int) -> float:
-    """Bytes that a plain copy moves per second, over memory larger than the caches, median of nine."""
+    """Bytes per second of a plain copy, over memory larger than the caches, median of nine."""
     count = max(4, 256 * 2**20 // size)
     source = np.ones((count, size), np.uint8)
     target = np.zeros((count, size), np.uint8)
@@ -143,7 +143,7 @@ def produce(connection: Connection, endpoint: str, shape: tuple[int, int]) -> No
 
 
 def python(endpoint: str, variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The Python client, in a process of its own."""
+    """The Python client, in a separate process."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=subscribe, args=(theirs, endpoint, variant, arguments.seconds), daemon=True)
@@ -154,7 +154,7 @@ def python(endpoint: str, variant: str, arguments: argparse.Namespace) -> dict[s
 
 
 def subscribe(connection: Connection, endpoint: str, variant: str, seconds: float) -> None:
-    """Receives; nobody takes the frames, so that only the receiving thread works."""
+    """Receive only, so that only the receiving thread works."""
     with Subscriber(endpoint, variant=variant) as subscriber:
         subscriber.wait(60.0)
         time.sleep(SETTLE_S)
@@ -194,7 +194,7 @@ def native(endpoint: str, variant: str, arguments: argparse.Namespace) -> dict[s
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Versions and machine of the measurement."""
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

@@ -19,5 +19,5 @@ with ControlClient(endpoint, name="wave.py") as client:
         wave = {"headYaw": 20 * math.sin(3 * t), "jawOpen": 0.5 - 0.5 * math.cos(5 * t)}
         client.send(ControlState(controls=wave))
         time.sleep(1 / 60)
-    client.send(ControlState())  # let go of everything
+    client.send(ControlState())  # release everything
     time.sleep(0.1)

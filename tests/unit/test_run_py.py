@@ -1,4 +1,4 @@
-"""run.py before it installs anything: its usage, its refusal of other Pythons, and how it explains failures."""
+"""run.py before it installs anything: its usage, unsupported Pythons, and explanations of failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from tests.conftest import REPOSITORY, RunProgram
 
-# Runs run.py as a program under a Python that says it is another version.
+# Runs run.py under a Python that claims another version.
 PRETEND = """
 import runpy, sys
 sys.version_info = tuple(int(number) for number in sys.argv.pop(1).split(".")) + (0, "final", 0)
@@ -25,7 +25,7 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 
 @pytest.fixture
 def run_py(tmp_path: Path) -> Path:
-    """A copy of run.py in a folder of its own."""
+    """A copy of run.py in a separate folder."""
     return Path(shutil.copy(REPOSITORY / "run.py", tmp_path))
 
 
@@ -90,7 +90,7 @@ def test_a_foreign_dot_venv_is_left_alone(run_program: RunProgram, run_py: Path,
     treasure.write_text("gold", encoding="utf-8")
     done = run_program([sys.executable, run_py, "demo"])
     assert done.returncode == 1
-    assert "is no virtual environment" in done.stderr
+    assert "not a virtual environment" in done.stderr
     assert treasure.read_text(encoding="utf-8") == "gold"
 
 

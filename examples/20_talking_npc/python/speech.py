@@ -1,4 +1,4 @@
-"""From a line of text to a mouth: the rules of speech of ../README.md. Knows text and time, nothing of Bunraku."""
+"""From a line of text to a mouth: the rules of speech in ../README.md."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 
 VISEMES = ("aa", "ih", "ou", "ee", "oh")
 GLIDE_MS = 40  # each way: a weight is the mean over twice this time
-AFTER_MS = 40  # how long the line goes on after its last letter
+AFTER_MS = 40  # how long the line continues after its last letter
 
 _VOWELS = {"a": "aa", "e": "ee", "i": "ih", "o": "oh", "u": "ou", "y": "ih"}
 _MARK_OR_BYTE = re.compile(rb"\[([^\]]*)\]|(.)", re.DOTALL)
 
 
 class Speech:
-    """One line, as it is spoken.
+    """One spoken line.
 
     Attributes:
         text: the line.
-        duration_ms: how long it takes.
+        duration_ms: its duration.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._sounds: list[tuple[float, float, str, float]] = []  # from and to in ms, viseme, weight
-        self._marks: list[tuple[float, str]] = []  # from when on, expression
+        self._marks: list[tuple[float, str]] = []  # start time, expression
         now_ms = 0.0
         last_vowel = ""
         for mark, byte in _MARK_OR_BYTE.findall(text.encode()):
@@ -48,7 +48,7 @@ class Speech:
         return weights
 
     def expression(self, t_ms: float) -> str | None:
-        """The expression at that time: its name, empty to fade to none, None to leave it alone."""
+        """The expression at that time: its name, empty to fade to none, None to leave it unchanged."""
         if t_ms > self.duration_ms:
             return ""
         reached = [name for since_ms, name in self._marks if since_ms <= t_ms]
@@ -56,7 +56,7 @@ class Speech:
 
 
 def _sound(letter: str, last_vowel: str) -> tuple[float, str, float]:
-    """How long one letter takes in ms, and the viseme and weight meanwhile; without a viseme the mouth is closed."""
+    """Duration of one letter in ms, and its viseme and weight; without a viseme the mouth is closed."""
     if letter in _VOWELS:
         return 90, _VOWELS[letter], 1.0
     if letter in "mbp":

@@ -20,9 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("line", nargs="?", default=LINE, help="what she says")
     parser.add_argument("--control", default=DEFAULT_CONTROL_ENDPOINT, help="where the character takes controls")
-    parser.add_argument(
-        "--frames", help="where she is seen, for example tcp://127.0.0.1:5760: tell how late she shows it"
-    )
+    parser.add_argument("--frames", help="endpoint of her frames, for example tcp://127.0.0.1:5760: report her latency")
     arguments = parser.parse_args()
 
     with ControlClient(arguments.control, name="talking_npc.py") as client:
@@ -36,12 +34,12 @@ def main() -> None:
         with Subscriber(arguments.frames, stream=info.stream) as subscriber:
             late_ms = say(client, Speech(arguments.line), subscriber)
         if not late_ms:
-            sys.exit(f"No frame at {arguments.frames} showed what she was told. Is that her stream?")
+            sys.exit(f"No frame at {arguments.frames} showed her controls. Is that her stream?")
         print(f"{len(late_ms)} frames answered, half of them within {median(late_ms):.0f} ms")
 
 
 def say(client: ControlClient, speech: Speech, subscriber: Subscriber | None = None) -> list[float]:
-    """Speak the line in real time; milliseconds from each state to the frame that showed it, if somebody watches."""
+    """Speak the line in real time; milliseconds from each state to the frame that showed it, if frames are watched."""
     late_ms = []
     answered = 0
     began = time.monotonic()
@@ -52,15 +50,15 @@ def say(client: ControlClient, speech: Speech, subscriber: Subscriber | None = N
         if frame is not None and frame.control_id > answered:
             answered = frame.control_id
             late_ms.append(client.motion_to_photon_ms(frame))  # None if another client moved her meanwhile
-    client.send(ControlState(expression=""))  # let go of mouth, eyes and head; the mood fades
+    client.send(ControlState(expression=""))  # release mouth, eyes and head; the mood fades
     time.sleep(0.1)  # for the last state to leave
     return [late for late in late_ms if late is not None]
 
 
 def state(speech: Speech, t_s: float) -> ControlState:
-    """Everything that she does at this time."""
+    """Everything she does at this time."""
     t_ms = 1000 * t_s
-    # The player walks on a plane before her: x to the left as she sees it, z away from her, in metres.
+    # The player walks on a plane in front of her: x to her left, z away from her, in metres.
     x, z = 2.0 * math.sin(2 * math.pi * t_s / WALK_S), 2.5
     yaw = max(-30.0, min(30.0, math.degrees(math.atan2(x, z))))
     controls = {**speech.mouth(t_ms), "gazeYaw": yaw, "headYaw": yaw / 3}
