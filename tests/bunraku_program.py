@@ -1,4 +1,4 @@
-"""How the tests start the program `bunraku`, and what they give it to play."""
+"""Helpers that run the program `bunraku`, and inputs for it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def playing(*arguments: str | Path, cwd: Path) -> Iterator[tuple[subprocess.Pope
 
 
 def run(run_program: RunProgram, *arguments: str | Path, code: int = 0, cwd: Path | None = None) -> tuple[str, str]:
-    """Output and errors of a run that ends with this code."""
+    """Output and errors of a run that exits with this code."""
     environment = {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]}
     ended = run_program([*BUNRAKU, *map(str, arguments)], timeout_s=150, cwd=cwd, environment=environment)
     assert ended.returncode == code, ended.stderr

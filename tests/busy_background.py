@@ -1,4 +1,4 @@
-"""A background that shows every mistake in alpha, and what a picture over it must look like."""
+"""A background that reveals any error in alpha, and the expected composite over it."""
 
 from __future__ import annotations
 

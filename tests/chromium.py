@@ -91,7 +91,7 @@ class Chromium:
             self._process.wait(10)
 
     def open(self, url: str, *, width: int = 640, height: int = 480, density: float = 1.0) -> Tab:
-        """Open a page in a tab of a given size in CSS pixels, with so many screen pixels to one of them."""
+        """Open a page in a tab of a given size in CSS pixels, with this device pixel ratio."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         tab = Tab(self, session, target)
@@ -135,7 +135,7 @@ class Tab:
 
     @property
     def complaints(self) -> list[str]:
-        """Exceptions and errors that the page has met, in words."""
+        """Exceptions and errors raised by the page, as text."""
         return self._browser.complaints[self._session]
 
     def call(self, method: str, **parameters: Any) -> Any:
@@ -143,7 +143,7 @@ class Tab:
         return self._browser.call(method, self._session, **parameters)
 
     def resize(self, width: int, height: int, density: float = 1.0) -> None:
-        """Make the page's window so large."""
+        """Set the size of the page's window."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -153,12 +153,12 @@ class Tab:
         )
 
     def prefer(self, **features: str) -> None:
-        """Set media features, `prefers_color_scheme="light"` for one."""
+        """Set media features, for example `prefers_color_scheme="light"`."""
         named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.call("Emulation.setEmulatedMedia", features=named)
 
     def evaluate(self, script: str) -> Any:
-        """The value of an expression in the page; promises are waited for, exceptions fail the test."""
+        """Value of an expression in the page; promises are awaited, exceptions fail the test."""
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
@@ -171,13 +171,13 @@ class Tab:
             time.sleep(0.05)
 
     def press(self, key: str) -> None:
-        """Press and let go a key of the keyboard."""
+        """Press and release a key of the keyboard."""
         codes = {"ArrowRight": 39, "ArrowLeft": 37, "Tab": 9, "Enter": 13}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes.get(key, 0))
 
     def screenshot(self) -> Pixels:
-        """What is seen, uint8 [H, W, 3]."""
+        """A screenshot, uint8 [H, W, 3]."""
         data = self.call("Page.captureScreenshot", format="png")["data"]
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 

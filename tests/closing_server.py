@@ -1,6 +1,6 @@
-"""A control channel that is closed and opened again all the time, while peers of older protocols shake hands with it.
+"""Opens and closes a control channel continuously while peers of older protocols shake hands with it.
 
-As a program: `python -m tests.closing_server SECONDS`; prints how often it was closed. What is tried is whether the
+As a program: `python -m tests.closing_server SECONDS`; prints how often it was closed. The test is whether the
 process survives.
 """
 
@@ -64,7 +64,7 @@ def main(seconds: float) -> None:
             try:
                 server = ControlServer(endpoint, INFO)
                 break
-            except WireError:  # libzmq lets go of the port a moment later
+            except WireError:  # libzmq releases the port a moment later
                 time.sleep(0.001)
     sys.stdout.write(f"{closed}\n")
 

@@ -1,4 +1,4 @@
-"""Reads the conformance kit, for the tests that hold a client to it. The format is told in assets/conformance."""
+"""Reads the conformance kit, for tests of its clients. The format is documented in assets/conformance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KIT = REPOSITORY / "assets" / "conformance" / "v1"
 
 @dataclass(frozen=True)
 class Expected:
-    """A message of a case: its parts, and the lines that tell what a client makes of it."""
+    """A message of a case: its parts, and the lines that a client should produce for it."""
 
     parts: list[bytes]
     keys: dict[str, str]
@@ -72,7 +72,7 @@ def _read(folder: Path) -> Case:
 def ring_of(case: Case) -> Iterator[None]:
     """The case's ring of shared memory, under its name, for as long as the case runs. POSIX only.
 
-    All cases have one name for it, so that tests that run side by side take turns.
+    All cases share one name for it, so that parallel tests take turns.
     """
     if not case.ring:
         yield
@@ -85,7 +85,7 @@ def ring_of(case: Case) -> Iterator[None]:
         descriptor = _posixshmem.shm_open(case.ring_name, os.O_CREAT | os.O_TRUNC | os.O_RDWR, mode=0o600)
         try:
             if sys.platform == "linux":
-                fcntl.flock(descriptor, fcntl.LOCK_SH)  # or a producer that starts takes it for a dead one's
+                fcntl.flock(descriptor, fcntl.LOCK_SH)  # otherwise a starting producer takes it for a dead one's
             os.write(descriptor, case.ring)
             yield
         finally:

@@ -1,7 +1,4 @@
-"""What every test may use: a free endpoint, the shared data, real programs with a time limit, and no real screen.
-
-Knows nothing of what is tested.
-"""
+"""Shared fixtures: a free endpoint, the shared data, real programs with a time limit, and no real screen."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ if sys.platform != "win32":
     atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
 
 
-# What a test plays is new to this run, and this user's own list stays as it is. Workers share the first one's folder.
+# Characters are new to this run, and this user's own list is untouched. Workers share the first one's folder.
 if "BUNRAKU_CHECKED_FILES" not in os.environ:
     os.environ["BUNRAKU_CHECKED_FILES"] = str(Path(tempfile.mkdtemp(prefix="bunraku-checked-")))
     atexit.register(shutil.rmtree, os.environ["BUNRAKU_CHECKED_FILES"], ignore_errors=True)
@@ -67,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class RunProgram(Protocol):
-    """Starts a program and waits for its end; see the fixture `run_program`."""
+    """Run a program to its end; see the fixture `run_program`."""
 
     def __call__(
         self,
@@ -82,9 +79,9 @@ class RunProgram(Protocol):
 
 @pytest.fixture
 def tcp_endpoint() -> str:
-    """A loopback endpoint whose port was free a moment ago, for programs that want to be told one.
+    """A loopback endpoint whose port was free a moment ago, for programs that need one in advance.
 
-    Who can bind port 0 and read the port back should do that instead: nobody can take it in between.
+    Prefer binding port 0 and reading the port back: no other process can take it in between.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -110,7 +107,7 @@ def shared_data() -> Path:
 def run_program() -> RunProgram:
     """Run a real program to its end, output captured as text, stdin closed, killed at the time limit.
 
-    `environment` is laid over the present one; a value of None takes a variable away. Terminal width and colour are
+    `environment` is merged into the current one; a value of None removes a variable. Terminal width and colour are
     fixed so that output can be compared.
     """
 
@@ -140,7 +137,7 @@ def run_program() -> RunProgram:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """torch on one thread: networks of tests are too small to share, and their bits must not depend on the number."""
+    """torch on one thread: test networks are too small to share, and their bits must not depend on the number."""
     import torch
 
     before = torch.get_num_threads()
@@ -151,5 +148,5 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def scripts() -> Path:
-    """The folder of this Python's console scripts, where `bunraku` and `bunraku-train` lie."""
+    """The folder of this Python's console scripts, which holds `bunraku` and `bunraku-train`."""
     return Path(sys.executable).parent

@@ -1,6 +1,6 @@
-"""A stand-in for `cuda.bindings.runtime` that keeps "GPU" memory in main memory and runs a stream when waited for.
+"""A stand-in for `cuda.bindings.runtime` that keeps "GPU" memory in main memory and runs a stream when awaited.
 
-It shows in which order a stream is given what, and what is given back. It proves nothing about a GPU.
+It shows the order of operations on a stream, and what is released. It proves nothing about a GPU.
 """
 
 # ruff: noqa: N801, N802, N815  (the names are NVIDIA's)
@@ -33,12 +33,12 @@ REFUSED = cudaError_t.cudaErrorStreamCaptureUnsupported
 
 
 class FakeCudart:
-    """The functions that Bunraku calls, by their real names.
+    """The functions called by Bunraku, by their real names.
 
     Attributes:
-        refuse: name of a function that answers with an error.
-        calls: names of what was called, in order.
-        live: how many streams, allocations, events and graphs have not been given back.
+        refuse: name of a function that returns an error.
+        calls: names of the called functions, in order.
+        live: number of streams, allocations, events and graphs not released.
     """
 
     cudaStreamNonBlocking = 1
@@ -56,7 +56,7 @@ class FakeCudart:
         self._recording: list[Callable[[], None]] | None = None
 
     def enqueue(self, work: Callable[[], None]) -> None:
-        """Give the stream work, as a library that computes would."""
+        """Queue work on the stream, like a library that computes."""
         (self._queue if self._recording is None else self._recording).append(work)
 
     def _answer(self, name: str, *values: Any, made: int = 0) -> tuple[Any, ...]:

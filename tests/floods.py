@@ -1,4 +1,4 @@
-"""Floods: what one hostile program can send to a producer, each of one thing that must be bounded.
+"""Floods: messages of a hostile program, each aimed at one limited resource of a producer.
 
 As a program it floods until it is killed: `python -m tests.floods NAME FRAMES CONTROL`.
 """
@@ -31,7 +31,7 @@ EMPTY_MAPS: Final = (
 
 
 def unfinished(endpoint: str, kind: str, part_bytes: int) -> None:
-    """One message that never ends, again and again."""
+    """Send a message that never ends, repeatedly."""
     parts = frame(bytes(part_bytes), more=True) * max(1, 2**18 // (part_bytes + 2))
     with RawPeer.connect(endpoint, kind) as peer:
         while True:
@@ -47,7 +47,7 @@ def many_parts(endpoint: str) -> None:
 
 
 def repeated(endpoint: str, packed: bytes) -> None:
-    """One control message as fast as it goes; the answers are read and dropped."""
+    """Send one control message at full speed; the answers are read and discarded."""
     many = message(packed) * max(1, 2**17 // len(packed))
     with RawPeer.connect(endpoint, "DEALER") as peer:
         peer.socket.settimeout(0.02)
@@ -59,7 +59,7 @@ def repeated(endpoint: str, packed: bytes) -> None:
 
 
 def subscriptions(endpoint: str) -> None:
-    """Long topics, all of them different."""
+    """Subscribe to long, distinct topics."""
     with RawPeer.connect(endpoint, "SUB") as peer:
         for number in range(20_000):
             peer.send(frame(b"\x01avf1/" + str(number).encode().rjust(1000, b"x")))
@@ -67,14 +67,14 @@ def subscriptions(endpoint: str) -> None:
 
 
 def changing_subscriptions(endpoint: str) -> None:
-    """Coming and going all the time; every coming is answered with a picture to all."""
+    """Subscribe and unsubscribe continuously; every subscription triggers a picture for all."""
     with RawPeer.connect(endpoint, "SUB") as peer:
         while True:
             peer.send((frame(b"\x01avf1/") + frame(b"\x00avf1/")) * 100)
 
 
 def leaving_subscribers(endpoint: str) -> None:
-    """Each is gone before it has sent too much, and leaves its news behind."""
+    """Disconnect before exceeding the limits, leaving unprocessed subscriptions behind."""
     with RawPeer.connect(endpoint, "SUB") as peer:
         peer.send((frame(b"\x01avf1/") + frame(b"\x00avf1/")) * 200)
 
@@ -145,14 +145,14 @@ FLOODS: Final[dict[str, Callable[[str, str], None]]] = {
 
 @contextmanager
 def flooding(name: str, frames: str, control: str) -> Iterator[None]:
-    """A process of its own that floods a producer."""
+    """A separate process that floods a producer."""
     command = [sys.executable, "-m", "tests.floods", name, frames, control]
     with subprocess.Popen(
         command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         try:
             assert process.stdout is not None
-            process.stdout.readline()  # it begins now
+            process.stdout.readline()  # it starts now
             yield
         finally:
             process.kill()
@@ -161,7 +161,7 @@ def flooding(name: str, frames: str, control: str) -> Iterator[None]:
 def survey(
     name: str, producer: psutil.Process, subscriber: Subscriber, frames: str, control: str, *, seconds: float
 ) -> dict[str, Any]:
-    """What a flood does to a producer and to who watches it.
+    """Effect of a flood on a producer and its subscriber.
 
     Returns:
         frames per second `before`, `during` and `after`; mebibytes before, at most and after; descriptors likewise;
@@ -192,7 +192,7 @@ def survey(
 
 
 def _watch(producer: psutil.Process, subscriber: Subscriber, seconds: float) -> tuple[float, int, int]:
-    """Frames per second that arrive, the most bytes resident and the most descriptors."""
+    """Frames per second that arrive, maximum resident bytes and maximum descriptors."""
     subscriber.wait(1.0)
     started, first = time.monotonic(), subscriber.statistics.received
     resident = descriptors = 0

@@ -1,7 +1,4 @@
-"""A real Godot 3 under a display of its own, with the addon in a small project that tests drive.
-
-Knows how to start, ask and end it. Knows nothing of what is right.
-"""
+"""A real Godot 3 on its own display, with the addon in a small project that tests drive."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def need_godot() -> None:
 
 
 class Display:
-    """An X server that draws into memory."""
+    """An X server that renders to memory."""
 
     def __init__(self) -> None:
         read_end, write_end = os.pipe()
@@ -55,7 +52,7 @@ class Display:
 
 
 def make_project(folder: Path, source: Path = PROJECT) -> Path:
-    """Copy a project and the addon, as an owner of Godot 3 is told to."""
+    """Copy a project and the addon, following the instructions for Godot 3."""
     shutil.copytree(source, folder)
     shutil.copytree(ADDON, folder / "addons" / "bunraku", ignore=shutil.ignore_patterns("godot4"))
     return folder
@@ -64,7 +61,7 @@ def make_project(folder: Path, source: Path = PROJECT) -> Path:
 def start_godot(
     project: Path, script: str | None, display: Display, log: Path, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start Godot with a script in place of the project's scene, or with that; what it prints goes into `log`."""
+    """Start Godot with a script instead of the project's scene, or with that; its output goes to `log`."""
     home = {"HOME": str(project), "XDG_DATA_HOME": str(project / "data"), "XDG_CONFIG_HOME": str(project / "config")}
     with log.open("wb") as output:
         return subprocess.Popen(
@@ -86,7 +83,7 @@ def start_godot(
 def run_godot(
     project: Path, script: str, display: Display, environment: dict[str, str], *, timeout_s: float = 240
 ) -> str:
-    """Run a script to its end and return what Godot printed; fails if it crashed or a script stumbled."""
+    """Run a script to its end and return Godot's output; fails if it crashed or a script failed."""
     log = project / f"{script}.log"
     process = start_godot(project, script, display, log, environment)
     try:
@@ -101,7 +98,7 @@ def run_godot(
 
 
 class Game:
-    """A running `peer.gd` and what it last told."""
+    """A running `peer.gd` and its latest report."""
 
     def __init__(self, project: Path, display: Display) -> None:
         self._log = project / "game.log"
@@ -118,11 +115,11 @@ class Game:
         self.told: dict[str, Any] = {}
 
     def tell(self, *words: Any) -> None:
-        """Tell it to do something; see `peer.gd`."""
+        """Send it a command; see `peer.gd`."""
         self._connection.sendall((json.dumps(words) + "\n").encode())
 
     def until(self, condition: Callable[[dict[str, Any]], Any], *, meanwhile: Callable[[], None] | None = None) -> Any:
-        """Wait until what it tells is as wished, and return that; `meanwhile` is called all the time."""
+        """Wait until its report satisfies a condition, and return it; `meanwhile` is called all the time."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             if meanwhile is not None:
@@ -137,16 +134,16 @@ class Game:
             assert time.monotonic() < deadline, f"it never came true; last {self.told}\n{self.printed()}"
 
     def forget(self) -> None:
-        """Drop what was told so far."""
+        """Drop the reports so far."""
         while not self._lines.empty():
             self._lines.get()
 
     def printed(self) -> str:
-        """What Godot has printed, without its complaints about the locale."""
+        """Godot's output, without its complaints about the locale."""
         return self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
 
     def close(self) -> None:
-        """End it, in order if it still answers, and check that no script stumbled."""
+        """Stop it, cleanly if it still responds, and check that no script failed."""
         try:
             self.tell("quit")
             code = self.process.wait(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Generators of allowed operators that are made to take all memory or all time, and one character around each."""
+"""Generators of allowed operators that take all memory or all time, and a character around each."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def reduced(name: str) -> onnx.NodeProto:
 
 
 def products(count: int, side: int) -> bytes:
-    """So many products of square matrices that take no room in the file."""
+    """This many products of square matrices, which take no room in the file."""
     nodes = [
         helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
         helper.make_node("ReduceMean", ["w"], ["mean"], keepdims=0),
@@ -65,7 +65,7 @@ def products(count: int, side: int) -> bytes:
 
 
 def growing(operator: str) -> bytes:
-    """One operator that makes many gigabytes of nothing."""
+    """One operator that produces many gigabytes of zeros."""
     start = helper.make_node("ReduceMean", ["w"], ["mean"], keepdims=0)
     one = helper.make_node("Reshape", ["mean", "ones"], ["one"])
     nodes, tensors = [start, one], [ints("ones", 1, 1, 1, 1)]
@@ -123,7 +123,7 @@ def fed_size() -> bytes:
 
 
 def fat_but_allowed(megabytes: int) -> bytes:
-    """Takes memory that the estimate allows: many tensors that live at once."""
+    """Uses memory that the estimate allows: many tensors alive at once."""
     names = [f"t{index}" for index in range(megabytes // 64)]
     nodes = [
         helper.make_node("ReduceMean", ["w"], ["mean"], keepdims=0),

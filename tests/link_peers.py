@@ -1,4 +1,4 @@
-"""Clients of the bridge as processes: the programs link_peer.py and link_peer.cpp, and what they say of themselves."""
+"""Clients of the bridge as processes: the programs link_peer.py and link_peer.cpp, and their output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ only_long = pytest.mark.skipif(not LONG, reason="takes many minutes; BUNRAKU_TES
 
 
 class LinkPeer:
-    """One client. Everything it says is read; the last line counts."""
+    """One client. All its output is read; the last line counts."""
 
     def __init__(self, command: list[str | Path], *endpoints: str) -> None:
         self.process = subprocess.Popen(
@@ -38,7 +38,7 @@ class LinkPeer:
 
     @property
     def lines(self) -> int:
-        """How many it has said."""
+        """Number of output lines."""
         return self._lines
 
     @property
@@ -47,7 +47,7 @@ class LinkPeer:
         return self._told
 
     def until(self, condition: Callable[[dict[str, Any]], bool]) -> float:
-        """Wait for a line that is still to come; returns the seconds that took."""
+        """Wait for a future line; returns the seconds that took."""
         begun, seen = time.monotonic(), self._lines
         while self._lines == seen or not condition(self._told):
             assert self.process.poll() is None, f"it died: {self.process.returncode}, {self._errors()}"
@@ -56,7 +56,7 @@ class LinkPeer:
         return time.monotonic() - begun
 
     def close(self) -> None:
-        """Take it away."""
+        """Kill it."""
         self.process.kill()
         self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
@@ -76,7 +76,7 @@ class LinkPeer:
 
 
 def is_live(told: dict[str, Any]) -> bool:
-    """Whether a peer hears frames and is answered."""
+    """Whether a peer receives frames and answers."""
     return told["frames"] == told["control"] == "live"
 
 

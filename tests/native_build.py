@@ -1,7 +1,4 @@
-"""Where tests find the native client: the library that `BUNRAKU_NATIVE_LIBRARY` names, or one built here, once.
-
-Knows CMake and a cache folder, not what the library does.
-"""
+"""Locates the native client for tests: the library named by `BUNRAKU_NATIVE_LIBRARY`, or one built here, once."""
 
 from __future__ import annotations
 
@@ -28,11 +25,11 @@ BUILD_TIMEOUT_S = 900
 def native_library() -> Path:
     """The native client as a shared library; skips the test, with a reason, where it cannot be built.
 
-    `BUNRAKU_NATIVE_LIBRARY` names a library that is there already. Without it the sources of this checkout are built
-    into `~/.cache/bunraku-tests/native-<hash of the sources>`, once for all processes that ask.
+    `BUNRAKU_NATIVE_LIBRARY` names an existing library. Without it the sources of this checkout are built
+    into `~/.cache/bunraku-tests/native-<hash of the sources>`, once for all processes.
 
     Raises:
-        AssertionError: `BUNRAKU_NATIVE_LIBRARY` names no file, or the build fails.
+        AssertionError: `BUNRAKU_NATIVE_LIBRARY` is not a file, or the build fails.
     """
     named = os.environ.get("BUNRAKU_NATIVE_LIBRARY")
     if named:
@@ -52,7 +49,7 @@ def native_library() -> Path:
 
 
 def _find(folder: Path) -> Path | None:
-    """The finished library. A build that was cut off leaves no mark and is made again."""
+    """The finished library. An interrupted build leaves no mark and is redone."""
     if not (folder / "finished").is_file():
         return None
     return next(iter(sorted(folder.rglob(LIBRARY_NAME))), None)
@@ -75,7 +72,7 @@ def _skip_without_tools() -> None:
     if compiler is None:
         pytest.skip("no C++ compiler is installed, so the native client cannot be built")
     if sys.platform == "win32":
-        return  # where headers lie there is CMake's business
+        return  # where headers are is CMake's business there
     probe = subprocess.run(
         [*shlex.split(compiler), "-x", "c++", "-E", "-"],
         input=b"#include <zmq.h>\n",

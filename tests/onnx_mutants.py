@@ -1,4 +1,4 @@
-"""Damaged and hostile variants of real graphs, and what the `onnx` package reads in what we accept.
+"""Damaged and hostile variants of real graphs, and how the `onnx` package reads those we accept.
 
 `python -m tests.onnx_mutants 100000` counts them; the tests run a few thousand.
 """
@@ -88,7 +88,7 @@ def _quantised() -> bytes:
 
 
 def _shipped_ones_shrunk() -> Iterator[bytes]:
-    """The beginnings of the shipped characters' graphs with the weights cut to one element each."""
+    """Prefixes of the shipped characters' graphs with the weights reduced to one element each."""
     for shipped in ("aki", "crowd"):
         with zipfile.ZipFile(find_character(shipped)) as archive:
             for name in archive.namelist():
@@ -102,7 +102,7 @@ def _shipped_ones_shrunk() -> Iterator[bytes]:
                     yield model.SerializeToString()
 
 
-# What of ONNX holds messages: message -> field -> message. Everything else is a leaf.
+# The fields of ONNX that hold messages: message -> field -> message. Everything else is a leaf.
 _TREE: dict[str, dict[int, str]] = {
     "model": {7: "graph", 8: "opset"},
     "graph": {1: "node", 5: "tensor", 11: "value", 12: "value"},
@@ -117,7 +117,7 @@ _TREE: dict[str, dict[int, str]] = {
 
 @dataclass
 class Part:
-    """One field, with what can be damaged about it."""
+    """One field, with everything about it that can be damaged."""
 
     kind: str  # of the message that it is; empty for a leaf
     number: int
@@ -125,7 +125,7 @@ class Part:
     value: int = 0
     data: bytes = b""
     children: list[Part] | None = None
-    longer: int = 0  # bytes that its number or its length takes too many
+    longer: int = 0  # extra bytes of its number or its length
     tag_longer: int = 0
     tag_bits: int = 0  # added to the tag
 
@@ -139,7 +139,7 @@ class Part:
 
 
 def varint(value: int, longer: int = 0) -> bytes:
-    """A number as protobuf writes it, or in more bytes than it needs."""
+    """Encode a number like protobuf, or with more bytes than needed."""
     value &= (1 << 64) - 1
     out = bytearray()
     while value > 0x7F:
@@ -191,7 +191,7 @@ def _message(kind: str, number: int, *children: Part) -> Part:
     return Part(kind, number, 2, children=list(children))
 
 
-# What a hostile file would like to bring in, by the message that it belongs to.
+# What a hostile file might inject, by the containing message.
 _HOSTILE: dict[str, list[Callable[[], Part]]] = {
     "tensor": [
         lambda: _message("", 13, _leaf(1, b"location"), _leaf(2, b"/etc/passwd")),
@@ -286,7 +286,7 @@ def _places(part: Part, depth: int = 0) -> Iterator[tuple[Part, int]]:
 
 
 def bytewise(seed: bytes, others: list[bytes], chance: random.Random) -> bytes:
-    """One to four bytes or stretches damaged."""
+    """One to four damaged bytes or ranges."""
     data = bytearray(seed)
     for _ in range(chance.choice((1, 1, 2, 4))):
         place = chance.randrange(len(data) + 1) if data else 0
@@ -312,7 +312,7 @@ def bytewise(seed: bytes, others: list[bytes], chance: random.Random) -> bytes:
 
 
 def mutants(count: int, *, seed: int) -> Iterator[bytes]:
-    """So many variants, the same ones for the same seed."""
+    """This many variants, the same for the same seed."""
     chance = random.Random(seed)
     originals = seeds()
     for _ in range(count):
@@ -321,7 +321,7 @@ def mutants(count: int, *, seed: int) -> Iterator[bytes]:
 
 
 def disagreements(data: bytes, graph: Graph) -> list[str]:
-    """What `onnx` reads differently in an accepted file, or in what we make of it; and what must not be there."""
+    """Differences between `onnx` and our reading of an accepted file or our rewrite of it; and forbidden content."""
     found = []
     for name, read in (("the file", data), ("what is handed on", graph.to_bytes())):
         try:
@@ -387,7 +387,7 @@ def _attribute(attribute: AttributeProto) -> object:
 
 
 def _plain(value: object) -> object:
-    """What we understood, in a form that NaN cannot make unequal to itself."""
+    """Our reading, in a form that compares equal despite NaN."""
     if isinstance(value, Tensor):
         return value.element_type, value.shape, bytes(value.data)
     if isinstance(value, float) or (isinstance(value, tuple) and value and isinstance(value[0], float)):
@@ -403,7 +403,7 @@ def _tensor(tensor: TensorProto) -> object:
 
 
 def count(number: int, *, seed: int) -> tuple[Counter[str], list[str]]:
-    """How many of the mutants are accepted and refused, and every disagreement."""
+    """Counts of accepted and refused mutants, and every disagreement."""
     counts: Counter[str] = Counter()
     wrong: list[str] = []
     for mutant in mutants(number, seed=seed):

@@ -1,4 +1,4 @@
-"""A small generator with random weights everywhere, also where training starts from zero, and pictures in range."""
+"""A small generator with random weights everywhere, also where training starts from zero, and outputs in range."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONTROLS = [(-30.0, 30.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5)]
 
 
 def random_generator() -> Generator:
-    """The same one on every call; its colours spread about mid grey as a trained one's do, and some are cut off."""
+    """The same on every call; its colours vary around mid grey like a trained one's, and some are clipped."""
     torch.manual_seed(0)
     net = Generator(
         w_dim=W_DIM,

@@ -1,4 +1,4 @@
-"""A connection of ZMTP 3.0 (NULL) that has shaken hands, and may then say what libzmq would never say."""
+"""A ZMTP 3.0 connection (NULL) after the handshake, for sending what libzmq would never send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + byt
 
 
 class RawPeer:
-    """A connection that has shaken hands."""
+    """A connection after its handshake."""
 
     def __init__(self, connection: socket.socket, kind: str) -> None:
         """Shake hands.
@@ -45,11 +45,11 @@ class RawPeer:
         return peer
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes verbatim."""
         self.socket.sendall(data)
 
     def is_hung_up_on(self, within_s: float) -> bool:
-        """Whether the other side ends the connection in time; what it says before is read and dropped."""
+        """Whether the peer closes the connection in time; what it sends before is read and discarded."""
         self.socket.settimeout(within_s)
         try:
             while self.socket.recv(65536):
@@ -77,6 +77,6 @@ class RawPeer:
         while len(data) < size:
             more = self.socket.recv(size - len(data))
             if not more:
-                raise EOFError("the other side hung up during the handshake")
+                raise EOFError("the peer closed the connection during the handshake")
             data += more
         return data

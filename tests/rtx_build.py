@@ -16,8 +16,8 @@ from runtime.engines.tensorrt_build import Progress, plan_from_onnx
 
 
 def main(model: Path) -> None:
-    """Build in all the ways that need no GPU."""
-    # In this mix of versions the name's setter reaches another function; the real one is asked on a GPU.
+    """Build in every way that needs no GPU."""
+    # In this mix of versions the name's setter reaches another function; the real one is tested on a GPU.
     trt.INetworkDefinition.name = property(lambda network: "", lambda network, name: None)
     graph = model.read_bytes()
     timings = model.with_suffix(".timings")
@@ -55,7 +55,7 @@ def main(model: Path) -> None:
 
 
 def refusal(build: Any) -> str:
-    """The text of the error."""
+    """The error's text."""
     try:
         build()
     except EngineBuildError as error:

@@ -3,10 +3,10 @@
     python -m tests.rtx_compiler model.onnx ...       # exit code 1 if one is not read and compiled
 
 Two wheels from PyPI, 148 MB: the plugin for ONNX Runtime holds the parser and the compiler, the bindings of TensorRT 11
-speak to them through small libraries that forward each call. That mix is unsupported, and only the calls below were
-seen to work: it is a check, and nothing that it compiles may ever be loaded. It shows that a graph is read, typed and
-compiled, not that a kernel computes rightly or fast. Every model runs in a process of its own, because the compiler
-answers some graphs with a crash.
+use them through small libraries that forward each call. That mix is unsupported, and only the calls below are
+known to work: it is a check, and nothing that it compiles may ever be loaded. It shows that a graph is read, typed and
+compiled, not that a kernel computes correctly or fast. Every model runs in its own process, because the compiler
+crashes on some graphs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.tensorrt_stubs import BINDINGS
 from tests.wheels import Unobtainable, cached_folder, compile_library, unpack
 
 PLUGIN: Final = "onnxruntime-ep-nv-tensorrt-rtx-cu13==0.5.0"
-_MADE_BY: Final = 1  # counts changes of this file that change the folder
+_MADE_BY: Final = 1  # increase when this file changes the folder
 _FETCH_S: Final = 900.0
 _MODEL_S: Final = 300.0
 _LARGEST_BATCH: Final = 8
@@ -66,7 +66,7 @@ def rtx_compiler() -> Path:
     """The folder that `compile_onnx` takes.
 
     Raises:
-        Unobtainable: the text says what is missing.
+        Unobtainable: the message says what is missing.
     """
     versions = "-".join(requirement.partition("==")[2] for requirement in (PLUGIN, BINDINGS))
     return cached_folder(f"rtx-compiler-{versions}-py{sys.version_info[0]}{sys.version_info[1]}-{_MADE_BY}", _make)
@@ -76,7 +76,7 @@ def compile_onnx(folder: Path, model: Path) -> str:
     """Read and compile one model.
 
     Returns:
-        What came of it: layers, inputs, outputs and size.
+        Result: layers, inputs, outputs and size.
 
     Raises:
         ValueError: it is refused, or the compiler crashed.
@@ -85,7 +85,7 @@ def compile_onnx(folder: Path, model: Path) -> str:
 
 
 def run_inside(folder: Path, module: list[str]) -> str:
-    """What a module prints, in a process where `import tensorrt` gives the mix.
+    """Output of a module, in a process where `import tensorrt` gives the mix.
 
     Args:
         folder: from `rtx_compiler`.
@@ -136,7 +136,7 @@ def _inside(model: Path) -> int:
             self.errors: list[str] = []
 
         def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-            # 35 is the missing driver, which compiling ahead of time does without.
+            # 35 is the missing driver, which compiling ahead of time does not need.
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR) and "Error 35" not in msg:
                 self.errors.append(msg)
 
@@ -169,7 +169,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--inside"]:
         code = _inside(Path(arguments[1]))
         sys.stdout.flush()
-        os._exit(code)  # taking the mixed libraries down in order is one of the calls that were not seen to work
+        os._exit(code)  # unloading the mixed libraries is one of the calls that are not known to work
     try:
         folder = rtx_compiler()
     except Unobtainable as reason:

@@ -1,11 +1,11 @@
-"""Type stubs of the real TensorRT Python package, made on a machine without TensorRT, driver or GPU.
+"""Type stubs of the real TensorRT Python package, generated on a machine without TensorRT, driver or GPU.
 
     python -m tests.tensorrt_stubs        # prints the folders, for MYPYPATH
 
-NVIDIA's wheel of bindings is on PyPI, small, and needs the libraries only to be loaded: nine functions. Three libraries
+NVIDIA's wheel of bindings is on PyPI, small, and needs the libraries only for loading: nine functions. Three libraries
 of empty functions let it be imported, and pybind11-stubgen then reads the signatures out of its docstrings. Nothing may
-be called under them. The stubs are derived from a proprietary wheel, so they stay in this user's cache and are never
-committed or handed on.
+be called on them. The stubs are derived from a proprietary wheel, so they stay in this user's cache and are never
+committed or redistributed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.wheels import Unobtainable, cached_folder, compile_library, unpack
 BINDINGS: Final = "tensorrt_cu13_bindings==11.4.0.106"
 BINDINGS_10: Final = "tensorrt_cu13_bindings==10.16.1.11"
 STUBGEN: Final = "pybind11-stubgen==3.0.0"
-_MADE_BY: Final = 1  # counts changes of this file that change the stubs
+_MADE_BY: Final = 1  # increase when this file changes the stubs
 _FETCH_S: Final = 60.0
 
 _EMPTY_LIBRARIES: Final = {
@@ -82,7 +82,7 @@ def tensorrt_stubs(bindings: str) -> Path:
         bindings: `BINDINGS` or `BINDINGS_10`.
 
     Raises:
-        Unobtainable: the text says what is missing.
+        Unobtainable: the message says what is missing.
     """
     version = f"{sys.version_info[0]}{sys.version_info[1]}"
     name = f"tensorrt-stubs-{bindings.partition('==')[2]}-py{version}-{_MADE_BY}"
@@ -124,7 +124,7 @@ def _run_stubgen(work: Path) -> str:
 
 
 def mended(raw: str, bindings: str) -> str:
-    """Make Python of what stubgen wrote: it leaves C++ names, enumerations as `<...>` and reserved words."""
+    """Convert stubgen's output to Python: it leaves C++ names, enumerations as `<...>` and reserved words."""
     classes = set(re.findall(r"^class (\w+)", raw, re.MULTILINE))
 
     def python_name(found: re.Match[str]) -> str:
@@ -135,7 +135,7 @@ def mended(raw: str, bindings: str) -> str:
     text = re.sub(r"<([A-Za-z_][\w.]*): [^>]*>", r"\1", text)
     text = re.sub(r"detail::[\w:<> ]+(?=:)", "typing.Any", text)
     text = re.sub(r"\bin: ", "in_: ", text)
-    # An argument without a default after one that has it.
+    # An argument without a default after one with a default.
     text = text.replace("channel_axis: typing.SupportsInt)", "channel_axis: typing.SupportsInt = ...)")
     text = re.sub(r"^import tensorrt(\.tensorrt)?\n", "", text.replace("tensorrt.tensorrt.", ""), flags=re.MULTILINE)
     tree = _Mend().visit(ast.parse(text))
@@ -145,7 +145,7 @@ def mended(raw: str, bindings: str) -> str:
 
 
 class _Mend(ast.NodeTransformer):
-    """What needs the syntax tree: names that hide builtins, hidden conversions, missing methods, docstrings."""
+    """Fixes that need the syntax tree: names that hide builtins, hidden conversions, missing methods, docstrings."""
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id in ("bool", "float") and isinstance(node.ctx, ast.Load):

@@ -1,4 +1,4 @@
-"""A character of a few kilobytes with random weights, for tests. Looks like noise, obeys every rule of the format."""
+"""A character of a few kilobytes with random weights, for tests. Looks like noise, but follows the format."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def mapping() -> onnx.ModelProto:
 
 
 def manifest(*, side: int = 32, controls: tuple[Control, ...] = PORTRAIT_CONTROLS, **changes: Any) -> Manifest:
-    """A manifest that fits `members`."""
+    """A manifest for `members`."""
     fields: dict[str, Any] = {
         "name": "Tiny",
         "licence": "CC0-1.0",

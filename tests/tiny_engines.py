@@ -28,8 +28,8 @@ def make_engine(name: str, tiny: Path, **options: Any) -> Engine:
 
     Args:
         name: of the backend.
-        tiny: from `write_tiny`; what is built for it is kept beside it.
-        options: how an engine that is built ahead is to draw, as in `GeneratorModel`.
+        tiny: from `write_tiny`; anything built for it is kept beside it.
+        options: how a prebuilt engine is to draw, as in `GeneratorModel`.
     """
     if name != SYNTHETIC:
         skip_for(unavailable(name))
@@ -42,7 +42,7 @@ def make_engine(name: str, tiny: Path, **options: Any) -> Engine:
 
 
 def skip_for(reason: str) -> None:
-    """Skip if there is a reason to."""
+    """Skip if there is a reason."""
     if reason:
         pytest.skip(reason)
 

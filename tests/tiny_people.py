@@ -1,6 +1,6 @@
-"""A character of format 2 with two people of a few coloured squares and graphs that do simple sums.
+"""A character of format 2 with two people of a few coloured squares and graphs that compute simple sums.
 
-`headYaw` carries all paint to the right, a tenth of the picture's half per 30 degrees; `eyeBlinkLeft` shows the open
+`headYaw` moves all paint to the right, by a tenth of half the picture per 30 degrees; `eyeBlinkLeft` shows the open
 reference.
 """
 
@@ -67,7 +67,7 @@ def reader(*, scale: float = 1.0) -> bytes:
 
 
 def animator(*, controls: int = len(NAMES), planes_px: int = GRID) -> bytes:
-    """Flow and planes from two of the controls; what the reader found is added with no weight to speak of."""
+    """Flow and planes from two of the controls; the reader's output is added with negligible weight."""
     flow = np.zeros((controls, len(REFERENCES) * 2), np.float32)
     flow[NAMES.index("headYaw"), ::2] = -SHIFT / 30
     planes = np.zeros((controls, len(PLANES)), np.float32)
@@ -161,7 +161,7 @@ def portrait(*, side: int = 256, latent: int = LATENT) -> bytes:
 
 
 def mapping(*, latent: int = LATENT) -> bytes:
-    """Noise, at the size of 1 in the mean square."""
+    """Noise, normalised to mean square 1."""
     nodes = [
         helper.make_node("Mul", ["z", "z"], ["squares"]),
         helper.make_node("ReduceMean", ["squares", "axis"], ["mean"], keepdims=1),
@@ -178,7 +178,7 @@ def mapping(*, latent: int = LATENT) -> bytes:
 
 
 def pictures(name: str, side: int = 256) -> npt.NDArray[np.uint8]:
-    """A person's references, straight: a head of a colour of its own, green where it is open."""
+    """A person's references, straight: a head in its own colour, green where it is open."""
     out = np.zeros((len(REFERENCES), side, side, 4), np.uint8)
     head = slice(side // 4, side // 2)
     out[REFERENCES.index("head"), head, head] = COLOURS[name]
@@ -194,7 +194,7 @@ def png(picture: npt.NDArray[np.uint8]) -> bytes:
 
 
 def people_manifest(*, side: int = 256, **changes: Any) -> Manifest:
-    """A manifest that fits `people_members`."""
+    """A manifest for `people_members`."""
     return manifest(**{"frame": FrameSize(side, side), "identities": {"one": 0, "two": 1}, **changes})
 
 
@@ -207,7 +207,7 @@ def people_members(*, side: int = 256) -> dict[str, bytes]:
 
 
 def write_people(path: Path, *, side: int = 256, seeds: bool = False) -> Path:
-    """Write a character with two people, and any number from seeds if wanted."""
+    """Write a character with two people, and optionally any number from seeds."""
     members = people_members(side=side)
     if seeds:
         members |= {"portrait.onnx": portrait(side=side), "mapping.onnx": mapping()}

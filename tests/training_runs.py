@@ -1,4 +1,4 @@
-"""What every method of training promises of its runs, asked of one."""
+"""Contract of every training method's runs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def draw_tiny_cast(folder: Path) -> Path:
 
 
 def check_that_it_goes_on(recipe: str, settings: tuple[str, ...], finished: Path, copy: Path) -> None:
-    """A run that was stopped after its first stage ends with the weights of one that was not, bit for bit.
+    """A run stopped after its first stage ends with the weights of an uninterrupted one, bit for bit.
 
     Args:
         recipe: name.
         settings: of the run.
-        finished: the folder of one that was not stopped.
-        copy: a folder to go on in.
+        finished: the folder of an uninterrupted run.
+        copy: a folder to resume in.
     """
     shutil.copytree(finished, copy)
     (copy / "final.pt").unlink()

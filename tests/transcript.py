@@ -1,4 +1,4 @@
-"""Recorded streams: files of `.avr` (assets/conformance/README.md), read, written and played again through a socket."""
+"""Recorded streams: files of `.avr` (assets/conformance/README.md), read, written and replayed through a socket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_transcript(path: Path, records: Sequence[Record]) -> None:
 def read_transcript(path: Path) -> list[Record]:
     """All records of a transcript."""
     data = path.read_bytes()
-    assert data[:4] == MAGIC, f"{path} is no transcript"
+    assert data[:4] == MAGIC, f"{path} is not a transcript"
     records: list[Record] = []
     at = 4
     while at < len(data):
@@ -45,13 +45,13 @@ def read_transcript(path: Path) -> list[Record]:
 
 
 class TranscriptPlayer:
-    """Plays records through a real XPUB socket in a thread: from the beginning when somebody subscribes, then again.
+    """Plays records through a real XPUB socket in a thread: from the beginning when a client subscribes, then again.
 
     The last frame of the transcript is repeated until the player is closed, so that a slow client sees it too.
 
     Attributes:
         endpoint: where to connect.
-        rounds: how often the last record was sent.
+        rounds: number of times the last record was sent.
     """
 
     def __init__(self, records: Sequence[Record], *, speed: float = 1.0) -> None:

@@ -40,7 +40,7 @@ def compiler(name: str) -> str:
 
 
 def run_tool(command: Iterable[str | Path]) -> None:
-    """Run a compiler; what it says becomes the failure."""
+    """Run a compiler; its output becomes the failure message."""
     done = subprocess.run(
         [str(word) for word in command], check=False, capture_output=True, text=True, timeout=COMPILE_S
     )
@@ -90,7 +90,7 @@ def game_program(out: Path, library: Path, sanitizer: list[str]) -> Path:
     assert done.returncode == 0, done.stderr
     folders = [NATIVE_HEADERS, HERE / "stubs", generated, MODULE / "Public", MODULE / "Private", EXAMPLE]
     flags = [*WARNINGS, *sanitizer, *(f"-I{folder}" for folder in folders)]
-    # As Unreal's build tool does for each module.
+    # Like Unreal's build tool for each module.
     flags += ['-DBUNRAKU_API=__attribute__((visibility("default")))', "-DMYGAME_API="]
     sources = [*sorted((MODULE / "Private").glob("**/*.cpp")), *sorted(EXAMPLE.glob("*.cpp"))]
     link = [str(library), f"-Wl,-rpath,{library.parent}", "-ldl"]

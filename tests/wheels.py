@@ -1,7 +1,4 @@
-"""Wheels that a check needs and no install should pull: fetched once, unpacked in the user's cache folder.
-
-Knows pip and folders, not what is in the wheels.
-"""
+"""Wheels needed by a check but not by any install: fetched once, unpacked in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -18,15 +15,15 @@ import platformdirs
 
 
 class Unobtainable(Exception):
-    """What is needed cannot be had here; the text says why."""
+    """A requirement is unavailable here; the message says why."""
 
 
 def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
-    """A folder in the cache that `fill` has filled, now or in an earlier run; it appears whole or not at all.
+    """A cached folder filled by `fill`, now or in an earlier run; created atomically.
 
     Args:
-        name: changes whenever what is filled in changes.
-        fill: is given an empty folder.
+        name: changes whenever the contents change.
+        fill: receives an empty folder.
 
     Raises:
         Unobtainable: from `fill`.
@@ -45,7 +42,7 @@ def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
 
 
 def unpack(requirement: str, into: Path, *, timeout_s: float) -> None:
-    """Fetch one wheel from the package index, without what it depends on, and unpack it.
+    """Fetch one wheel from the package index, without its dependencies, and unpack it.
 
     Raises:
         Unobtainable: no network, or no wheel for this Python and system.
@@ -66,7 +63,7 @@ def unpack(requirement: str, into: Path, *, timeout_s: float) -> None:
 
 
 def compile_library(source: str, path: Path) -> None:
-    """Make a shared library from C, named as its file.
+    """Build a shared library from C, named after its file.
 
     Raises:
         Unobtainable: no C compiler, or it fails.

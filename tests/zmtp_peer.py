@@ -1,7 +1,4 @@
-"""A peer that speaks ZMTP 3 (ZeroMQ RFC 23, mechanism NULL) by hand, so that it can also speak it badly.
-
-Knows bytes and sockets; not what is in a message.
-"""
+"""A hand-written ZMTP 3 peer (ZeroMQ RFC 23, mechanism NULL), so that it can also misbehave."""
 
 from __future__ import annotations
 
@@ -34,17 +31,17 @@ def command(name: str, body: bytes) -> bytes:
 
 
 def ready(kind: str) -> bytes:
-    """What ends a handshake."""
+    """The end of a handshake."""
     return command("READY", b"\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind.encode())
 
 
 def ping(*, ttl_ds: int = 0, context: bytes = b"") -> bytes:
-    """A question for a sign of life. `ttl_ds`: tenths of a second after which the other side is to give up on us."""
+    """A PING. `ttl_ds`: tenths of a second after which the peer should give up on us."""
     return command("PING", struct.pack(">H", ttl_ds) + context)
 
 
 def connect(port: int) -> socket.socket:
-    """A connection on which nothing was said yet. A producer under a flood closes its port for a moment."""
+    """A fresh connection. A producer under a flood closes its port for a moment."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -59,55 +56,55 @@ def connect(port: int) -> socket.socket:
 
 
 def greet(connection: socket.socket, kind: str) -> None:
-    """Shake hands; what the other side says is read up to the end of its greeting."""
+    """Shake hands; the peer's output is read up to the end of its greeting."""
     connection.settimeout(PATIENCE_S)
     connection.sendall(GREETING)
     left = len(GREETING)
     while left:
         got = connection.recv(left)
         if not got:
-            raise ConnectionError("hung up during the greeting")
+            raise ConnectionError("connection closed during the greeting")
         left -= len(got)
     connection.sendall(ready(kind))
 
 
 def reset(connection: socket.socket) -> None:
-    """Close with a reset instead of an orderly end."""
+    """Close with a reset instead of a clean shutdown."""
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def misbehave(connection: socket.socket, kind: str, messages: list[bytes], rng: random.Random) -> None:
-    """Do one bad thing of many to the other side, and leave.
+    """Misbehave towards the peer in one of many ways, and leave.
 
     Args:
-        connection: open, nothing said yet; closed afterwards.
+        connection: open, without data yet; closed afterwards.
         kind: of socket to pretend to be.
-        messages: whole ones that the other side might take, for floods.
+        messages: whole ones that the peer might accept, for floods.
         rng: chooses.
     """
     pause_s = rng.choice((0.0, 0.002, 0.02))
     with contextlib.suppress(OSError):
         match rng.randrange(10):
-            case 0:  # a greeting cut short
+            case 0:  # a truncated greeting
                 connection.sendall(GREETING[: rng.randrange(len(GREETING))])
-            case 1:  # nothing that ZeroMQ knows
+            case 1:  # unknown to ZeroMQ
                 connection.sendall(rng.randbytes(rng.randrange(1, 300)))
             case 2:  # older versions of the protocol
                 connection.sendall(
                     SIGNATURE + rng.choice((b"\x00", b"\x01\x02", b"\x01\x08")) + b"\x00\x00" + messages[0]
                 )
-            case 3:  # other mechanisms, and handshakes that break off
+            case 3:  # other mechanisms, and interrupted handshakes
                 name = rng.choice((b"CURVE", b"PLAIN", b"XXXX"))
                 connection.sendall(SIGNATURE + b"\x03\x01" + name.ljust(20, b"\0") + bytes(32) + rng.randbytes(40))
             case 4:  # broken commands in place of a handshake
                 greeting_end = rng.choice((b"\x04\x00", b"\x04\x01\x09", command("READY", rng.randbytes(9))))
                 connection.sendall(GREETING + greeting_end)
-            case 5:  # a message that never ends, with questions between its parts
+            case 5:  # a message that never ends, with PINGs between its parts
                 greet(connection, kind)
                 connection.sendall((frame(rng.randbytes(3), more=True) + ping()) * 200)
-            case _:  # more than any queue holds, with questions in it, gone before it is answered
+            case _:  # more than any queue holds, with PINGs in it, gone before the answer
                 greet(connection, kind)
                 question = ping(ttl_ds=rng.choice((0, 1, 20)), context=rng.randbytes(rng.randrange(20)))
                 flood = (b"".join(rng.choice(messages) for _ in range(rng.choice((1, 30, 300)))) + question) * 20
@@ -123,20 +120,20 @@ def misbehave(connection: socket.socket, kind: str, messages: list[bytes], rng: 
 
 
 class Rogue:
-    """Takes connections on a port and does something to each, several at a time, until it is closed.
+    """Accepts connections on a port and handles several at a time, until closed.
 
     Attributes:
-        port: where it listens.
-        served: connections so far.
+        port: listening port.
+        served: number of connections so far.
     """
 
     def __init__(self, serve: Callable[[socket.socket], None], *, port: int = 0, at_once: int = 4) -> None:
-        """Listen.
+        """Start listening.
 
         Args:
             serve: called with each connection, in one of several threads; closes it.
             port: 0 takes a free one.
-            at_once: how many threads serve.
+            at_once: number of serving threads.
         """
         self.served = 0
         self._listener = socket.create_server(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Every way of putting a picture together gives what the trainer's definition does, and survives any motion."""
+"""Every compositor matches the trainer's definition, and survives any motion."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_kernel = pytest.mark.skipif(bool(native.unavailable()), reason=f"no kernel
 
 
 class OldProcessor(NativeComposite):
-    """The kernel as a processor without AVX2 runs it."""
+    """The kernel as on a processor without AVX2."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -54,14 +54,14 @@ def way(request: pytest.FixtureRequest) -> Iterator[Composite]:
 
 
 def person(size: int, seed: int = 0) -> References:
-    """Blots of colour with soft edges, and a good deal of nothing."""
+    """Blots of colour with soft edges, and large clear areas."""
     noise = torch.from_numpy(np.random.default_rng(seed).normal(size=(len(REFERENCES), 4, 12, 12)).astype(np.float32))
     blots = torch.nn.functional.interpolate(noise, size=(size, size), mode="bicubic") * 200 + 60
     return prepare(np.ascontiguousarray(blots.clamp(0, 255).permute(0, 2, 3, 1).numpy().astype(np.uint8)))
 
 
 def motion(planes_px: int, seed: int = 1) -> tuple[Floats, Floats]:
-    """Smooth flows that also leave the picture, and masks that are here shut, there open."""
+    """Smooth flows that also leave the picture, and masks that are closed in some places and open in others."""
     generator = np.random.default_rng(seed)
     flow = torch.from_numpy(generator.normal(size=(1, 2 * len(REFERENCES), 6, 6)).astype(np.float32)) * 0.2
     planes = torch.from_numpy(generator.normal(size=(1, len(PLANES), 9, 9)).astype(np.float32)) * 5
@@ -72,7 +72,7 @@ def motion(planes_px: int, seed: int = 1) -> tuple[Floats, Floats]:
 
 
 def defined(references: References, flow: Floats, planes: Floats) -> Floats:
-    """The trainer's definition, with alpha stretched as the runtime does: premultiplied, 0..255."""
+    """The trainer's definition, with alpha stretched like in the runtime: premultiplied, 0..255."""
     from training.animator.composite import Motion, composite
 
     pixels = torch.from_numpy(references.pixels).permute(0, 3, 1, 2)[None].float() / 255
@@ -86,7 +86,7 @@ def defined(references: References, flow: Floats, planes: Floats) -> Floats:
 
 @functools.cache
 def example(size: int, planes_px: int, seed: int) -> tuple[References, Floats, Floats, Floats]:
-    """A person, how they move, and what is wanted of it."""
+    """A person, their motion, and the expected picture."""
     references, (flow, planes) = person(size, seed), motion(planes_px, seed)
     return references, flow, planes, defined(references, flow, planes)
 
@@ -148,7 +148,7 @@ def test_clear_pixels_beside_the_figure_have_its_colour(way: Composite) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30])
 @pytest.mark.filterwarnings("ignore:invalid value|overflow:RuntimeWarning")
-def test_it_survives_motion_that_is_no_number(way: Composite, value: float) -> None:
+def test_it_survives_motion_that_is_not_finite(way: Composite, value: float) -> None:
     references, (flow, planes) = person(256), motion(64)
     wild = flow.copy()
     wild[:, :, ::3] = value
@@ -159,7 +159,7 @@ def test_it_survives_motion_that_is_no_number(way: Composite, value: float) -> N
     assert np.abs(premultiplied(drawn(way, references, flow, planes)) - defined(references, flow, planes)).max() <= 2
 
 
-def test_wrong_arrays_are_told(way: Composite) -> None:
+def test_wrong_arrays_are_rejected(way: Composite) -> None:
     references, (flow, planes) = person(256), motion(64)
     out = np.empty((256, 256, 4), np.uint8)
     wrong = [
@@ -175,7 +175,7 @@ def test_wrong_arrays_are_told(way: Composite) -> None:
             way.draw(references, *arguments)  # type: ignore[arg-type]
 
 
-def test_pictures_that_cannot_be_moved_are_told() -> None:
+def test_pictures_that_cannot_be_moved_are_rejected() -> None:
     for shape in ((5, 256, 256, 4), (6, 256, 256, 3), (6, 256, 4)):
         with pytest.raises(
             CharacterError, match=r"6 RGBA pictures of one size \(back, body, inner, head, front, open\)"

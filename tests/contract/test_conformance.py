@@ -1,4 +1,4 @@
-"""The Python client does with every message of the conformance kit what the kit says, and the kit is as generated."""
+"""The Python client agrees with every message of the conformance kit, and the kit matches its generator."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_decoder_agrees_with_the_kit(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def producer() -> Iterator[Callable[[], tuple[Any, str]]]:
-    """Makes bare producers' sockets, each on a port of its own."""
+    """Creates bare producer sockets, each on its own port."""
     context: Any = zmq.Context()
     sockets = []
 
@@ -177,7 +177,7 @@ def test_hundred_thousand_mutated_messages_do_no_harm(producer: Callable[[], tup
             wanted = [b"avf1/good", header, *good[2:]]
 
             def shown(session: int = session, wanted: list[bytes] = wanted) -> bool:
-                # Again and again: the client may be pausing before it connects anew.
+                # Repeatedly: the client may be pausing before it reconnects.
                 socket.send_multipart(wanted)
                 time.sleep(0.002)
                 return subscriber.session == session

@@ -1,4 +1,4 @@
-"""Control server and client over real tcp sockets: the newest state wins, whoever sent it."""
+"""Control server and client over real tcp sockets: the newest state wins, whichever client sent it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def client(server: ControlServer) -> Iterator[ControlClient]:
 
 @pytest.fixture
 def rogue(server: ControlServer) -> Iterator[Any]:
-    """A DEALER without any of our care."""
+    """A DEALER without our safeguards."""
     context: Any = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
@@ -158,7 +158,7 @@ def test_values_arrive_clamped(server: ControlServer, client: ControlClient) -> 
     assert next_state(server).controls == {"headYaw": 30.0, "jawOpen": 0.0}
 
 
-def test_numbers_that_are_none_are_refused_where_they_arise(client: ControlClient) -> None:
+def test_non_finite_numbers_are_refused_by_the_client(client: ControlClient) -> None:
     with pytest.raises(WireError, match="not finite"):
         client.send(jaw(float("nan")))
 
@@ -246,7 +246,7 @@ def test_producer_of_another_version_is_incompatible_and_left_in_peace(reply: di
                 reply = {**reply, "info": info}
             future.send_multipart([address, msgpack.packb(reply)])
             eventually(lambda: client.state is LinkState.INCOMPATIBLE)
-            while future.poll(0):  # what was on its way
+            while future.poll(0):  # still in transit
                 future.recv_multipart()
             client.send(jaw(0.5))
             assert not future.poll(1500)
@@ -340,7 +340,7 @@ def test_what_clients_want_and_how_old_their_frames_are_is_known_by_client(serve
     ):
         eventually(lambda: sorted(server.wanted_fps) == [0.0, 24.0], server=server)
         one.report(ClientStats(shown=9, age_p50_ms=4.5))
-        two.report(ClientStats(shown=0))  # it has taken no frame, so it knows no age
+        two.report(ClientStats(shown=0))  # it has taken no frame, so it has no age
         eventually(lambda: len(server.client_stats) == 2, server=server)
         assert list(server.ages_ms.values()) == [4.5]
     eventually(lambda: not server.wanted_fps, server=server)
@@ -366,7 +366,7 @@ def test_changed_stream_is_told_to_all(server: ControlServer, client: ControlCli
     assert server.info == info_of_session(5)
 
 
-def test_only_so_many_clients_are_remembered(server: ControlServer) -> None:
+def test_a_limited_number_of_clients_is_remembered(server: ControlServer) -> None:
     context: Any = zmq.Context()
     sockets = [context.socket(zmq.DEALER) for _ in range(70)]
     try:
@@ -389,7 +389,7 @@ def test_other_machines_are_kept_out(endpoint: str) -> None:
         ControlServer(endpoint, INFO)
 
 
-def test_taken_port_is_told(server: ControlServer) -> None:
+def test_taken_port_is_reported(server: ControlServer) -> None:
     with pytest.raises(WireError, match=r"Cannot bind .*in use.*another port"):
         ControlServer(server.endpoint, INFO)
 

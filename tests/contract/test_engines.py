@@ -1,4 +1,4 @@
-"""What every engine promises, asked of each one that can run here; `-m gpu` asks those that need a GPU."""
+"""Contract of every engine, run for each one available here; `-m gpu` runs those that need a GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny_engines import inputs, make_engine
 ENGINES = [
     pytest.param(backend.name, marks=[pytest.mark.gpu] * backend.on_gpu)
     for backend in BACKENDS
-    if not backend.by_name  # nobody here has what those run on
+    if not backend.by_name  # not available to developers here
 ]
 
 
@@ -33,7 +33,7 @@ def engine(request: pytest.FixtureRequest, tiny: Path) -> Engine:
     return make_engine(request.param, tiny)
 
 
-def test_it_says_what_it_is_before_it_is_active(engine: Engine) -> None:
+def test_it_describes_itself_before_it_is_active(engine: Engine) -> None:
     about = engine.description
     assert about.label.startswith(f"{about.backend}/")
     assert about.label.endswith(" fp32")

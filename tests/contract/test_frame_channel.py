@@ -1,4 +1,4 @@
-"""Publisher and subscriber over real tcp sockets: newest wins, nobody waits, nonsense does no harm."""
+"""Publisher and subscriber over real tcp sockets: newest wins, nothing blocks, garbage does no harm."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def frame_parts(frame_id: int, stream: str = "aki", session: int = 1) -> list[by
 
 @contextmanager
 def raw_socket(kind: int, *, bind: str = "", connect: str = "", hwm: int = 1000) -> Iterator[Any]:
-    """A ZeroMQ socket without any of our care, for hostile and foreign peers."""
+    """A ZeroMQ socket without our safeguards, for hostile and foreign peers."""
     context: Any = zmq.Context()
     socket = context.socket(kind)
     socket.linger = 0
@@ -62,7 +62,7 @@ def raw_socket(kind: int, *, bind: str = "", connect: str = "", hwm: int = 1000)
 
 
 def deliver(publisher: Publisher, subscriber: Subscriber, sent: Frame) -> None:
-    """Publish, and wait until it has arrived."""
+    """Publish, and wait until the frame has arrived."""
     before = subscriber.statistics.received
     publisher.publish(sent)
     eventually(lambda: subscriber.statistics.received > before)
@@ -139,11 +139,11 @@ def test_size_may_change_between_frames(publisher: Publisher, subscriber: Subscr
         assert came.pixels.shape == (side, side, 4)
 
 
-def test_nobody_watches_until_somebody_subscribes_and_again_after(publisher: Publisher) -> None:
+def test_there_are_subscribers_only_while_one_is_connected(publisher: Publisher) -> None:
     assert not publisher.has_subscribers
     listening = publisher.socket.subscriptions
     with Subscriber(publisher.endpoint, stream="other") as other:
-        # It listens to all versions until it has heard which one is spoken here; that is not watching.
+        # It listens to all versions until it has heard which one is spoken here; that does not count as watching.
         eventually(lambda: (publisher.poll(), b"avf" in listening)[-1])
         eventually(lambda: (publisher.poll(), b"avf" not in listening)[-1])
         assert not publisher.has_subscribers
@@ -247,7 +247,7 @@ def test_numbers_must_rise(publisher: Publisher) -> None:
         publisher.publish(frame(3))
 
 
-def test_publisher_waits_for_nobody(publisher: Publisher) -> None:
+def test_publisher_never_waits(publisher: Publisher) -> None:
     """Neither for one that connects and never reads, nor for one that vanishes."""
     with raw_socket(zmq.SUB, connect=publisher.endpoint, hwm=1):
         eventually(lambda: publisher.has_subscribers)
@@ -264,7 +264,7 @@ def test_other_machines_are_kept_out(endpoint: str) -> None:
         Publisher(endpoint, stream="aki")
 
 
-def test_taken_port_is_told(publisher: Publisher) -> None:
+def test_taken_port_is_reported(publisher: Publisher) -> None:
     with pytest.raises(WireError, match=r"Cannot bind .*in use.*another port"):
         Publisher(publisher.endpoint, stream="aki")
 
@@ -320,7 +320,7 @@ def test_other_major_version_is_told_from_silence_and_left_behind_when_ours_come
                 future.send_multipart([b"avf2/aki", b"anything at all"])
                 time.sleep(0.01)
             assert "avf/2" in subscriber.last_error
-            # It asks for nothing of that version any more.
+            # It no longer subscribes to that version.
             events = []
             while not events or events[-1] != b"\x00avf":
                 assert future.poll(PATIENCE_S * 1000)
@@ -429,12 +429,12 @@ def test_file_of_a_killed_producer_is_replaced(tmp_path: Path) -> None:
         deliver(publisher, subscriber, frame(1))
 
 
-def test_bye_arrives_although_the_queue_was_full_and_waits_for_nobody_who_is_stuck(tcp_endpoint: str) -> None:
+def test_bye_arrives_although_the_queue_was_full_and_does_not_wait_for_stuck_peers(tcp_endpoint: str) -> None:
     for _ in range(20):
         publisher = Publisher(tcp_endpoint, stream="aki", shared_memory=False)
         with raw_socket(zmq.SUB, connect=tcp_endpoint) as watcher, raw_socket(zmq.SUB, connect=tcp_endpoint, hwm=1):
             eventually(lambda publisher=publisher: publisher.subscriber_count == 2)
-            for frame_id in range(1, 8):  # faster than anybody's queue of two is emptied
+            for frame_id in range(1, 8):  # faster than a queue of two drains
                 publisher.publish(frame(frame_id, side=64))
             publisher.close()
             came: Any = None

@@ -1,4 +1,4 @@
-"""Keys over real sockets: who is on the list comes in, nobody else does, and both sides are told why."""
+"""Keys over real sockets: listed clients are admitted, no others, and both sides learn why."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_removed_client_is_refused_at_its_next_connection(producer: Producer, fo
         producer.turn_until(subscriber.latest)
         keys.remove_client(folder, "game")
         before = subscriber.statistics.received
-        producer.turn_until(lambda: subscriber.statistics.received > before)  # who is in stays in
+        producer.turn_until(lambda: subscriber.statistics.received > before)  # connected clients stay
     with Subscriber(producer.publisher.endpoint, keys=removed) as subscriber:
         producer.turn_until(lambda: subscriber.state is LinkState.ERROR)
         assert removed.public in subscriber.last_error

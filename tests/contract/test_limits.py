@@ -1,4 +1,4 @@
-"""Limits of docs/protocol.md over real sockets: who breaks one is hung up on, and nobody else notices."""
+"""Limits of docs/protocol.md over real sockets: a client that exceeds one is disconnected, without effect on others."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def eventually(condition: Callable[[], Any], *polled: ControlServer | FrameSocke
 
 
 def turned_away(channel: ControlServer | FrameSocket) -> int:
-    """Connections that there was no place for, or that came while a crowd did."""
+    """Connections refused for lack of a place, or during a flood."""
     return channel.over_limits.get("connections", 0) + channel.over_limits.get("refused", 0)
 
 
 @counts_bytes
-def test_message_that_never_ends_is_hung_up_on_while_the_loop_stands_still(
+def test_message_that_never_ends_is_disconnected_while_the_loop_is_blocked(
     server: ControlServer, frames: FrameSocket
 ) -> None:
     parts = frame(bytes(1000), more=True) * 10_000
@@ -78,7 +78,7 @@ def test_message_that_never_ends_is_hung_up_on_while_the_loop_stands_still(
 
 
 @counts_bytes
-def test_slow_client_of_large_whole_messages_is_no_flood(server: ControlServer) -> None:
+def test_slow_client_with_large_whole_messages_is_not_a_flood(server: ControlServer) -> None:
     large = message(msgpack.packb({"k": "hello", "proto": [1], "name": "x" * 50_000}))
     with RawPeer.connect(server.endpoint, "DEALER") as client:
         for _ in range(40):
@@ -110,14 +110,14 @@ def test_silent_connections_make_room_for_those_that_speak(server: ControlServer
                 connection.close()
 
 
-def test_flood_of_subscribers_leaves_those_who_were_there_before(frames: FrameSocket) -> None:
+def test_flood_of_subscribers_keeps_the_existing_ones(frames: FrameSocket) -> None:
     with RawPeer.connect(frames.endpoint, "SUB") as honest:
         honest.send(frame(b"\x01avf1/aki"))
         eventually(lambda: frames.subscriptions, frames)
         crowd = []
         try:
             for number in range(200):
-                with contextlib.suppress(OSError, EOFError):  # it may be hung up on while it shakes hands
+                with contextlib.suppress(OSError, EOFError):  # it may be disconnected while it shakes hands
                     crowd.append(RawPeer.connect(frames.endpoint, "SUB"))
                     crowd[-1].send(frame(b"\x01avf1/%d" % number))
                 frames.poll()
@@ -153,7 +153,7 @@ def test_client_that_subscribes_twice_leaves_nothing_behind(frames: FrameSocket)
     eventually(lambda: not frames.subscriptions, frames)
 
 
-def test_nobody_can_unsubscribe_somebody_else(frames: FrameSocket) -> None:
+def test_no_client_can_unsubscribe_another(frames: FrameSocket) -> None:
     with (
         RawPeer.connect(frames.endpoint, "SUB") as honest,
         RawPeer.connect(frames.endpoint, "SUB") as rogue,
@@ -188,7 +188,7 @@ def test_subscribers_that_never_read_hold_back_few_pictures(
             peer.close()
 
 
-def test_message_of_very_many_parts_is_hung_up_on_and_the_others_go_on(server: ControlServer) -> None:
+def test_message_of_very_many_parts_is_disconnected_and_others_continue(server: ControlServer) -> None:
     with ControlClient(server.endpoint) as client:
         eventually(lambda: client.info is not None, server)
         with RawPeer.connect(server.endpoint, "DEALER") as rogue:
@@ -221,7 +221,7 @@ def test_flood_of_one_client_does_not_delay_another(server: ControlServer) -> No
                 sent = client.send(ControlState(controls={"jawOpen": number / 20}))
                 taken: list[ControlState] = []
                 eventually(lambda taken=taken: (taken.extend(filter(None, [server.poll()])), taken)[1])
-                assert taken[-1].control_id >= sent.control_id  # higher if it was said again on a new connection
+                assert taken[-1].control_id >= sent.control_id  # higher if it was sent again on a new connection
                 assert taken[-1].controls == {"jawOpen": number / 20}
         finally:
             stop.set()

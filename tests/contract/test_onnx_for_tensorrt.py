@@ -1,6 +1,6 @@
-"""NVIDIA's own parser and compiler take every graph of a character and work for our builder, without a GPU.
+"""NVIDIA's own parser and compiler accept every graph of a character and work with our builder, without a GPU.
 
-Fetches 148 MB once, so it runs only where it is asked for:
+Fetches 148 MB once, so it runs only on request:
 
     BUNRAKU_TEST_DOWNLOADS=1 python run.py test tests/contract/test_onnx_for_tensorrt.py
 """
@@ -34,7 +34,7 @@ def compiler() -> Path:
 
 
 def check(compiler: Path, folder: Path, name: str, graph: bytes) -> str:
-    """What the compiler says of a graph that it takes."""
+    """The compiler's description of a graph that it accepts."""
     path = folder / name
     path.write_bytes(graph)
     said = compile_onnx(compiler, path)

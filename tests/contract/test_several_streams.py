@@ -1,4 +1,4 @@
-"""Several streams on one socket: each client hears its own, each stream counts its own watchers."""
+"""Several streams on one socket: each client receives its own, each stream counts its own viewers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def frame(frame_id: int) -> Frame:
 
 
 def arrives(subscriber: Subscriber, *publishers: Publisher) -> Frame:
-    """The next frame, while the publishers look around as in a live loop."""
+    """The next frame, while the publishers poll like in a live loop."""
     taken: list[Frame] = []
     eventually(lambda: ([p.poll() for p in publishers], taken.extend(filter(None, [subscriber.latest()])), taken)[-1])
     return taken[0]
@@ -84,7 +84,7 @@ def test_each_stream_counts_its_own_watchers(pair: tuple[Publisher, Publisher]) 
             assert ren.subscriber_count == 1
 
 
-def test_who_joins_late_gets_the_last_frame_of_its_stream_whoever_polls(socket: FrameSocket) -> None:
+def test_late_joiner_gets_the_last_frame_of_its_stream_whichever_stream_polls(socket: FrameSocket) -> None:
     # A clock that stands still: only greetings go out, nothing that comes twice a second.
     with (
         Publisher(socket, stream="aki", clock=lambda: 1) as aki,
@@ -93,12 +93,12 @@ def test_who_joins_late_gets_the_last_frame_of_its_stream_whoever_polls(socket: 
         aki.publish(frame(1))
         ren.publish(frame(2))
         with Subscriber(socket.endpoint, stream="ren") as late:
-            # The other stream reads the socket's news first; they must reach this one all the same.
+            # The other stream reads the socket's events first; they must reach this one all the same.
             came = arrives(late, aki, ren)
         assert (came.stream, came.frame_id) == ("ren", 2)
 
 
-def test_who_names_no_stream_follows_one(pair: tuple[Publisher, Publisher]) -> None:
+def test_client_that_names_no_stream_follows_one(pair: tuple[Publisher, Publisher]) -> None:
     aki, ren = pair
     with Subscriber(aki.endpoint) as subscriber:
         eventually(lambda: aki.has_subscribers and ren.has_subscribers)
@@ -116,7 +116,7 @@ def test_one_stream_may_end_while_the_other_goes_on(socket: FrameSocket) -> None
         aki = Publisher(socket, stream="aki", session=1)
         with Subscriber(socket.endpoint, stream="aki") as hers, Subscriber(socket.endpoint, stream="ren") as his:
             numbers = iter(range(1, 100_000))
-            # Again and again: a queue of two that is full with greetings loses a frame.
+            # Repeatedly: a queue of two that is full of greetings loses a frame.
             eventually(lambda: (aki.publish(frame(next(numbers))), hers.statistics.received)[-1])
             time.sleep(0.2)  # a bye behind greetings would be lost with them
             aki.close()

@@ -1,4 +1,4 @@
-"""The code for TensorRT fits the real package's signatures, on machines that have neither the package nor a GPU."""
+"""The TensorRT code matches the real package's signatures, on machines with neither the package nor a GPU."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Complaints = dict[str, dict[int, set[str]]]
 
 
 def complaints(bindings: str, *files: str) -> Complaints:
-    """What mypy says of each file: line to codes of errors."""
+    """mypy's errors for each file: line to error codes."""
     if find_spec("mypy") is None:
         pytest.skip("mypy is not installed (extra: dev)")
     try:
         stubs = tensorrt_stubs(bindings)
     except Unobtainable as reason:
         pytest.skip(f"no stubs of TensorRT: {reason}")
-    # Where TensorRT is not installed our classes derive from Any and say so in a comment, which is idle here.
+    # Where TensorRT is not installed our classes derive from Any and say so in a comment, which is unused here.
     options = ["--no-warn-unused-ignores", "--show-error-codes", "--no-pretty"]
     options += ["--cache-dir", str(stubs.with_name(f"{stubs.name}-mypy"))]
     done = subprocess.run(

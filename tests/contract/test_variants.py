@@ -1,4 +1,4 @@
-"""The same frames in every variant, over real sockets; shared memory where it works and raw where it does not."""
+"""The same frames in every variant, over real sockets; shared memory where available, otherwise raw."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def frame(frame_id: int, side: int = 32) -> Frame:
 
 
 def play_until(publisher: Publisher, condition: Callable[[], Any], *, start: int = 1, side: int = 32) -> int:
-    """Publish frame after frame, as a live loop does, until something has come true; returns the next number."""
+    """Publish frame after frame, like a live loop, until a condition holds; returns the next number."""
     number = start
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
@@ -80,7 +80,7 @@ def test_client_of_this_host_changes_over_to_shared_memory_and_stays_live() -> N
         assert came is not None
         assert np.array_equal(came.pixels, frame(came.frame_id).pixels)
         assert not came.pixels.flags.writeable
-        # The greeting under the new topic fills the queue of two; what is drawn in that moment may be lost.
+        # The greeting under the new topic fills the queue of two; a frame drawn at that moment may be lost.
         assert subscriber.statistics.missed <= 2
         assert subscriber.state is LinkState.LIVE
         assert subscriber.statistics.bad == {}
@@ -102,7 +102,7 @@ def test_larger_frames_get_a_larger_ring() -> None:
 
 
 def test_client_goes_back_to_raw_when_the_ring_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when producer and client share a network but not their memory, for example in two containers."""
+    """As when producer and client share a network but not memory, for example in two containers."""
     with Publisher(FREE_PORT, stream="aki") as publisher:
         real_open = SharedMemoryReader.__init__
 
@@ -165,7 +165,7 @@ def test_late_joiner_of_another_variant_is_sent_the_last_frame_although_its_pixe
                 assert np.abs(came.pixels.astype(int) - wanted).max() <= (40 if "jpeg" in (first, second) else 0)
 
 
-def test_nothing_is_encoded_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_subscribed_variants_are_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     message = LastFrame.message
 
@@ -205,7 +205,7 @@ def test_system_without_shared_memory_goes_on_raw(monkeypatch: pytest.MonkeyPatc
 
 
 class Clock:
-    """Time that a test moves on."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.ns = 1
@@ -215,10 +215,10 @@ class Clock:
         return self.ns
 
 
-def test_shared_memory_that_ran_out_is_said_once_and_taken_again_when_there_is_room(
+def test_exhausted_shared_memory_is_logged_once_and_used_again_when_there_is_room(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A ring that must grow finds no room; the client that read from it goes on over the socket, and comes back."""
+    """A growing ring finds no room; its client continues over the socket, and returns to the ring later."""
     real_create = SharedMemory.create
     full = False
 

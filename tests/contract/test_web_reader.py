@@ -1,4 +1,4 @@
-"""The browser's reader and the browser's NPC, in Node: held to the conformance kit, and fed with damaged messages."""
+"""The browser's reader and the browser's NPC, in Node: tested with the conformance kit and with damaged messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no Node he
 
 
 def run_node(run_program: RunProgram, repository: Path, *words: str) -> dict[str, Any]:
-    """What the script says in its last line, after it has ended well."""
+    """The script's last line of output, after it exited cleanly."""
     result = run_program(["node", *words], cwd=repository)
     assert result.returncode == 0, result.stdout + result.stderr
     said: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])

@@ -1,9 +1,9 @@
-"""The other side of the bridge, as a process of its own that tests start, stop and kill.
+"""The other side of the bridge, as a separate process that tests start, stop and kill.
 
     bridge_peer.py publish FRAMES_ENDPOINT CONTROL_ENDPOINT    a live loop without a character, 60 fps
     bridge_peer.py subscribe FRAMES_ENDPOINT                   a consumer that takes 24 frames a second
 
-Each says one JSON object per line: what it is ready for, then what it does.
+Each prints one JSON object per line: first when it is ready, then its activity.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def say(**what: Any) -> None:
 
 
 def publish(frames_endpoint: str, control_endpoint: str) -> None:
-    """Every frame shows `jawOpen` as grey: the shortest way from control in to pixel out."""
+    """Every frame shows `jawOpen` as grey: the shortest path from control input to pixel output."""
     pixels = np.zeros((SIDE, SIDE, 4), np.uint8)
     frame_id = control_id = control_timestamp_ns = 0
     longest_ns = 0
@@ -58,7 +58,7 @@ def publish(frames_endpoint: str, control_endpoint: str) -> None:
 
 
 def subscribe(frames_endpoint: str) -> None:
-    """Takes what is newest 24 times a second, as a slow game would."""
+    """Takes the newest frame 24 times a second, like a slow game."""
     with Subscriber(frames_endpoint) as subscriber:
         say(ready=True)
         while True:

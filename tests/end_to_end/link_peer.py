@@ -1,8 +1,8 @@
-"""A client of the bridge as a process of its own, for tests that stop it, starve it and lie to it.
+"""A client of the bridge as a separate process, for tests that stop it, starve it and send it false data.
 
     link_peer.py FRAMES_ENDPOINT CONTROL_ENDPOINT [KEY_FILE]
 
-Sends a state sixty times a second. Says one JSON object per line, five times a second: what link_peer.cpp says too.
+Sends a state sixty times a second. Prints one JSON object per line, five times a second, like link_peer.cpp.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A client with ZMTP heartbeats, as ours were once: they may abort this program, and must not abort the producer.
+"""A client with ZMTP heartbeats, like our older ones: they may abort this program, and must not abort the producer.
 
 old_client.py FRAMES_ENDPOINT CONTROL_ENDPOINT [KEY_FILE]
 """

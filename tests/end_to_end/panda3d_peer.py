@@ -1,8 +1,8 @@
-"""A game in Panda3D, as small as can be: the newest frame on a card over stripes, and a picture of it.
+"""A minimal game in Panda3D: the newest frame on a card over stripes, and a screenshot of it.
 
     panda3d_peer.py FRAMES_ENDPOINT NUMBER OUT.png
 
-Draws with OpenGL, without a window. Ends when the frame of that number, or a newer one, was drawn.
+Draws with OpenGL, without a window. Ends when the frame of that number, or a newer one, has been drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PATIENCE_S = 60.0
 
 
 def texture_of(pixels: Pixels) -> Texture:
-    """A texture that shows its texels as they are, one per pixel of the window."""
+    """A texture that shows its texels unfiltered, one per pixel of the window."""
     height, width = pixels.shape[:2]
     texture = Texture()
     texture.setup2dTexture(width, height, Texture.T_unsigned_byte, Texture.F_rgba)
@@ -51,7 +51,7 @@ def main(endpoint: str, number: int, out: Path) -> None:
         base = ShowBase()
         maker = CardMaker("card")
         maker.setFrame(-1, 1, -1, 1)
-        maker.setUvRange((0, 1), (1, 0))  # row 0 is the topmost: turned over here, never on the processor
+        maker.setUvRange((0, 1), (1, 0))  # row 0 is on top: flipped here, never on the processor
         behind = base.render2d.attachNewNode(maker.generate())
         behind.setTexture(texture_of(np.insert(stripes(height, width), 3, 255, axis=2)))
         card = base.render2d.attachNewNode(maker.generate())

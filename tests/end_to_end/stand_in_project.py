@@ -1,7 +1,7 @@
-"""A tiny project in place of Bunraku, so that run.py can be tried with a real venv and a real pip, but no network.
+"""A tiny project in place of Bunraku, for testing run.py with a real venv and a real pip, but no network.
 
-It has its own build backend. Its `bunraku` and `pytest` print the arguments they got as JSON and leave with the code
-that `--exit` names.
+It has its own build backend. Its `bunraku` and `pytest` print their arguments as JSON and exit with the code
+given by `--exit`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
 
 
 def make_project(folder: Path) -> None:
-    """Lay the stand-in and a copy of run.py into a folder."""
+    """Copy the stand-in and run.py into a folder."""
     folder.mkdir(parents=True)
     shutil.copy(REPOSITORY / "run.py", folder)
     (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
@@ -74,7 +74,7 @@ def write_lock(folder: Path, name: str, text: str) -> None:
 
 
 def make_wheel(folder: Path, name: str, version: str, *, needs: str = "") -> None:
-    """Write an empty wheel, for pip to find in a folder."""
+    """Write an empty wheel for pip to find in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"

@@ -1,4 +1,4 @@
-"""Producer and clients as real processes: started, stopped, killed and started again in any order."""
+"""Producer and clients as real processes: started, stopped, killed and restarted in any order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def eventually(condition: Callable[[], Any]) -> None:
 
 
 class Peer:
-    """A process of `bridge_peer.py`, and the lines that it says."""
+    """A process of `bridge_peer.py`, and its output lines."""
 
     def __init__(self, *words: str) -> None:
         command = [sys.executable, "-u", str(PEER), *words]
@@ -48,7 +48,7 @@ class Peer:
             raise AssertionError("the peer is silent") from None
 
     def newest_line(self) -> dict[str, Any]:
-        """What is said from now on."""
+        """Output from now on."""
         self.forget_lines()
         return self.next_line()
 
@@ -57,12 +57,12 @@ class Peer:
             self._lines.get()
 
     def end_in_order(self) -> int:
-        """Ask the process to end; return its exit code."""
+        """Terminate the process; return its exit code."""
         self.process.terminate()
         return self.process.wait(PATIENCE_S)
 
     def kill(self) -> None:
-        """Take the process away, without a chance to say bye."""
+        """Kill the process, without a chance to say bye."""
         self.process.kill()
         self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
@@ -133,7 +133,7 @@ def test_killed_producer_is_missed_and_its_successor_is_found(start: Callable[..
         eventually(lambda: subscriber.session == second.hello["session"])
         eventually(lambda: client.info is not None and client.info.session == second.hello["session"])
         eventually(lambda: subscriber.state is LinkState.LIVE and client.state is LinkState.LIVE)
-        # The successor is told again what was wanted.
+        # The successor receives the state again.
         frame = subscriber.wait(PATIENCE_S)
         while frame is not None and not (frame.pixels == 255).all():
             frame = subscriber.wait(PATIENCE_S)
@@ -141,7 +141,7 @@ def test_killed_producer_is_missed_and_its_successor_is_found(start: Callable[..
 
 
 @no_signals
-def test_producer_that_ends_in_order_says_bye(producer: Peer) -> None:
+def test_producer_that_exits_cleanly_says_bye(producer: Peer) -> None:
     with Subscriber(producer.hello["frames"]) as subscriber:
         assert next_frame_id(subscriber) > 0
         assert producer.end_in_order() == 0
@@ -165,7 +165,7 @@ def test_killed_client_is_noticed_and_its_successor_is_served(start: Callable[..
 
 
 @no_signals
-def test_stopped_client_holds_up_nobody_and_gets_the_newest_when_it_goes_on(
+def test_stopped_client_blocks_no_other_and_gets_the_newest_frame_when_resumed(
     start: Callable[..., Peer], producer: Peer
 ) -> None:
     consumer = start("subscribe", producer.hello["frames"])
@@ -179,7 +179,7 @@ def test_stopped_client_holds_up_nobody_and_gets_the_newest_when_it_goes_on(
         consumer.forget_lines()
         went_on_at = producer.newest_line()["frame"]
         consumer.process.send_signal(signal.SIGCONT)
-    # The frames of the pause are not replayed: within a few frames taken it has caught up with the present.
+    # The frames of the pause are not replayed: it catches up within a few frames.
     assert any(consumer.next_line()["frame"] >= went_on_at for _ in range(6))
 
 

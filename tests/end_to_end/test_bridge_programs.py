@@ -1,4 +1,4 @@
-"""The bridge's examples and its benchmark run as they are documented."""
+"""The bridge's examples and its benchmark run as documented."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S = 90.0
 
 @pytest.fixture
 def producer() -> Iterator[dict[str, Any]]:
-    """A live loop in a process of its own; the value is where it is found."""
+    """A live loop in its own process; the value is its endpoints."""
     peer = Path(__file__).with_name("bridge_peer.py")
     command = [sys.executable, str(peer), "publish", "tcp://127.0.0.1:0", "tcp://127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -55,7 +55,7 @@ def test_example_without_a_producer_says_what_to_start(name: str, run_program: R
     assert "bunraku live" in done.stderr
 
 
-def test_latency_benchmark_tells_all_figures(run_program: RunProgram) -> None:
+def test_latency_benchmark_reports_all_figures(run_program: RunProgram) -> None:
     command = [sys.executable, REPOSITORY / "benchmarks" / "latency.py", "--seconds", "0.5", "--sizes", "64"]
     done = run_program(command, timeout_s=PATIENCE_S)
     assert done.returncode == 0, done.stderr

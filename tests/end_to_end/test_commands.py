@@ -1,4 +1,4 @@
-"""The other commands, and how `bunraku` answers wrong usage."""
+"""The other commands, and how `bunraku` reports wrong usage."""
 
 from __future__ import annotations
 

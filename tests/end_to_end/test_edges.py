@@ -1,4 +1,4 @@
-"""`bunraku` at its edges: output that goes nowhere, Ctrl-C before the first frame, odd names and surroundings."""
+"""`bunraku` in edge cases: lost output, Ctrl-C before the first frame, odd names and environments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_closed_streams_change_nothing(where: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_under_the_output_is_told_and_nothing_else_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_output_is_reported_and_nothing_else_is_lost(tmp_path: Path) -> None:
     film = tmp_path / "film.webp"
     done = shell('"$@" >/dev/full', *SHORT, "--stream", "full", "--record", str(film), "--json")
     assert done.returncode == 1
@@ -46,7 +46,7 @@ def test_a_full_disk_under_the_output_is_told_and_nothing_else_is_lost(tmp_path:
 
 
 @on_posix
-def test_the_play_goes_on_when_only_the_reader_of_its_output_goes_away(tmp_path: Path) -> None:
+def test_playing_continues_when_the_reader_of_its_output_goes_away(tmp_path: Path) -> None:
     film = tmp_path / "film.webp"
     words = [*BUNRAKU, *CARD, *ANYWHERE, "--stream", "unread", "--seconds", "1", "--json", "--record", str(film)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:

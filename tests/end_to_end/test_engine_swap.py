@@ -1,4 +1,4 @@
-"""A faster engine takes over while a subscriber watches; one that fails leaves the show alone."""
+"""A faster engine takes over while a subscriber watches; a failing one leaves the show unaffected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def on_stage(tiny: Path, upgrade: EngineUpgrade) -> Iterator[tuple[LiveLoop, Subscriber]]:
-    """A live loop on ONNX Runtime in a thread, and somebody who watches it."""
+    """A live loop on ONNX Runtime in a thread, and a subscriber."""
     with Character.open(tiny) as character:
         choice = open_engine("onnxruntime", character, precision="fp32", settings=SETTINGS)
     performer = Performer(choice.role, choice.engine, open_drivers([], choice.role.idle), session=1)
@@ -56,7 +56,7 @@ def on_stage(tiny: Path, upgrade: EngineUpgrade) -> Iterator[tuple[LiveLoop, Sub
 
 
 def watch(subscriber: Subscriber, until: Callable[[Frame], bool]) -> list[tuple[int, str, bool]]:
-    """(number, provider, whether there is a picture) of every frame, up to the first that `until` holds for."""
+    """(number, provider, whether there is a picture) of every frame, up to the first for which `until` holds."""
     seen = []
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -73,7 +73,7 @@ def test_the_faster_engine_takes_over_between_two_frames(tiny: Path) -> None:
     if reason := availability()["openvino"]:
         pytest.skip(f"openvino: {reason}")
     hold = threading.Event()
-    # The path that a TensorRT engine takes: something long is built first, then loaded.
+    # Like a TensorRT engine: a long build first, then loading.
     upgrade = EngineUpgrade(tiny, [FASTER], SETTINGS, begin=hold)
     with upgrade, on_stage(tiny, upgrade) as (loop, subscriber):
         before = watch(subscriber, lambda frame: frame.frame_id >= 10)
@@ -95,7 +95,7 @@ def test_the_faster_engine_takes_over_between_two_frames(tiny: Path) -> None:
     assert report.frames >= last  # every number was a frame: none was left out
 
 
-def test_one_that_fails_is_told_and_the_next_is_tried(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_fails_is_reported_and_the_next_is_tried(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
     if reason := availability()["openvino"]:
         pytest.skip(f"openvino: {reason}")
     upgrade = EngineUpgrade(tiny, [Candidate("openvino", "int8"), FASTER], SETTINGS)  # it has no int8 generator
@@ -119,7 +119,7 @@ def test_when_all_fail_the_show_goes_on(tiny: Path, caplog: pytest.LogCaptureFix
     assert loop.report().engine_swaps == 0
 
 
-def test_a_build_that_fails_in_its_process_tells_its_reason(tiny: Path) -> None:
+def test_a_build_that_fails_in_its_process_reports_its_reason(tiny: Path) -> None:
     if not (reason := availability()["tensorrt"]):
         pytest.skip("TensorRT works here")
     with pytest.raises(EngineBuildError) as caught:

@@ -1,4 +1,4 @@
-"""One hostile program floods a live producer; whoever watches honestly notices nothing, and nothing is left of it."""
+"""A hostile program floods a live producer; honest subscribers notice nothing, and nothing is left of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OFTEN = (
 MAY_GROW_MB = 50
 KEPT = 0.9  # of the frames right before the flood
 ATTEMPTS = 4  # the machine may be busy with something else
-PATIENCE_S = 120.0  # the same: a flood that starves sends less, and is hung up on less often
+PATIENCE_S = 120.0  # the same: a starving flood sends less, and is disconnected less often
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_flood_costs_an_honest_subscriber_no_frames_and_the_producer_no_memory(
 
 
 @pytest.mark.parametrize("name", ["subscriptions that change", "subscribers that leave at once"])
-def test_new_subscriber_gets_in_while_another_is_hung_up_on_again_and_again(
+def test_new_subscriber_gets_in_while_another_is_disconnected_repeatedly(
     name: str, producer: tuple[psutil.Process, str, str]
 ) -> None:
     _, frames, control = producer
@@ -87,7 +87,7 @@ def test_new_subscriber_gets_in_while_another_is_hung_up_on_again_and_again(
 
 
 def eventually_refused(subscriber: Subscriber) -> None:
-    """Wait until the flood has been hung up on again and again."""
+    """Wait until the flood has been disconnected repeatedly."""
     deadline = time.monotonic() + PATIENCE_S
     seen: set[int] = set()
     while len(seen) < 3:

@@ -1,6 +1,6 @@
 """The Godot client in a real engine: Godot 3 under Xvfb, with software OpenGL, against a live publisher.
 
-Everything under `core/` is what Godot 4 runs too; Godot 4's own thin layer is only parsed here.
+Everything under `core/` also runs in Godot 4; Godot 4's own thin layer is only parsed here.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def game(display: Display, project: Path) -> Iterator[Game]:
 
 
 class Producer:
-    """A publisher and a control server of this process; `step` is one round of a live loop."""
+    """A publisher and a control server in this process; `step` is one round of a live loop."""
 
     def __init__(
         self, *, stream: str = "aki", frames: str = ANY, control: str = ANY, controls: list[ControlSpec] = CONTROLS
@@ -116,7 +116,7 @@ def producer() -> Iterator[Producer]:
 
 
 def busy_background(path: Path) -> np.ndarray[Any, Any]:
-    """Write a picture in which any error of alpha shows, and return it: noise, stripes and a ramp."""
+    """Write a picture that reveals any error of alpha, and return it: noise, stripes and a ramp."""
     y, x = np.mgrid[0:WINDOW, 0:WINDOW]
     picture = np.random.default_rng(3).integers(0, 256, (WINDOW, WINDOW, 3), np.uint8)
     picture[: WINDOW // 2] = np.stack([x, y, (x // 8 + y // 8) % 2 * 255], -1)[: WINDOW // 2].astype(np.uint8)
@@ -125,7 +125,7 @@ def busy_background(path: Path) -> np.ndarray[Any, Any]:
 
 
 def blended(background: np.ndarray[Any, Any], rgba: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The character over the background by the definition of straight alpha."""
+    """The character composited over the background by the definition of straight alpha."""
     height, width = rgba.shape[:2]
     expected = background.astype(np.float64)
     alpha = rgba[..., 3:] / 255.0
@@ -208,7 +208,7 @@ def test_killed_producer_is_missed_and_its_successor_is_found(game: Game) -> Non
         game.until(lambda told: told.get("state") == "live" and told["frame"] > 3, meanwhile=first.step)
         game.until(lambda _: first.state.controls.get("jawOpen") == 0.25, meanwhile=first.step)
     finally:
-        # Gone without a bye, as a process that was killed: its socket first.
+        # Gone without a bye, like a killed process: its socket first.
         first.publisher.socket.close()
         first.close()
     game.until(lambda told: told["state"] == "stale")
@@ -220,7 +220,7 @@ def test_killed_producer_is_missed_and_its_successor_is_found(game: Game) -> Non
             lambda told: told["state"] == "live" and told["session"] == session and told["frame"] > 3,
             meanwhile=second.step,
         )
-        # The successor is told again what was wanted.
+        # The successor receives the state again.
         game.until(lambda _: second.state.controls.get("jawOpen") == 0.25, meanwhile=second.step)
     finally:
         second.close()
@@ -267,7 +267,7 @@ def test_controls_arrive_as_they_were_given_and_their_echo_is_timed(game: Game, 
     eventually(lambda s: s.controls.get("gazeYaw") == pytest.approx(-np.degrees(np.arctan2(1, 4)), abs=1e-3))
     assert producer.state.controls["gazePitch"] == pytest.approx(0.0, abs=1e-6)
     assert producer.control.client_stats[0].shown > 0
-    # What the stream does not take is refused, said, and does no harm.
+    # What the stream does not take is refused, reported, and does no harm.
     game.tell("hold", "tail", 1.0)
     game.until(lambda told: told["control"]["error"].startswith("control:"), meanwhile=producer.step)
     game.tell("release", "tail")
@@ -348,7 +348,7 @@ def test_flood_of_garbage_is_survived_and_a_good_frame_is_shown_after_it(game: G
 
         game.until(lambda told: sum(told.get("counts", {}).get("bad", {}).values()) > 3000, meanwhile=send_some)
         assert len(game.told["counts"]["bad"]) >= 4
-        # Nothing but garbage: the client says so and hangs up, again and again.
+        # Only garbage: the client reports it and disconnects, repeatedly.
         bad = [b"avf1/aki", b"\xc1", b""]
         game.until(
             lambda told: told["state"] == "error" and told["counts"]["reconnects"] >= 2,
@@ -377,7 +377,7 @@ def test_peers_that_do_not_speak_zeromq_do_not_matter(game: Game, producer: Prod
             connection, _ = listener.accept()
             with connection:
                 connection.sendall(answer)
-    # One that greets in order and then breaks the framing, and one that promises a part of 2^62 bytes.
+    # One that greets correctly and then breaks the framing, and one that announces a part of 2^62 bytes.
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48)
     ready = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03PUB"
     with socket.socket() as listener:
@@ -390,7 +390,7 @@ def test_peers_that_do_not_speak_zeromq_do_not_matter(game: Game, producer: Prod
             with connection:
                 connection.sendall(answer)
                 connection.settimeout(60)
-                with contextlib.suppress(ConnectionResetError):  # it hangs up without reading on
+                with contextlib.suppress(ConnectionResetError):  # it disconnects without reading on
                     while connection.recv(4096):
                         pass
     game.until(lambda told: told["state"] == "error" and "limit" in told["error"])

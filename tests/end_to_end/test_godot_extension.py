@@ -1,7 +1,7 @@
-"""The GDExtension in a program that plays Godot to it, with the real client library and a live publisher.
+"""The GDExtension in a program that stands in for Godot, with the real client library and a live publisher.
 
-No Godot 4 is run here: the program knows the documented C interface, counts every value and object that it hands out,
-and ends at anything that Godot would not forgive.
+No Godot 4 runs here: the program implements the documented C interface, counts every value and object it hands out,
+and aborts on anything that Godot would not tolerate.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def run(*command: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The host program, and an addon folder with the extension as `cmake --install` leaves it."""
+    """The host program, and an addon folder with the extension as installed by `cmake --install`."""
     for tool in ("cmake", "cc"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
@@ -66,7 +66,7 @@ def picture(number: int, side: int) -> Pixels:
 
 
 def place_sum(pixels: Pixels) -> int:
-    """What the host computes of the bytes it shows: 31 * sum + byte, in 64 bits."""
+    """The host's checksum of the bytes it shows: 31 * sum + byte, in 64 bits."""
     total = 0
     for byte in pixels.tobytes():
         total = (total * 31 + byte) % 2**64

@@ -1,4 +1,4 @@
-"""The benchmark for GPUs runs through on the processor, and says so where there is no GPU."""
+"""The GPU benchmark runs to its end on the processor, and reports a missing GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A character with texts that are made to fool or to break: it plays, and nobody is fooled."""
+"""A character with deceptive or breaking texts: it plays, and nobody is misled."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_licence_of_any_length_leaves_heartbeats_readable(tricky: Path, tmp_pa
         assert is_plain(client.info.character, NAME_CHARS)
 
 
-def test_a_publisher_of_somebody_else_cuts_them_as_well(tmp_path: Path) -> None:
+def test_a_publisher_in_another_program_truncates_them_as_well(tmp_path: Path) -> None:
     told = Provenance(source=LICENCE, generator=TRICK)
     with (
         Publisher("tcp://127.0.0.1:0", stream="s", provenance=told) as publisher,

@@ -1,4 +1,4 @@
-"""Whoever connects, and whatever answers: no peer of the wire ends a process.
+"""No peer of the wire, client or producer, ends a process.
 
 The peers speak ZMTP by hand: handshakes cut short, half-closed and reset connections, floods with PINGs in them.
 """
@@ -37,7 +37,7 @@ from tests.zmtp_peer import Rogue, message, misbehave, ping
 
 FUZZ_S = 180.0 if LONG else 2.0
 PATIENCE_S = 60.0
-MOST_BYTES = 300_000_000  # of memory; without visitors a process has less than half of it
+MOST_BYTES = 300_000_000  # of memory; without visitors a process uses less than half of it
 SUBSCRIPTIONS = [message(b"\x01avf1/"), message(b"\x00avf1/"), message(b"\x01avf"), message(b"\x01" + b"x" * 60)]
 CONTROLS = [message(msgpack.packb(told)) for told in ({"k": "ping", "t": 1}, {"k": "hello", "proto": [1]}, {"k": "x"})]
 ANSWERS = [message(msgpack.packb(told)) for told in ({"k": "pong", "t": 1, "r": 1, "ses": 1}, {"k": "welcome"}, 7)]
@@ -93,13 +93,13 @@ def test_no_client_brings_a_producer_down(tmp_path: Path) -> None:
 
 
 def test_questions_behind_a_full_queue_and_a_reset_do_not_end_a_producer(tmp_path: Path) -> None:
-    """The one way that was found for a peer to make libzmq 4.3.5 abort a process that sends no heartbeats itself."""
+    """The only known way for a peer to make libzmq 4.3.5 abort a process that sends no heartbeats itself."""
     with playing(*CARD, *ANYWHERE, "--stream", "asked", cwd=tmp_path) as (producer, frames, control):
         for endpoint, kind, messages in ((frames, "SUB", SUBSCRIPTIONS), (control, "DEALER", CONTROLS)):
             asked = 0
             for _ in range(10):
                 connection = zmtp_peer.connect(port_of(endpoint))
-                with contextlib.suppress(OSError):  # it may hang up on a flood, and on who comes at that time
+                with contextlib.suppress(OSError):  # it may disconnect a flood, and any client connecting at that time
                     zmtp_peer.greet(connection, kind)
                     connection.sendall((messages[0] * 30 + ping(ttl_ds=1)) * 20)
                     asked += 1
@@ -116,7 +116,7 @@ def test_questions_behind_a_full_queue_and_a_reset_do_not_end_a_producer(tmp_pat
 @pytest.mark.skipif(not zmq.has("curve"), reason="this libzmq was built without CURVE")
 @pytest.mark.parametrize("with_keys", [False, True], ids=["open", "keys"])
 def test_clients_that_still_send_heartbeats_do_no_harm(with_keys: bool, tmp_path: Path) -> None:
-    """Clients of before, whose connections are reset all the time."""
+    """Older clients, whose connections are reset all the time."""
     make_server_keys(tmp_path / "keys")
     add_client(tmp_path / "keys", "old", tmp_path / "old.client.toml")
     keys = ["--keys", str(tmp_path / "keys")] if with_keys else []
@@ -189,7 +189,7 @@ def test_no_producer_brings_a_client_down(language: str, tmp_path: Path) -> None
 
 
 def serve_well(victim: LinkPeer, frames: str, control: str) -> None:
-    """Where the rogue was there is a producer now, which the client finds."""
+    """A producer replaces the rogue, and the client finds it."""
     info = StreamInfo(session=3, stream="aki", character="Aki", width=2, height=2, fps=60.0, controls=[])
     pixels = np.zeros((2, 2, 4), np.uint8)
     deadline = time.monotonic() + PATIENCE_S
@@ -221,7 +221,7 @@ def test_peers_of_older_protocols_are_turned_away(greeting: bytes) -> None:
 
 
 def test_closing_a_channel_while_such_peers_shake_hands_ends_no_process() -> None:
-    """libzmq 4.3.5 aborts then (zmtp_engine.cpp:422) unless it turns them away before."""
+    """libzmq 4.3.5 aborts then (zmtp_engine.cpp:422) unless it rejects them first."""
     command = [sys.executable, "-m", "tests.closing_server", "120" if LONG else "4"]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""The command line says what an import and a take had to have changed."""
+"""The command line reports how an import or a take was changed."""
 
 from __future__ import annotations
 

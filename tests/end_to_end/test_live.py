@@ -1,4 +1,4 @@
-"""`bunraku live` and `view` as people start them: real processes, sockets and windows."""
+"""`bunraku live` and `view` as users start them: real processes, sockets and windows."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_live_shows_a_window_and_ends_by_itself(run_program: RunProgram, tmp_pat
     assert last_line(out)["frames"] >= 2
 
 
-def test_view_shows_somebody_elses_stream(run_program: RunProgram, tmp_path: Path) -> None:
+def test_view_shows_a_stream_of_another_process(run_program: RunProgram, tmp_path: Path) -> None:
     with playing(*CARD, *ANYWHERE, cwd=tmp_path) as (process, frames_at, _):
         out, _ = run(run_program, "view", frames_at, "--seconds", "2", cwd=tmp_path)
         assert frames_at in out

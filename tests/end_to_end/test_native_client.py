@@ -1,6 +1,6 @@
 """The native client: built by CMake, its own tests, and its programs against a real producer in Python.
 
-`BUNRAKU_NATIVE_BUILD` names a build folder to use instead of a fresh one.
+`BUNRAKU_NATIVE_BUILD` names an existing build folder to use instead of a fresh one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def run(*command: str) -> str:
 
 
 class Character:
-    """A producer in a thread: 32 by 24 pixels that hold the frame's number, and every state that came."""
+    """A producer in a thread: 32 by 24 pixels that hold the frame's number, and every received state."""
 
     def __init__(self, *, shared_memory: bool) -> None:
         info = StreamInfo(
@@ -170,7 +170,7 @@ def test_the_talking_npc_speaks_and_hears_the_echo(build: Path) -> None:
         assert state.controls["headYaw"] == pytest.approx(state.controls["gazeYaw"] / 3, abs=1e-4)
 
 
-def test_the_age_benchmark_tells_one_line_of_json(build: Path) -> None:
+def test_the_age_benchmark_prints_one_line_of_json(build: Path) -> None:
 
     program = build / "engine_bridge" / "native" / "examples" / "native_age"
     with playing() as character:

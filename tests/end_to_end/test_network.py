@@ -1,4 +1,4 @@
-"""`bunraku keys`, `bunraku streams`, and what they change for `live` and `view`: the real programs and sockets."""
+"""`bunraku keys`, `bunraku streams`, and their effect on `live` and `view`: the real programs and sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ needs_curve = pytest.mark.skipif(not zmq.has("curve"), reason="this libzmq was b
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders of this test's own for streams and keys, told to the programs it starts, too."""
+    """Folders of this test for streams and keys, also for the programs it starts."""
     for variable in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(variable, str(tmp_path / variable))
         monkeypatch.setitem(ENVIRONMENT, variable, str(tmp_path / variable))
@@ -58,7 +58,7 @@ def test_keys_are_made_listed_and_removed(run_program: RunProgram, tmp_path: Pat
     assert "--force" in err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the folder of settings is not told by a variable here")
+@pytest.mark.skipif(os.name != "posix", reason="the folder of settings is not set by a variable here")
 def test_keys_lie_in_the_users_settings_unless_told_otherwise(run_program: RunProgram, tmp_path: Path) -> None:
     run(run_program, "keys", "init")
     run(run_program, "keys", "add", "laptop", cwd=tmp_path)

@@ -45,7 +45,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def machines() -> Iterator[tuple[list[str], list[str]]]:
-    """Words to put before a command that is to run on the producer's or the client's machine."""
+    """Prefix for a command that is to run on the producer's or the client's machine."""
     if sys.platform != "linux" or os.getuid() != 0:
         pytest.skip("network namespaces need root on Linux")
     names = [f"bunraku-{end}-{os.getpid()}" for end in ("producer", "client")]
@@ -61,7 +61,7 @@ def machines() -> Iterator[tuple[list[str], list[str]]]:
                 ip("-n", name, "link", "set", "lo", "up")
                 ip("-n", name, "link", "set", "cable", "up")
         except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"network namespaces cannot be made here: {error}")
+            pytest.skip(f"network namespaces cannot be created here: {error}")
         yield ["ip", "netns", "exec", names[0]], ["ip", "netns", "exec", names[1]]
     finally:
         for name in made:

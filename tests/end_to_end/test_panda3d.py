@@ -1,4 +1,4 @@
-"""A game engine that can be had from PyPI shows a stream: every pixel over a busy background."""
+"""A game engine from PyPI shows a stream: every pixel over a busy background."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def screen() -> Iterator[str]:
 
 
 def seen_in_panda3d(run_program: RunProgram, screen: str, endpoint: str, number: int, out: Path) -> Pixels:
-    """What the game shows once it has a frame of that number, uint8 [H, W, 3]."""
+    """The game's window once it has a frame of that number, uint8 [H, W, 3]."""
     result = run_program(
         [sys.executable, PEER, endpoint, str(number), out],
         environment={"DISPLAY": screen, "LIBGL_ALWAYS_SOFTWARE": "1", "PYTHONPATH": str(REPOSITORY)},

@@ -1,4 +1,4 @@
-"""`bunraku live --people`: several people of one character out of one process."""
+"""`bunraku live --people`: several people of one character from one process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def frame_that(subscriber: Subscriber, control_id: int = 0) -> Frame:
     pytest.fail("no such frame came")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to end the play in order")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to end the program cleanly")
 def test_people_are_seen_and_moved_one_by_one(tmp_path: Path) -> None:
     people = ",".join(NAMES)
     process = subprocess.Popen(
@@ -77,7 +77,7 @@ def test_people_are_seen_and_moved_one_by_one(tmp_path: Path) -> None:
     assert tuple(streams) == NAMES
     assert streams["teal"]["published"] > 0
     assert streams["rose"]["published"] > 0
-    # Clients that hear nothing yet listen to everybody, so a first few are drawn.
+    # Clients that have received nothing yet listen to everything, so a few frames are drawn at first.
     assert streams["amber"]["frames"] < streams["teal"]["frames"], "somebody was drawn whom nobody watched"
 
 
@@ -91,8 +91,6 @@ def test_people_are_seen_and_moved_one_by_one(tmp_path: Path) -> None:
         (["--people", "teal,nobody"], 1, "nobody"),
     ],
 )
-def test_people_who_cannot_play_are_explained(
-    run_program: RunProgram, arguments: list[str], code: int, says: str
-) -> None:
+def test_impossible_people_are_explained(run_program: RunProgram, arguments: list[str], code: int, says: str) -> None:
     _, err = run(run_program, *CARD, *ANYWHERE, *arguments, code=code)
     assert says in " ".join(err.replace("│", " ").split())

@@ -1,4 +1,4 @@
-"""The programs that prove that nobody hangs: small runs of them, judged by counts and not by times."""
+"""The recovery and load benchmarks: small runs of them, judged by counts, not by times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_frames_flow_again_after_every_kill_and_nothing_is_left(
     [everything] = [row for row in told["rows"] if row["killed"] == "all"]
     assert (everything["times"], everything["never"]) == (10, 0)
     if Path("/dev/shm").is_dir():
-        assert told["rings_at_most"] >= 1  # so that one left behind would have been seen
+        assert told["rings_at_most"] >= 1  # so that one left behind would have been counted
     assert told["left_behind"] == {"shared_memory": [], "places": [], "ipc": []}
 
 

@@ -1,4 +1,4 @@
-"""`bunraku render` as people start it: films, pictures, interruptions, a full disk."""
+"""`bunraku render` as users start it: films, pictures, interruptions, a full disk."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_render_that_is_stopped_leaves_nothing_half_written(
         assert process.returncode == 130
         assert list(folder.iterdir()) == []
         return
-    # What a killed process leaves is hidden, and the next run clears it away.
+    # Files of a killed process are hidden, and the next run removes them.
     subprocess.run(
         [*BUNRAKU, "render", "--engine", "synthetic", "--controls", str(take), "--out", str(folder / "film.mp4")],
         check=True,
@@ -184,7 +184,7 @@ def test_a_render_that_is_stopped_leaves_nothing_half_written(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
 @pytest.mark.parametrize("name", ["film.mp4", "film.webp", "frames"])
-def test_a_full_disk_is_told_and_keeps_what_was_there(take: Path, tmp_path: Path, name: str) -> None:
+def test_a_full_disk_is_reported_and_keeps_the_existing_file(take: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     code = (

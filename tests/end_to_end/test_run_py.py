@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import RunProgram
 from tests.end_to_end.stand_in_project import PROJECT, make_project, make_wheel, offline, write_lock
 
-# Making a virtual environment takes seconds on an idle machine and minutes on one that trains at the same time.
+# Creating a virtual environment takes seconds on an idle machine and minutes on a busy one.
 pytestmark = pytest.mark.timeout(900)
 
 NO_WINDOW = ["live", "--no-window", "--seconds", "10", "--record", "demo.webp"]
@@ -26,7 +26,7 @@ RunPy = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the stand-in that the tests of this file share, as a user's clone lives through many runs."""
+    """A clone of the stand-in shared by the tests of this file, like a user's clone over many runs."""
     folder = tmp_path_factory.mktemp("clone") / "a clone"
     make_project(folder)
     return folder
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_py(folder: Path, run_program: RunProgram) -> Iterator[RunPy]:
-    """Run `run.py` of the clone, as a program; project and lock files are put back afterwards."""
+    """Run the clone's `run.py` as a program; project and lock files are restored afterwards."""
 
     def run(*arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
         return run_program(

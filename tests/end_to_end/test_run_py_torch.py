@@ -1,4 +1,4 @@
-"""How `run.py test` gets PyTorch: the CPU build where it can, never CUDA packages unasked. Real venv, real pip."""
+"""How `run.py test` installs PyTorch: the CPU build if possible, never CUDA packages unasked. Real venv, real pip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the stand-in, with a folder of wheels in which PyTorch wants CUDA."""
+    """A clone of the stand-in, with a folder of wheels in which PyTorch depends on CUDA."""
     folder = tmp_path_factory.mktemp("clone") / "clone"
     make_project(folder)
     make_wheel(folder / "wheels", "torch", "2.13.0", needs="nvidia-cudnn-cu13")

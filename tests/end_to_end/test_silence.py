@@ -1,4 +1,4 @@
-"""Connections that nobody has closed and on which nothing comes, and peers that take nothing."""
+"""Open connections that carry nothing, and peers that read nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SESSION = 3
 
 
 class Forwarder:
-    """A forwarded port. `lose` makes it forget the connections there are without closing them, as a network does."""
+    """A forwarded port. `lose` makes it forget existing connections without closing them, like a network does."""
 
     def __init__(self, endpoint: str) -> None:
         self._port = int(endpoint.rpartition(":")[2])
@@ -62,7 +62,7 @@ class Forwarder:
             self._threads[-1].start()
 
     def _pass_on(self, source: socket.socket, target: socket.socket, epoch: int) -> None:
-        """What comes on a lost connection is read and forgotten: the kernel still says that it has arrived."""
+        """Data on a lost connection is read and discarded: the kernel still acknowledges it."""
         with source, contextlib.suppress(OSError):
             while not self._stop.is_set():
                 try:
@@ -79,7 +79,7 @@ class Forwarder:
 
 
 class Producer:
-    """A live loop in a thread, and the states that have come."""
+    """A live loop in a thread, and the received states."""
 
     def __init__(self) -> None:
         info = StreamInfo(SESSION, "aki", "Aki", 64, 64, 60.0, [ControlSpec("headYaw", -90.0, 90.0, 0.0)])
@@ -130,7 +130,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_client_leaves_a_lost_connection_and_says_again_what_it_wants(
+def test_a_client_leaves_a_lost_connection_and_resends_its_state(
     producer: Producer, forwarders: tuple[Forwarder, Forwarder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine_bridge.client.liveness.FIRST_PATIENCE_NS", 1_000_000_000)  # ten seconds in earnest
@@ -142,7 +142,7 @@ def test_a_client_leaves_a_lost_connection_and_says_again_what_it_wants(
         eventually(lambda: bool(producer.states))
         frames.lose()
         control.lose()
-        client.send(ControlState(controls={"headYaw": 2.0}))  # is lost on the way
+        client.send(ControlState(controls={"headYaw": 2.0}))  # lost in transit
         seen = producer.publisher.sent
         eventually(lambda: (frame := subscriber.latest()) is not None and frame.frame_id > seen)
         eventually(lambda: producer.states[-1].controls == {"headYaw": 2.0})

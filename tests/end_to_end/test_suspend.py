@@ -1,4 +1,4 @@
-"""A laptop that sleeps, a debugger at a breakpoint: every end is stopped and goes on, under control traffic."""
+"""A sleeping laptop, a debugger at a breakpoint: every end is suspended and resumed, under control traffic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def suspend_in_turn(processes: list[subprocess.Popen[str]], seconds: float) -> None:
-    """Stop the processes one after another for so long each, so that several are stopped at a time."""
+    """Suspend the processes one after another for this long each, so that several are suspended at a time."""
     begun = time.monotonic()
     plan = [(index * seconds / 8, number, signal.SIGSTOP) for index, number in enumerate(p.pid for p in processes)]
     plan += [(at + seconds, number, signal.SIGCONT) for at, number, _ in plan]
@@ -41,10 +41,10 @@ def suspend_in_turn(processes: list[subprocess.Popen[str]], seconds: float) -> N
 def check_that_all_is_well(producer: subprocess.Popen[str], peers: list[LinkPeer]) -> None:
     for peer in peers:
         before = peer.told["frame"]
-        # Frames and answers again, and a state on the screen that is not of the time before.
+        # Frames and answers again, and a state on the screen from after the pause.
         peer.until(lambda told, before=before: is_live(told) and told["frame"] > before and told["echo_ms"] < 2000)
     assert producer.poll() is None
-    # What was missed is not made up for.
+    # Missed frames are not caught up.
     peer = peers[0]
     peer.until(is_live)
     first, begun = peer.told["frame"], time.monotonic()
@@ -79,7 +79,7 @@ def test_every_end_goes_on_after_being_suspended_ten_times(tmp_path: Path, secon
     with stage(tmp_path) as (producer, peers):
         processes = [producer, *(peer.process for peer in peers)]
         for number in range(10):
-            # Another one begins every time; and every end is once stopped alone.
+            # Each end is suspended first once, and once alone.
             suspend_in_turn(processes[number % 3 :] + processes[: number % 3], seconds)
             began = time.monotonic()
             check_that_all_is_well(producer, peers)
@@ -102,7 +102,7 @@ def test_a_game_in_csharp_goes_on_after_either_end_was_suspended(tmp_path: Path,
     ):
 
         def play(until: Callable[[dict[str, str]], bool], patience_s: float) -> bool:
-            """Steer in every frame of the game until its report is so, or there is no more patience."""
+            """Send controls in every frame of the game until its report matches, or patience runs out."""
             deadline = time.monotonic() + patience_s
             while time.monotonic() < deadline:
                 game.ask("set", "headYaw", 10 * math.sin(time.monotonic()))

@@ -22,7 +22,7 @@ VISEMES = ("aa", "ih", "ou", "ee", "oh")
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to end the recording in order")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to end the recording cleanly")
 def test_her_mouth_follows_the_line(run_program: RunProgram, tmp_path: Path) -> None:
     arguments = [*CARD, *ANYWHERE, "--stream", "npc", "--driver", "idle:off", "--record", "take.jsonl"]
     with playing(*arguments, cwd=tmp_path) as (process, frames_at, controls_at):

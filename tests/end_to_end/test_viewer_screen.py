@@ -1,4 +1,4 @@
-"""What a person would see: a window in a real X server without a screen, photographed from outside."""
+"""What a user would see: a window in a real X server without a screen, captured from outside."""
 
 from __future__ import annotations
 

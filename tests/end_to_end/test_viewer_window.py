@@ -1,4 +1,4 @@
-"""A real pygame window on SDL's dummy display, driven by posted events, with a stream source made here."""
+"""A real pygame window on SDL's dummy display, driven by posted events, with a fake stream source."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ INFO = StreamInfo(
 
 
 class DrawnSource:
-    """A stream whose frames the test hands in."""
+    """A stream whose frames are supplied by the test."""
 
     def __init__(self, info=INFO):
         self.info = info
@@ -108,7 +108,7 @@ def mouse(window, kind, pos, button=1):
 
 
 def settle(window):
-    """Let the widgets hear the events and their own answers; they are moved 30 times a second."""
+    """Let the widgets process the events and their own follow-ups; they are updated 30 times a second."""
     for _ in range(4):
         time.sleep(0.035)
         window.step()
@@ -273,7 +273,7 @@ def test_screenshot_is_the_frame_with_its_alpha(window, source, tmp_path):
     assert str(files[0]) in window._toast[0]
 
 
-def test_screenshot_that_cannot_be_saved_is_told_and_leaves_nothing(source, tmp_path):
+def test_screenshot_that_cannot_be_saved_is_reported_and_leaves_nothing(source, tmp_path):
     (tmp_path / "taken").write_text("a file where the folder should be")
     with Window(source, title="test", size=SIZE, scale=1.0, screenshots=tmp_path / "taken") as window:
         window.step()
@@ -310,7 +310,7 @@ def test_picture_on_screen_is_composited_over_green(source):
     assert np.abs(np.subtract(shown, expected)).max() <= 2.0
 
 
-def test_background_key_walks_and_a_wrong_colour_is_told(window):
+def test_background_key_cycles_and_a_wrong_colour_is_reported(window):
     press(window, pygame.K_b)
     assert window._picture.background == "green"
     window._choose_background("plaid")
@@ -400,7 +400,7 @@ def test_recording_is_started_stopped_and_stopped_at_the_end(source):
     assert asked == [True, False, True, False]
 
 
-def test_recording_that_cannot_start_is_told(source):
+def test_recording_that_cannot_start_is_reported(source):
     def record(start):
         raise SinkError("The disk is full. Free some space.")
 

@@ -1,4 +1,4 @@
-"""The window as a client of somebody's stream: real sockets on random ports, a window on SDL's dummy display."""
+"""The window as a client of another program's stream: real sockets on random ports, a window on SDL's dummy display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay as browsers meet it: frames, controls, and who is kept out. Real sockets on free ports."""
+"""The relay from a browser's view: frames, controls, and access control. Real sockets on free ports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def relay(producer: Producer) -> Iterator[WebRelay]:
 
 
 def get(address: str, path: str, **headers: str) -> http.client.HTTPResponse:
-    """The answer to a plain GET, its path sent as it is."""
+    """The response to a plain GET, its path sent verbatim."""
     connection = http.client.HTTPConnection(address, timeout=PATIENCE_S)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     return connection.getresponse()
@@ -54,7 +54,7 @@ def refusal(address: str, query: str = "stream=aki", **options: object) -> tuple
 
 
 def closing_code(browser: Browser) -> int:
-    """Read until the relay closes the connection; why it did."""
+    """Read until the relay closes the connection; return the reason."""
     try:
         while True:
             browser.parts()
@@ -116,7 +116,7 @@ def test_nobody_watching_means_no_subscription(producer: Producer, relay: WebRel
     eventually(lambda: not producer.watched)
 
 
-def test_a_page_that_asks_no_more_is_nobody_watching(producer: Producer, relay: WebRelay) -> None:
+def test_a_page_that_stops_asking_does_not_count_as_watching(producer: Producer, relay: WebRelay) -> None:
     with Browser(relay.address) as browser:
         browser.ask()
         browser.frame()
@@ -126,7 +126,7 @@ def test_a_page_that_asks_no_more_is_nobody_watching(producer: Producer, relay: 
         browser.frame()
 
 
-def test_a_page_that_reads_nothing_holds_nobody_up() -> None:
+def test_a_page_that_reads_nothing_blocks_no_other() -> None:
     with (
         Producer(np.full((1024, 1024, 4), 90, np.uint8)) as producer,
         WebRelay("127.0.0.1:0", frames_endpoint=producer.publisher.endpoint) as relay,
@@ -139,7 +139,7 @@ def test_a_page_that_reads_nothing_holds_nobody_up() -> None:
             lively.ask()
             numbers.append(lively.frame().frame_id)
         assert numbers == sorted(set(numbers))
-        # What the stopped page finds when it reads again: the few that fit into the system's buffers, then the newest.
+        # When the stopped page reads again it finds the few frames in the system's buffers, then the newest.
         found = [stopped.frame().frame_id]
         while found[-1] <= numbers[-1]:
             stopped.ask()
@@ -158,11 +158,11 @@ def test_a_bye_reaches_the_page_and_a_restarted_producer_too(producer: Producer,
         with Producer(card(), frames=frames, control=control) as again:
             browser.ask()
             assert browser.frame().session == again.publisher.session != first.session
-            eventually(lambda: is_welcome(browser))  # as the page does: what is said too early is lost
+            eventually(lambda: is_welcome(browser))  # like the page: a message sent too early is lost
 
 
 def is_welcome(browser: Browser) -> bool:
-    """Say hello, and look for the answer before the next frame."""
+    """Say hello, and expect the answer before the next frame."""
     browser.say(encode_client_message(Hello(proto=[1])))
     browser.ask()
     parts = browser.parts()
@@ -220,13 +220,13 @@ def test_each_page_is_a_client_of_its_own(producer: Producer, relay: WebRelay) -
     "message",
     ["less", b"", b"\x02\x00\x00\x00\x00\x00\x00\x00\x00", b"\x01\xff\xff\xff\x7fshort", b"\x01\x01\x00\x00\x00ab"],
 )
-def test_what_is_no_message_ends_the_connection(relay: WebRelay, message: str | bytes) -> None:
+def test_invalid_message_closes_the_connection(relay: WebRelay, message: str | bytes) -> None:
     with Browser(relay.address) as browser:
         browser.socket.send(message)
         assert closing_code(browser) == 1008
 
 
-def test_a_message_that_is_too_long_ends_the_connection(relay: WebRelay) -> None:
+def test_a_message_that_is_too_long_closes_the_connection(relay: WebRelay) -> None:
     with Browser(relay.address) as browser:
         browser.socket.send(bytes(MAX_MESSAGE_BYTES + 1))
         assert closing_code(browser) == 1009
@@ -261,7 +261,7 @@ def test_the_page_has_types_and_a_policy(relay: WebRelay) -> None:
 
 
 def modules(address: str, *, origin: str | None = None) -> dict[str, http.client.HTTPResponse]:
-    """What a browser is answered that loads the page's script, and all that this imports; paths to answers."""
+    """Responses to a browser that loads the page's script and everything it imports; paths to responses."""
     answers: dict[str, http.client.HTTPResponse] = {}
     waiting = ["/panel.js"]
     while waiting:
@@ -315,12 +315,12 @@ def test_only_get_is_answered(relay: WebRelay) -> None:
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         connection = http.client.HTTPConnection(relay.address, timeout=PATIENCE_S)
         connection.request(method, "/")
-        with contextlib.suppress(http.client.HTTPException, ConnectionError):  # hanging up is an answer too
+        with contextlib.suppress(http.client.HTTPException, ConnectionError):  # disconnecting is an answer, too
             assert connection.getresponse().status >= 400
     assert get(relay.address, "/").status == 200
 
 
-# -- who is kept out
+# -- access control
 
 
 @pytest.mark.parametrize(
@@ -477,10 +477,10 @@ def test_a_query_that_means_nothing_is_refused(relay: WebRelay, query: str) -> N
     assert refusal(relay.address, with_blank)[0] == 400
 
 
-# -- starting and ending
+# -- start and stop
 
 
-def test_what_cannot_be_bound_says_how_to_mend_it(relay: WebRelay) -> None:
+def test_an_address_that_cannot_be_bound_says_how_to_fix_it(relay: WebRelay) -> None:
     with pytest.raises(WireError, match="port 0 takes a free one"):
         WebRelay(relay.address, frames_endpoint="tcp://127.0.0.1:1")
     for address in ("5762", "studio:5762", "127.0.0.1:99999", "127.0.0.1"):
@@ -520,7 +520,7 @@ def stopped_pages(relay: WebRelay) -> Iterator[list[socket.socket]]:
 
 
 def ask_from(pages: list[socket.socket]) -> bool:
-    """Let all pages ask once more; False when all are cut off."""
+    """Let all pages ask once more; False when all are disconnected."""
     alive = 0
     for page in pages:
         with contextlib.suppress(OSError):
@@ -545,7 +545,7 @@ def test_closing_does_not_wait_for_pages_that_read_nothing(
         ask_from(stopped_pages)
     started = time.monotonic()
     relay.close()
-    # Waiting for them would take until they are cut off, ten seconds after the frame that they did not read.
+    # Waiting for them would take until they are disconnected, ten seconds after the frame that they did not read.
     assert time.monotonic() - started < 6.0
     assert relay.page_count == 0
 
@@ -565,7 +565,7 @@ def test_the_relay_runs_beside_any_producer(producer: Producer) -> None:
         assert process.wait(PATIENCE_S) == 0
 
 
-def test_the_command_says_how_to_mend_a_taken_port(relay: WebRelay, run_program: RunProgram) -> None:
+def test_the_command_says_how_to_fix_a_taken_port(relay: WebRelay, run_program: RunProgram) -> None:
     result = run_program([sys.executable, "-m", "runtime.cli", "web", "--web", relay.address])
     assert result.returncode == 1
     assert result.stderr.startswith(f"Error: Cannot serve the page at {relay.address}")

@@ -51,7 +51,7 @@ def stripes_behind(tab: Tab) -> None:
 
 @pytest.fixture
 def example_server() -> Iterator[str]:
-    """Origin of a server with the example's files, as its README starts one."""
+    """Origin of a server for the example's files, started as in its README."""
     folder = REPOSITORY / "examples/20_talking_npc/browser"
     handler = functools.partial(_QuietFiles, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -67,7 +67,7 @@ class _QuietFiles(http.server.SimpleHTTPRequestHandler):
 
 
 def assert_shows(tab: Tab, expected: Pixels, *, within: int = 1) -> None:
-    """Every pixel of the page is as expected, as soon as the frame is there."""
+    """Check every pixel of the page, as soon as the frame is there."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         seen = tab.screenshot()

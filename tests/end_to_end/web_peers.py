@@ -1,4 +1,4 @@
-"""What the tests of the relay and the page share: a producer in a thread, and a browser's end of the WebSocket."""
+"""Shared by the tests of the relay and the page: a producer in a thread, and the browser's end of the WebSocket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def eventually(condition: Callable[[], Any]) -> None:
 
 
 def card(side: int = 256) -> Pixels:
-    """Every alpha beside every strength of some colours; one row tells nothing about the next."""
+    """Every alpha next to every strength of some colours; no row is predictable from the next."""
     y, x = np.mgrid[0:side, 0:side]
     return np.stack([x * 7 + y * 3, y * 5, (x ^ y) * 3, (x + y * 11)], axis=-1).astype(np.uint8)
 
@@ -43,11 +43,11 @@ class Producer:
     """A live loop without a character, in a thread: a publisher and a control server on free ports, 60 rounds a second.
 
     Attributes:
-        pixels: what every frame shows; may be exchanged.
-        states: control states taken, in order.
+        pixels: shown in every frame; may be replaced.
+        states: received control states, in order.
         publisher: of the frames.
         control: of the control channel.
-        watched: whether anybody subscribes.
+        watched: whether there are subscribers.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Producer:
 
 
 class Browser:
-    """The browser's end of a WebSocket of the relay, without a browser."""
+    """The browser's end of a WebSocket to the relay, without a browser."""
 
     def __init__(self, address: str, query: str = "stream=aki", **options: Any) -> None:
         self._open = contextlib.ExitStack()
@@ -140,7 +140,7 @@ class Browser:
         self.socket.send(b"\x01" + struct.pack("<I", len(part)) + part)
 
     def parts(self) -> list[bytes]:
-        """The parts of the next message, whatever it is."""
+        """The parts of the next message of any kind."""
         message = self.socket.recv(timeout=PATIENCE_S)
         assert isinstance(message, bytes)
         lengths = struct.unpack_from(f"<{message[0]}I", message, 1)
@@ -158,7 +158,7 @@ class Browser:
         return decode(parts)
 
     def frame(self) -> Frame:
-        """The next frame, not asked for here."""
+        """The next frame, without asking for it."""
         while not isinstance(message := self.message(), FrameMessage):
             pass
         return message.frame

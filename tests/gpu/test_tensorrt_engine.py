@@ -1,6 +1,6 @@
-"""What only a GPU can show of TensorRT: plans that are kept, spoilt or foreign, graphs, batches, precision.
+"""TensorRT behaviour that needs a GPU: kept, damaged and foreign plans, graphs, batches, precision.
 
-    python run.py test -m gpu          # also asks what every engine promises, of the engines that need a GPU
+    python run.py test -m gpu          # also runs the contract tests of engines that need a GPU
 
 `run.py` does not install TensorRT; put the extra `tensorrt` into .venv first.
 """
@@ -44,7 +44,7 @@ def cache(tmp_path: Path) -> EngineCache:
 
 
 class Watch:
-    """Counts what the building tells, and stops it if it should."""
+    """Counts the progress of a build, and cancels it if asked to."""
 
     def __init__(self, *, stop: bool = False) -> None:
         self.told: list[tuple[str, int, int]] = []
@@ -224,7 +224,7 @@ def test_many_starts_leave_no_memory_behind(tiny: Path) -> None:
     assert free[1] - free[3] < 8 << 20
 
 
-def test_a_graph_that_it_cannot_read_is_told(tiny: Path) -> None:
+def test_a_graph_that_it_cannot_read_is_reported(tiny: Path) -> None:
     model = onnx.load_from_string(generator_of(tiny))
     model.graph.node[1].op_type = "MatMulInteger"
     unreadable = GeneratorModel(model.SerializeToString(), SIZES, "fp32", layout=LAYOUT)
@@ -234,7 +234,7 @@ def test_a_graph_that_it_cannot_read_is_told(tiny: Path) -> None:
     assert engine.cuda_graph is False
 
 
-def test_batches_that_make_no_sense_are_refused(tiny: Path) -> None:
+def test_invalid_batch_sizes_are_refused(tiny: Path) -> None:
     for batches in ((), (0, 1)):
         with pytest.raises(EngineError, match="Batch sizes"):
             tensorrt_engine(tiny, batches=batches)

@@ -1,4 +1,4 @@
-"""What only a GPU can show of TensorRT-RTX. Run as `test_tensorrt_engine.py` says; the extra is `tensorrt-rtx`."""
+"""TensorRT-RTX behaviour that needs a GPU. Run as `test_tensorrt_engine.py` describes; the extra is `tensorrt-rtx`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_any_batch_is_drawn_and_what_was_compiled_is_kept(tiny: Path, max_batch:
     assert any((tiny.parent / "built").glob("tensorrt-rtx-*/*"))
 
 
-def test_a_graph_that_it_cannot_run_is_told(tmp_path: Path) -> None:
+def test_a_graph_that_it_cannot_run_is_reported(tmp_path: Path) -> None:
     cache = EngineCache(tmp_path / "built")
     engine = tensorrt_rtx.TensorRtRtxEngine(GeneratorModel(b"\x08\x0a", SIZES, "fp32"), cache=cache)
     with pytest.raises(EngineError, match="refuses the generator"):

@@ -1,4 +1,4 @@
-"""What the ablations leave out is left out, and nothing else."""
+"""The ablations omit what they claim, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rate and the quality follow what clients tell, slowly up and quickly down."""
+"""Rate and quality follow client reports, slowly up and quickly down."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_rate_stays_between_one_and_the_full_one(wanted: list[float], subscriber
 
 
 def play(ladder: QualityLadder, start_s: float, seconds: float, age_ms: float) -> list[tuple[float, int]]:
-    """Report one client's age twice a second; returns when the quality changed, and to what."""
+    """Report one client's age twice a second; returns when the quality changed, and its new value."""
     changes = []
     for tick in range(int(2 * seconds)):
         now_s, before = start_s + tick / 2, ladder.quality
@@ -79,7 +79,7 @@ def test_step_up_that_does_not_hold_is_tried_less_and_less_often() -> None:
         ups += [at for at, quality in changes if quality == 95]
         now_s += 0.5
     waits = [later - earlier for earlier, later in pairwise(ups)]
-    assert waits == [23.0, 43.0, 83.0, 163.0]  # three seconds of it to see that it does not hold
+    assert waits == [23.0, 43.0, 83.0, 163.0]  # three seconds until the failure is detected
 
 
 def test_median_client_counts() -> None:

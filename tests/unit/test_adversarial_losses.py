@@ -1,4 +1,4 @@
-"""What two networks that compete learn from."""
+"""Losses of two competing networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The advice to install something is a command that works in the place where it is printed."""
+"""Installation advice is a command that works where it is printed."""
 
 from __future__ import annotations
 

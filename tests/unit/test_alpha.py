@@ -126,7 +126,7 @@ def test_haze_and_veil_are_counted_away_from_the_outline() -> None:
 
 @pytest.fixture(scope="module", params=["aki", "crowd"])
 def shipped(request: pytest.FixtureRequest) -> dict[str, Pixels]:
-    """Several people in several poses, by every precision that plays here."""
+    """Several people in several poses, in every precision that runs here."""
     path = find_character(request.param)
     with Character.open(path) as character:
         role = character.role()

@@ -46,7 +46,7 @@ def controls_of(**values: float) -> Tensor:
 
 
 def kept(flow: Tensor) -> Motion:
-    """All layers as they are, moved."""
+    """All layers unchanged, moved."""
     planes = torch.zeros(1, len(PLANES), 8, 8)
     planes[:, : len(LAYERS)] = 1
     return Motion(flow, planes)

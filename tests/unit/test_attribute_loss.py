@@ -1,4 +1,4 @@
-"""How wrong somebody is described."""
+"""Loss of predicted attributes."""
 
 from __future__ import annotations
 

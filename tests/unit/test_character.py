@@ -1,4 +1,4 @@
-"""The character file: what opens, what is refused, and that writing leaves nothing half-done."""
+"""The character file: what opens, what is refused, and that writing is atomic."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def rewritten(path: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
-    """A zip with these members, hashes of the manifest made right for all that it lists."""
+    """A zip with these members, with correct hashes in the manifest."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
@@ -232,7 +232,7 @@ def test_an_oversized_member_or_file_is_refused(tiny: Path, tmp_path: Path) -> N
         Character.open(tmp_path / "huge.bunraku")
 
 
-def test_what_is_no_character_is_told_apart(tmp_path: Path) -> None:
+def test_files_that_are_not_characters_are_distinguished(tmp_path: Path) -> None:
     (tmp_path / "text.bunraku").write_text("hello")
     for path, words in (
         (tmp_path / "none.bunraku", "no character file"),

@@ -1,4 +1,4 @@
-"""A smaller generator from a larger one: which channels it takes, and what it learns from the larger one's pictures."""
+"""A smaller generator from a larger one: the channels it keeps, and what it learns from the larger one's pictures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RANGES = [(-30.0, 30.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.5)]
 
 
 def _generator(channels: tuple[int, ...], blocks: tuple[int, ...] = (1, 2, 1), seed: int = 0) -> Generator:
-    """With weights everywhere, also where training starts from zero."""
+    """Random weights everywhere, also where training starts from zero."""
     torch.manual_seed(seed)
     net = Generator(
         w_dim=8,
@@ -62,7 +62,7 @@ def _pictures(net: Generator) -> Tensor:
 
 
 def _put_to_sleep(net: Generator, *, factor: float) -> None:
-    """Let every second channel, in the trunk and inside the blocks, count for `factor` of what it did."""
+    """Scale the effect of every second channel, in the trunk and inside the blocks, by `factor`."""
     for name, parameter in net.named_parameters():
         if ".blocks." in name or "enter." in name:
             if name.endswith(("affine.weight", "affine.bias")):

@@ -1,4 +1,4 @@
-"""The control channel's bytes: states arrive clamped, nonsense does not arrive."""
+"""The control channel's bytes: states arrive clamped, garbage is rejected."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_welcome_that_cannot_be_is_rejected(code: str, changes: dict[str, Any]) 
     assert caught.value.code == code
 
 
-def test_numbers_that_are_none_are_not_sent() -> None:
+def test_non_finite_numbers_are_not_sent() -> None:
     with pytest.raises(WireError, match="not finite"):
         encode_client_message(ControlState(controls={"jawOpen": math.nan}))
 

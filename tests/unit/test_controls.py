@@ -100,7 +100,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "1"])
-def test_what_is_no_number_is_refused_by_name(value: float) -> None:
+def test_a_value_that_is_not_a_number_is_refused_by_name(value: float) -> None:
     with pytest.raises(ControlError, match="jawOpen"):
         derive({"jawOpen": value}, PORTRAIT_CONTROLS)
 

@@ -1,4 +1,4 @@
-"""Which addresses may be bound and connected to, and what the package offers."""
+"""Which addresses may be bound and connected to, and the package's public names."""
 
 from __future__ import annotations
 

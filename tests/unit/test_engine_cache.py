@@ -1,4 +1,4 @@
-"""Built engines on disk: kept whole, private, bounded, and never taken for something else."""
+"""Built engines on disk: complete, private, bounded, and never mixed up."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
         EngineCache(folder)
 
 
-def test_a_place_that_is_no_folder_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_place_that_is_not_a_folder_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(EngineError, match="cannot be kept"):
         EngineCache(tmp_path / "file" / "engines")

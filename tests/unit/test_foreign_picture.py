@@ -1,4 +1,4 @@
-"""Pictures from other programs: read as every viewer shows them, or refused with the reason."""
+"""Pictures from other programs: read like viewers show them, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(folder: Path, data: bytes, *, opaque: bool = False, name: str = "a.png"
 
 
 def png(width: int, depth: int, kind: int, row: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of one row, by the letter of the specification."""
+    """A PNG of one row, following the specification."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -51,7 +51,7 @@ def png(width: int, depth: int, kind: int, row: bytes, *chunks: tuple[bytes, byt
 
 
 CORNERS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))  # top left, top right, bottom left, bottom right
-# What a viewer does with what lies in the file, by the EXIF specification.
+# How a viewer transforms the stored picture, by the EXIF specification.
 TURNS = {
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],

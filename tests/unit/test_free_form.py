@@ -1,4 +1,4 @@
-"""What a file says about itself at any length is a short row for people."""
+"""Free-form content of a file becomes short rows for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_rows_of_anything_are_few_and_short(values: dict[str, object]) -> None:
     assert all(len(cell) <= 160 for row in rows for cell in row)
 
 
-def test_figures_are_told_in_words() -> None:
+def test_figures_are_shown_in_words() -> None:
     rows = free_form_rows("report", {"obedience": {"mouth_open": {"frames": 160, "ratio": 0.98765, "wrong": []}}})
     assert rows == [("report obedience", "mouth open (frames 160, ratio 0.9877, wrong none)")]
 

@@ -1,4 +1,4 @@
-"""How a batch is cut, and in which order a GPU is given its parts; against a fake that runs on the CPU."""
+"""How a batch is split, and the order of operations on a GPU; against a fake that runs on the CPU."""
 
 from __future__ import annotations
 

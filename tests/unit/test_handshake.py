@@ -1,4 +1,4 @@
-"""What libzmq's events mean: refusals are told from mishaps, and every refusal says what to do."""
+"""libzmq's events: refusals are distinguished from mishaps, and every refusal says what to do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_refusal_says_what_to_do(keys: ClientKeys | None, event: int, value: int
     assert KEYS.secret not in refusal
 
 
-def test_producer_that_always_hangs_up_has_another_key() -> None:
+def test_producer_that_always_disconnects_has_another_key() -> None:
     judging = judge()
     assert judging.refusal_in(NO_DETAIL, errno.EPIPE) is None
     assert judging.refusal_in(NO_DETAIL, errno.ECONNRESET) is None
@@ -48,7 +48,7 @@ def test_producer_that_always_hangs_up_has_another_key() -> None:
         assert KEYS.server in refusal
 
 
-def test_producer_that_dies_now_and_then_during_a_handshake_is_no_refusal() -> None:
+def test_producer_that_sometimes_dies_during_a_handshake_is_not_a_refusal() -> None:
     judging = judge()
     for _ in range(10):
         assert judging.refusal_in(NO_DETAIL, errno.EPIPE) is None
@@ -56,7 +56,7 @@ def test_producer_that_dies_now_and_then_during_a_handshake_is_no_refusal() -> N
         assert judging.refusal_in(SUCCEEDED, 0) is None
 
 
-def test_stopped_producer_and_a_tunnel_into_nothing_are_no_refusals() -> None:
+def test_stopped_producer_and_a_tunnel_without_a_peer_are_not_refusals() -> None:
     judging, without_keys = judge(), judge(None)
     for _ in range(100):
         assert judging.refusal_in(NO_DETAIL, errno.EAGAIN) is None

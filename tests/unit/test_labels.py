@@ -1,4 +1,4 @@
-"""Controls have one name for people, in the window and on the page for browsers."""
+"""Controls have one display name, in the window and on the page for browsers."""
 
 from __future__ import annotations
 

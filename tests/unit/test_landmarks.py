@@ -1,4 +1,4 @@
-"""Landmarks: that they lie on what is drawn, that a data set keeps them, and what a network is told by them."""
+"""Landmarks: they lie on the drawing, a data set stores them, and they supervise a network."""
 
 from __future__ import annotations
 

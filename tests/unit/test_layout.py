@@ -1,4 +1,4 @@
-"""What holds for the tree as a whole: where torch may be, who imports whom, and that the documents tell the truth."""
+"""Invariants of the whole tree: where torch is allowed, import directions, and correct documentation."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_readme_shows_both_first_commands() -> None:
 
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
 def test_readme_command_exists(run_program: RunProgram, scripts: Path, words: list[str]) -> None:
-    """A program of ours knows the verb and every option; a file that is run is there."""
+    """The program knows the verb and every option; a file to run exists."""
     if words[0] in ("python", "python3") and len(words) > 1 and words[1].endswith(".py"):
         assert (REPOSITORY / words[1]).is_file()
     elif words[0] in ("bunraku", "bunraku-train"):

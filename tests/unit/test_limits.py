@@ -1,4 +1,4 @@
-"""What is counted, and when it is too much."""
+"""What is counted, and the limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INFO = StreamInfo(5, "aki", "Aki", 256, 256, 60.0, [])
 
 
 def padding(count: int) -> list[Any]:
-    """An array that is so many elements in all, itself not counted."""
+    """An array with this many elements in all, not counting itself."""
     full, rest = divmod(count, 1001)
     return [[0] * 1000] * full + ([[0] * (rest - 1)] if rest else [])
 

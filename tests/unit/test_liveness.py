@@ -57,7 +57,7 @@ def test_thirty_bad_in_a_row_are_an_error_until_a_good_frame() -> None:
     assert liveness.state(2) is LinkState.LIVE
 
 
-def test_bad_ones_between_good_ones_are_no_error() -> None:
+def test_bad_ones_between_good_ones_are_not_an_error() -> None:
     liveness = alive()
     for n in range(100):
         assert [liveness.bad(n * S // 10) for _ in range(29)] == [None] * 29
@@ -135,7 +135,7 @@ def test_only_higher_numbers_are_news_and_gaps_are_counted() -> None:
     assert (order.late, order.missed) == (2, 3)
 
 
-def test_first_number_of_a_session_is_no_gap() -> None:
+def test_first_number_of_a_session_is_not_a_gap() -> None:
     order = FrameOrder()
     assert order.is_news(7, 1000)
     assert order.missed == 0
@@ -166,7 +166,7 @@ def test_flood_of_warnings_is_one_line_per_second(caplog: pytest.LogCaptureFixtu
 
 
 def looks(patience: Patience, begin_ns: int, seconds: float) -> list[float]:
-    """When, in seconds after the beginning, a client that looks four times a second connects again."""
+    """When, in seconds from the beginning, a client that checks four times a second reconnects."""
     times = [begin_ns + number * S // 4 for number in range(1, int(4 * seconds) + 1)]
     return [(time_ns - begin_ns) / S for time_ns in times if patience.is_over(time_ns)]
 
@@ -185,7 +185,7 @@ def test_whatever_is_heard_begins_the_ten_seconds_again() -> None:
     assert looks(patience, 29 * S, 12.0) == [10.0]
 
 
-def test_time_in_which_the_client_was_suspended_is_no_silence() -> None:
+def test_time_in_which_the_client_was_suspended_is_not_silence() -> None:
     patience = Patience()
     patience.is_over(0)
     assert looks(patience, 0, 5.0) == []

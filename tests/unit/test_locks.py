@@ -1,4 +1,4 @@
-"""The lock files: they hold all that `run.py` installs, for every system and Python, with a hash for every file."""
+"""The lock files cover everything `run.py` installs, for every system and Python, with a hash for every file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AGAIN = "write the lock files again: python run.py lock"
 
 
 class Entry(NamedTuple):
-    """One line of a lock file, with what is continued below it."""
+    """One line of a lock file, with its continuation lines."""
 
     requirement: Requirement
     version: str
@@ -47,7 +47,7 @@ def project() -> dict[str, Any]:
 
 
 def entries(name: str) -> list[Entry]:
-    """What a lock file holds."""
+    """Contents of a lock file."""
     text = (REPOSITORY / "locks" / f"{name}.txt").read_text(encoding="utf-8")
     found = []
     for line in text.replace("\\\n", " ").splitlines():
@@ -61,7 +61,7 @@ def entries(name: str) -> list[Entry]:
 
 
 def environment(system: tuple[str, str, str], python: str) -> dict[str, str]:
-    """What markers see there."""
+    """Environment markers of that system."""
     platform, name, machine = system
     told = {"sys_platform": platform, "platform_system": name, "platform_machine": machine}
     told |= {"os_name": "nt" if platform == "win32" else "posix", "implementation_name": "cpython"}
@@ -70,7 +70,7 @@ def environment(system: tuple[str, str, str], python: str) -> dict[str, str]:
 
 
 def locked(name: str, there: dict[str, str]) -> dict[str, str]:
-    """The version of every package that is installed there; fails if one has two."""
+    """The version of every package installed there; fails if one has two."""
     versions: dict[str, str] = {}
     for entry in entries(name):
         if entry.requirement.marker is None or entry.requirement.marker.evaluate(there):
@@ -81,7 +81,7 @@ def locked(name: str, there: dict[str, str]) -> dict[str, str]:
 
 
 def unmet(wanted: list[str], versions: dict[str, str], there: dict[str, str]) -> list[str]:
-    """The requirements that a lock file does not meet."""
+    """Requirements not met by a lock file."""
     requirements = [Requirement(text) for text in wanted]
     needed = [each for each in requirements if each.marker is None or each.marker.evaluate(there)]
     return [

@@ -1,4 +1,4 @@
-"""A sink with a thread of its own: newest picture wins, nobody waits, a failure is told once."""
+"""A sink with its own thread: newest picture wins, nothing blocks, a failure is reported once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(60)
 
 
 class Screen:
-    """Takes a picture whenever `gate` lets it, and remembers its shade."""
+    """Takes a picture whenever `gate` allows, and stores its shade."""
 
     def __init__(self) -> None:
         self.gate = threading.Semaphore(0)
@@ -110,18 +110,18 @@ def test_closing_does_not_wait_for_pictures_that_nobody_offered() -> None:
     assert screen.shades == []
 
 
-def test_closing_leaves_a_sink_behind_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_abandons_a_sink_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
     screen = Screen()
     worker = start(screen)
     worker.offer(picture(1))
     assert screen.busy.wait(30)
     worker.close()
     assert "screen hangs" in caplog.text
-    screen.gate.release()  # let it go, so that the thread ends with the test
+    screen.gate.release()  # released, so that the thread ends with the test
     wait_until(lambda: screen.closed)
 
 
-def test_a_sink_that_fails_is_told_once_and_offers_stay_harmless(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sink_that_fails_is_reported_once_and_offers_stay_harmless(caplog: pytest.LogCaptureFixture) -> None:
     screen = Screen()
     screen.breaks = True
     worker = start(screen)

@@ -1,4 +1,4 @@
-"""Whatever is done to a graph: it is refused, or everybody reads it alike."""
+"""Any mutant of a graph is refused, or all parsers read it alike."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_shipped_characters_play_the_graphs_in_their_files(shipped: str) -> None
 
 
 def damaged(field: int, bits: int = 0, tag_longer: int = 0, longer: int = 0) -> bytes:
-    """The good graph with one field of its model written in another way."""
+    """The good graph with one field of its model encoded differently."""
     parts = parts_of(GOOD)
     part = next(part for part in parts if part.number == field)
     part.tag_bits, part.tag_longer, part.longer = bits, tag_longer, longer

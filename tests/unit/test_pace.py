@@ -1,4 +1,4 @@
-"""A run with a limit of time ends in time, with its whole schedule gone through."""
+"""A run with a time limit ends in time, with its schedule completed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.task import Position
 
 
 def _simulated(stages: tuple[Stage, ...], minutes: float | None, speeds: tuple[float, ...]) -> tuple[float, list[int]]:
-    """Seconds that a run takes, and pictures shown in each stage; speeds are pictures a second at each stage."""
+    """Duration of a run in seconds, and pictures shown in each stage; speeds are pictures per second at each stage."""
     pace, position, shown = Pace(stages, minutes), Position(), [0] * len(stages)
     for index, stage in enumerate(stages):
         position.stage, position.stage_images = index, 0
@@ -50,7 +50,7 @@ def test_it_ends_in_time_whatever_the_speed(minutes: float, speed: float, slower
     assert all(shown)
 
 
-def test_without_a_limit_pictures_count_for_themselves() -> None:
+def test_without_a_limit_each_picture_counts_once() -> None:
     stages = (Stage(kimg=1, size_px=64, batch=10),)
     assert _simulated(stages, None, (5.0,))[1] == [1000]
 
@@ -66,7 +66,7 @@ def test_a_real_run_stops_early_and_is_finished(tmp_path: Path, one_thread: None
     assert 0 < position.images < 100_000
 
 
-def test_no_time_at_all_is_refused() -> None:
+def test_zero_minutes_is_refused() -> None:
     result = CliRunner().invoke(app, ["fit", "tiny", "--minutes", "0"])
     assert result.exit_code == 2
     assert "--minutes" in result.output

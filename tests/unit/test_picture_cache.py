@@ -1,4 +1,4 @@
-"""Decoded pictures: beside the data or in the user's cache, whole or not there, of these very pictures, bounded."""
+"""Decoded pictures: beside the data or in the user's cache, complete or absent, never stale, bounded."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refuse_writing(data: Path) -> None:
-    """Nothing can be made in the folder, not even by root: its place is taken by a file."""
+    """Nothing can be created in the folder, not even by root: a file takes its place."""
     (data / ".cache").write_text("in the way")
 
 
 def write(content: bytes) -> Callable[[Path], None]:
-    """Something that decodes pictures to these bytes."""
+    """A fake decoder that produces these bytes."""
 
     def fill(path: Path) -> None:
         path.write_bytes(content)
@@ -115,7 +115,7 @@ def test_a_full_disk_beside_the_data_moves_on_and_leaves_nothing(data: Path, cac
     assert [path.suffix for path in (data / ".cache").iterdir()] == [".lock"]
 
 
-def test_full_disks_everywhere_are_told_with_the_room_needed(data: Path, cache: Path) -> None:
+def test_full_disks_everywhere_are_reported_with_the_room_needed(data: Path, cache: Path) -> None:
     def fill(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -134,7 +134,7 @@ def _make_forever(data: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_what_a_killed_process_left_is_never_trusted(data: Path) -> None:
+def test_files_of_a_killed_process_are_never_trusted(data: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_make_forever, args=(data,))
     process.start()
     partial = data / ".cache" / f"{'k' * 32}-32.u8.partial"
@@ -146,7 +146,7 @@ def test_what_a_killed_process_left_is_never_trusted(data: Path) -> None:
     process.join(10)
     assert partial.exists()
     kept_file(data, "other" * 8, "64", 8, write(b"anything"), note=print)
-    assert not partial.exists()  # nobody holds its lock any more
+    assert not partial.exists()  # its lock is free
     path = kept_file(data, "k" * 64, "32", 8, write(b"complete"), note=print)
     assert path.read_bytes() == b"complete"
 

@@ -1,4 +1,4 @@
-"""Text of unknown origin, where it is shown: one line, nothing hidden, never long."""
+"""Text of unknown origin, when displayed: one line, nothing hidden, never long."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from runtime.terminal import log_to_stderr
         ("", ""),
     ],
 )
-def test_what_is_not_seen_does_not_reach_anybody(text: str, shown: str) -> None:
+def test_invisible_characters_are_removed(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 

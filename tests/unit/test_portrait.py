@@ -1,4 +1,4 @@
-"""The portrait generator: what its network promises, and a whole small run of it."""
+"""The portrait generator: its network, and a small run of it."""
 
 from __future__ import annotations
 

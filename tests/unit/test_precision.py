@@ -1,4 +1,4 @@
-"""The int8 generator and the gate that lets it pass, or does not."""
+"""The int8 generator and the gate that accepts it, or does not."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_layers_can_stay_as_they_are(graph: bytes, prepared: Prepared, role: Rol
 
 
 class Damaged(Engine):
-    """A good engine whose pictures somebody spoils."""
+    """A good engine with spoilt pictures."""
 
     def __init__(self, inner: Engine, spoil: Callable[[Pixels, int], None]) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def _failures(exam: gate.Exam, card: Role, spoil: Callable[[Pixels, int], None])
 def test_the_gate_finds_eyes_and_mouth_by_what_moves(exam: gate.Exam) -> None:
     for mask, rows in ((exam.eyes, slice(30, 64)), (exam.mouth, slice(56, 100))):
         assert 0.005 < mask.mean() < 0.2
-        assert mask[:, rows].sum() > 0.6 * mask.sum()  # the rest is the bar that the card shows each control by
+        assert mask[:, rows].sum() > 0.6 * mask.sum()  # the rest is the bar that shows each control on the card
 
 
 def test_the_gate_lets_an_identical_generator_pass(exam: gate.Exam, card: Role) -> None:
@@ -230,7 +230,7 @@ def _fewer(asked: precision.Questions) -> precision.Questions:
 
 
 def _with_a_bad_layer(bad: str) -> Callable[..., bytes]:
-    """Stands in for `quantise`: exact, but for one layer."""
+    """Replaces `quantise`: exact, except for one layer."""
 
     def stand_in(prepared: Prepared, *, keep_float: Collection[str] = ()) -> bytes:
         model = onnx.ModelProto()

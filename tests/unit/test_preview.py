@@ -1,4 +1,4 @@
-"""The picture in a character file: one still WebP of the frame's size, or an error of ours."""
+"""The preview in a character file: one still WebP of the frame's size, or one of our errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def preview(tmp_path: Path, data: bytes) -> np.ndarray | None:
 
 
 def canvas(width: int, height: int, flags: int = 0x10) -> bytes:
-    """A WebP that promises so many pixels and holds none."""
+    """A WebP that declares this many pixels and holds none."""
     body = bytes([flags, 0, 0, 0]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     chunk = b"VP8X" + (10).to_bytes(4, "little") + body
     return b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk

@@ -1,4 +1,4 @@
-"""docs/protocol.md tells the truth about keys, codes and bytes."""
+"""docs/protocol.md matches the code in keys, codes and bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: what ships is valid, what is wrong is named."""
+"""Recipes: shipped ones are valid, mistakes are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings of controls: real ones, torn ones, wrong ones."""
+"""Recordings of controls: real, torn and invalid ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_real_recording_has_exact_times_and_our_units(shared_data: Path) -> 
     for name in recording.names:
         low, high = VOCABULARY[name].minimum, VOCABULARY[name].maximum
         assert low - 10 <= values[:, column(name)].min() <= values[:, column(name)].max() <= high + 10
-    # Both ways of telling the gaze agree in sign and size.
+    # Both representations of the gaze agree in sign and size.
     shapes = 17.5 * (
         values[:, column("eyeLookOutLeft")]
         + values[:, column("eyeLookInRight")]
@@ -118,7 +118,7 @@ def test_a_wrong_line_is_named(rows: tuple[str, ...], words: str) -> None:
         (b'Timecode,JawOpen\n"00:00', "timecode|values"),
     ],
 )
-def test_what_is_no_recording_is_told(data: bytes, words: str) -> None:
+def test_files_that_are_not_recordings_are_refused(data: bytes, words: str) -> None:
     with pytest.raises(RecordingError, match=words):
         parse_recording(data, "take.csv")
 
@@ -218,7 +218,7 @@ def test_a_neutral_pose_is_taken_off() -> None:
             from_neutral(jsonl(*lines), wrong)
 
 
-def test_a_missing_file_and_an_unknown_inversion_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_unknown_inversion_are_reported(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no recording"):
         read_recording(tmp_path / "none.csv")
     path = tmp_path / "take.jsonl"

@@ -1,4 +1,4 @@
-"""Other styles by chance: all pictures of a person change alike, and boxes stay around what they were around."""
+"""Random styles: all pictures of a person change alike, and boxes follow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.animator.restyle import Restyle
 
 
 def _squares(people: int, each: int, size: int = 64) -> torch.Tensor:
-    """A painted square on nothing, premultiplied: [people * each, 4, size, size]."""
+    """A painted square on a clear ground, premultiplied: [people * each, 4, size, size]."""
     pictures = torch.zeros(people * each, 4, size, size)
     pictures[:, :, 20:40, 24:44] = torch.tensor([0.2, 0.5, 0.8, 1.0]).view(1, 4, 1, 1)
     return pictures

@@ -1,4 +1,4 @@
-"""Colour and alpha side by side: exact by itself, near after a codec, refused where it cannot be."""
+"""Colour and alpha side by side: exact by itself, close after a codec, refused where impossible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_picture_with_row_gaps_and_a_buffer_to_fill_are_taken() -> None:
 
 
 def soft_portrait(side: int = 128) -> Pixels:
-    """A soft disc on nothing, its colour going on beyond its edge as in a character's pictures."""
+    """A soft disc on a clear ground, its colour extending beyond its edge like in a character's pictures."""
     y, x = np.mgrid[:side, :side] / (side - 1) - 0.5
     alpha = np.clip((0.4 - np.hypot(x, y)) * 40, 0, 1)
     colour = np.stack([0.5 + 0.4 * x, 0.5 - 0.4 * y, 0.6 + 0.2 * x], axis=-1)

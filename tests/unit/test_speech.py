@@ -1,4 +1,4 @@
-"""How the talking NPC of the examples speaks: the rules of its README, and the lines that all languages agree on."""
+"""Speech of the example NPC: the rules of its README, and the lines shared by all languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spout without Windows: names, pixels and the thread, with a sender that keeps what it is given."""
+"""Spout without Windows: names, pixels and the thread, with a recording sender."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(60)
 
 
 class Sender:
-    """What is used of `SpoutGL.SpoutSender`."""
+    """The part of `SpoutGL.SpoutSender` in use."""
 
     def __init__(self, *, works: bool = True) -> None:
         self.works = works
@@ -36,7 +36,7 @@ class Sender:
     def sendImage(self, *arguments: object) -> bool:  # noqa: N802
         self.threads.add(threading.current_thread().name)
         pixels, *others = arguments
-        # As the library does: the bytes of a contiguous buffer, here and now.
+        # Like the library: copies the bytes of a contiguous buffer immediately.
         self.sent.append((bytes(memoryview(pixels).cast("B")), *others))  # type: ignore[arg-type]
         self.arrived.set()
         return self.works

@@ -1,4 +1,4 @@
-"""The rate that a machine holds: down at once and far enough, up with patience, and no back and forth."""
+"""The sustainable rate: down at once and far enough, up patiently, and no oscillation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MS = 1_000_000
 
 
 class Machine:
-    """A loop that is told how long its rounds take, with time passing as it would."""
+    """A loop with given round times, with time passing accordingly."""
 
     def __init__(self, fps: float = 60.0) -> None:
         self.rate = SteadyRate(fps)
@@ -41,13 +41,13 @@ def test_a_machine_that_holds_the_rate_is_left_alone() -> None:
     assert machine.rate.note == ""
 
 
-def test_rounds_that_are_late_and_catch_up_are_no_reason() -> None:
+def test_rounds_that_are_late_and_catch_up_change_nothing() -> None:
     machine = Machine()
     machine.plays(30, *[12] * 6, 19, 19)  # a quarter of them longer than a period, 13.75 ms on average
     assert machine.heard == []
 
 
-def test_one_hiccup_is_no_reason_however_long() -> None:
+def test_one_hiccup_changes_nothing_however_long() -> None:
     machine = Machine()
     machine.plays(3, 10)
     machine.plays(0.5, 500)
@@ -81,7 +81,7 @@ def test_it_comes_back_when_the_load_goes() -> None:
     assert machine.rate.note == ""
 
 
-def test_a_rate_that_fails_again_and_again_is_tried_more_and_more_seldom() -> None:
+def test_a_rate_that_keeps_failing_is_tried_ever_less_often() -> None:
     machine = Machine()
     for _ in range(60 * 4):  # four minutes: room at 40, none at 60
         machine.plays(1, *((20, 15, 20) if machine.rate.fps == 60 else (14, 14, 14)))

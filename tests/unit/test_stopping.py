@@ -1,4 +1,4 @@
-"""Signals that ask for the end: one waits for a safe place, two do not wait."""
+"""Signals that ask for the end: the first waits for a safe point, the second does not."""
 
 from __future__ import annotations
 

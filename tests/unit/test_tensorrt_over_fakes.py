@@ -1,7 +1,7 @@
-"""How the TensorRT engine puts its parts together: memory, lanes, pieces, clearing away.
+"""How the TensorRT engine combines its parts: memory, lanes, pieces, clean-up.
 
-TensorRT and CUDA are replaced by fakes that compute on the processor, so nothing here says that a GPU would draw; that
-is asked in tests/gpu.
+TensorRT and CUDA are replaced by fakes that compute on the processor, so nothing here shows that a GPU would draw;
+tests/gpu does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SIZES = Sizes(W_DIM, CONTROLS, SIDE, SIDE)
 
 
 class Fakes:
-    """What stands in for the libraries.
+    """Fakes of the libraries.
 
     Its "network" fills each picture with w[0] + 10 * controls[1]; of a real graph, it is ONNX Runtime.
     """
@@ -175,7 +175,7 @@ def test_a_start_that_fails_half_way_leaves_nothing_behind(
         assert drawn(one, range(30, 36)) == list(range(30, 36))
 
 
-def test_batch_sizes_that_make_no_sense_are_refused(engine: Callable[..., tensorrt.TensorRtEngine]) -> None:
+def test_invalid_batch_sizes_are_refused(engine: Callable[..., tensorrt.TensorRtEngine]) -> None:
     with pytest.raises(EngineError, match="Batch sizes must be 1 or more"):
         engine(0, 1)
 

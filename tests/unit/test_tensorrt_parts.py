@@ -1,4 +1,4 @@
-"""What the TensorRT engines decide without a GPU: whether they can run, and when a plan is built again."""
+"""Decisions of the TensorRT engines without a GPU: whether they can run, and when a plan is rebuilt."""
 
 from __future__ import annotations
 

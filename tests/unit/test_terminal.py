@@ -1,4 +1,4 @@
-"""What is printed is what was said: no markup, nothing that steers a terminal, no letter that ends a command."""
+"""Output is literal: no markup, no terminal control, and no character that ends a command."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_error_is_one_text_with_the_code_it_stands_for(run_program: RunProgra
     assert (out, err) == ("", "Error: no [stream] here\n")
 
 
-def test_a_fault_of_ours_is_shown_whole(run_program: RunProgram) -> None:
+def test_a_bug_of_ours_is_shown_in_full(run_program: RunProgram) -> None:
     _, err = command(run_program, "raise ValueError('surprise')", code=1)
     assert "Traceback" in err
     assert "ValueError: surprise" in err

@@ -1,4 +1,4 @@
-"""Networks, losses, metrics, the optimiser and the exported graphs, each by what it promises."""
+"""Networks, losses, metrics, the optimiser and the exported graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How `bunraku-train` begins: with memory that is kept, unless somebody has said otherwise."""
+"""Start of `bunraku-train`: memory is kept, unless overridden."""
 
 from __future__ import annotations
 

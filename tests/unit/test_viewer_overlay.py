@@ -1,4 +1,4 @@
-"""What the window's figures say of the engine."""
+"""The window's statistics of the engine."""
 
 from __future__ import annotations
 

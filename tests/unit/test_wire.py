@@ -1,4 +1,4 @@
-"""The frame channel's bytes: what goes in comes out, and nothing hostile comes through."""
+"""The frame channel's bytes: messages round-trip, and nothing hostile is accepted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def frame(pixels: Pixels | None = None, frame_id: int = 12) -> Frame:
 
 
 def header(**changes: Any) -> dict[str, Any]:
-    """A good header of a 5x3 frame, changed; a value of ... takes the key away."""
+    """A valid header of a 5x3 frame, changed; a value of ... removes the key."""
     good = {"k": "f", "v": 0, "ses": 1, "id": 2, "w": 5, "h": 3, "f": "rgba8"}
     good["pl"] = [{"e": "raw", "r": "rgba", "n": 60, "z": 60}]
     return {key: value for key, value in {**good, **changes}.items() if value is not ...}
@@ -242,7 +242,7 @@ def test_message_is_rejected_with_a_stable_code(code: str, parts: list[bytes]) -
     assert code_of(parts) == code
 
 
-def test_heartbeat_with_a_number_that_is_none_is_rejected() -> None:
+def test_heartbeat_with_a_non_finite_number_is_rejected() -> None:
     parts = [TOPIC, msgpack.packb({"k": "h", "v": 0, "ses": 1, "id": 0, "stats": {"fps": float("nan")}})]
     assert code_of(parts) == "number"
 
@@ -300,7 +300,7 @@ def test_damaged_frame_is_read_or_rejected(data: st.DataObject) -> None:
         decode(parts)
 
 
-def test_bombs_take_no_memory() -> None:
+def test_decompression_bombs_take_no_memory() -> None:
     import tracemalloc
 
     tracemalloc.start()

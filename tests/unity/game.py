@@ -1,7 +1,4 @@
-"""A game without an editor: the Unity package compiled against stand-ins for Unity's classes and run by Mono.
-
-Knows compilers, processes and the requests that `Program.cs` understands; not what the package should do.
-"""
+"""A game without an editor: the Unity package compiled against stubs of Unity's classes and run by Mono."""
 
 from __future__ import annotations
 
@@ -66,15 +63,15 @@ def compile_game(folder: Path) -> Path:
 
 
 class Game:
-    """The running program. Requests are answered one after another, each within a time limit."""
+    """The running program. Requests are answered in order, each within a time limit."""
 
     def __init__(self, program: Path, library: Path | None, environment: dict[str, str] | None = None) -> None:
         """Start it.
 
         Args:
             program: from `compile_game`.
-            library: the native client; None leaves it where nobody finds it.
-            environment: laid over the present one.
+            library: the native client; None leaves it where it cannot be found.
+            environment: merged into the current one.
         """
         variables = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
         variables["LD_LIBRARY_PATH"] = str(library.parent) if library else ""
@@ -87,11 +84,11 @@ class Game:
 
     @property
     def pid(self) -> int:
-        """Of the process, to stop it and let it go on."""
+        """Process id, for suspending and resuming it."""
         return self._process.pid
 
     def lines(self, *words: object, timeout_s: float = ANSWER_TIMEOUT_S) -> list[tuple[str, str]]:
-        """Make a request; return the pairs of its answer."""
+        """Send a request; return the pairs of its answer."""
         self._stream(self._process.stdin).write("\t".join(map(str, words)) + "\n")
         self._stream(self._process.stdin).flush()
         answer: list[tuple[str, str]] = []
@@ -119,7 +116,7 @@ class Game:
         return self._process.wait(60)
 
     def kill(self) -> None:
-        """Take it away, however it is."""
+        """Kill it in any state."""
         self._process.kill()
         self._process.wait(60)
         self._reader.join(60)
@@ -140,7 +137,7 @@ class Game:
 
 @contextlib.contextmanager
 def running(program: Path, library: Path | None, environment: dict[str, str] | None = None) -> Iterator[Game]:
-    """A game that quits with code 0 at the end, or is taken away if the test failed."""
+    """A game that must quit with code 0 at the end; killed if the test failed."""
     game = Game(program, library, environment)
     try:
         yield game
@@ -152,7 +149,7 @@ def running(program: Path, library: Path | None, environment: dict[str, str] | N
 def _compile(
     folder: Path, name: str, sources: Sequence[Path], references: Sequence[str], defines: Sequence[str]
 ) -> None:
-    """Language version 7.2: what both this compiler and Unity 2022 understand."""
+    """Language version 7.2: supported by both this compiler and Unity 2022."""
     command: list[str | Path] = ["mcs", "-nologo", "-unsafe", "-warnaserror", "-warn:4", "-langversion:7.2"]
     command += [f"-target:{'exe' if name.endswith('.exe') else 'library'}", f"-out:{folder / name}"]
     command += [f"-d:{define}" for define in defines] + [f"-r:{folder / reference}" for reference in references]

@@ -1,9 +1,9 @@
-"""The `.meta` files that Unity wants beside every asset of the package: what they say, and how they are written.
+"""The `.meta` files that Unity requires beside every asset of the package: their contents, and how they are written.
 
     python tests/unity/meta_files.py        writes those that are missing and removes those of assets that are gone
 
-GUIDs are derived from the path, so that they never change while a file stays where it is: scenes and prefabs refer to
-assets by them. Existing files are left as they are. Knows file names, not what the assets do.
+GUIDs are derived from the path, so that they never change while a file keeps its path: scenes and prefabs refer to
+assets by them. Existing files are left unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 PACKAGE: Final = Path(__file__).resolve().parents[2] / "engine_bridge" / "unity"
 PACKAGE_NAME: Final = "com.bunraku.client"
 
-# Libraries that are built and copied by whoever needs them; their import settings are here all the same.
+# Libraries that users build and copy themselves; their import settings are here all the same.
 PLUGINS: Final = {
     "Plugins/Windows/x86_64/bunraku_client.dll": ("Windows", "Win64", "x86_64"),
     "Plugins/macOS/libbunraku_client.dylib": ("OSX", "OSXUniversal", "AnyCPU"),
@@ -30,7 +30,7 @@ TAIL: Final = "  userData: \n  assetBundleName: \n  assetBundleVariant: \n"
 def assets() -> Iterator[str]:
     """Paths within the package of every folder and file that Unity imports, and of what is in a sample.
 
-    Unity looks at nothing whose name begins with a dot, nor into folders whose names end in `~`. The files of a sample
+    Unity ignores names that begin with a dot, and folders whose names end in `~`. The files of a sample
     are copied into the project together with their `.meta` files, so they have some.
     """
     found = {asset for plugin in PLUGINS for asset in _with_parents(plugin)}
@@ -48,12 +48,12 @@ def guid_of(asset: str) -> str:
 
 
 def meta_of(asset: str) -> str:
-    """What the `.meta` file of an asset says."""
+    """Contents of an asset's `.meta` file."""
     return f"fileFormatVersion: 2\nguid: {guid_of(asset)}\n{_importer(asset)}"
 
 
 def meta_path(asset: str) -> Path:
-    """Where it lies."""
+    """Its path."""
     return PACKAGE / f"{asset}.meta"
 
 
@@ -101,7 +101,7 @@ def _importer(asset: str) -> str:
 
 
 def _plugin_importer(editor_os: str, target: str, cpu: str) -> str:
-    """On for the editor of one system and the players of one target, off for everything else."""
+    """Enabled for the editor of one system and the players of one target, disabled for everything else."""
     players = "".join(
         f"  - first:\n      Standalone: {name}\n    second:\n      enabled: {int(name == target)}\n"
         f"      settings:\n        CPU: {cpu if name == target else 'None'}\n"

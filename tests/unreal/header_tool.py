@@ -1,9 +1,9 @@
-"""A small stand-in for Unreal's header tool: writes `NAME.generated.h` and refuses what the real one would.
+"""A small stand-in for Unreal's header tool: writes `NAME.generated.h` and rejects what the real one would.
 
     header_tool.py OUT HEADER...
 
 It reads the marks UCLASS, USTRUCT, UENUM, UPROPERTY, UFUNCTION and the declaration of dynamic delegates. The rules it
-holds to are those of Epic's documentation that these headers could break: a `.generated.h` included last and named as
+checks are those of Epic's documentation that these headers could break: a `.generated.h` included last and named like
 the file, types that reflection knows, categories, enums of `uint8`, nothing private shown to Blueprints.
 """
 
@@ -23,7 +23,7 @@ PROPERTY = re.compile(r"^(.+?)\s+(\w+)(?: = .+)?;$")
 
 
 class HeaderError(Exception):
-    """What the header tool would say, with file and line."""
+    """An error of the header tool, with file and line."""
 
 
 class Header:
@@ -177,7 +177,7 @@ def main(out: Path, paths: list[Path]) -> int:
     texts = [path.read_text(encoding="utf-8") for path in paths]
     known = {name for text in texts for name in re.findall(r"^(?:struct \w+_API|enum class) (\w+)", text, re.MULTILINE)}
     out.mkdir(parents=True, exist_ok=True)
-    # Delegates of one header may be named in another.
+    # Delegates of one header may be used in another.
     known |= {name for text in texts for name in re.findall(r"^DECLARE_DYNAMIC\w+\((\w+)", text, re.MULTILINE)}
     try:
         for path in paths:
