@@ -207,9 +207,9 @@ class ConnectionGuard:
         self._hung_up: dict[str, int] = {}  # replaced, never changed, so that it may be read at any time
         self._trim_due = math.inf
         self._newest = -math.inf  # when the newest connection was opened
-        self._crowd: deque[float] = deque(maxlen=CROWD)  # when they were closed
+        self._crowd: deque[float] = deque(maxlen=CROWD)  # when excess connections were closed
         self._refuse_until = 0.0  # 0 while newcomers are admitted
-        self._kept_out = False  # whether the kernel keeps them waiting
+        self._kept_out = False  # whether the kernel keeps newcomers waiting
         self._rounds_behind = 0  # used by the owner only
         self._stop = threading.Event()
         self._monitor: Socket = watched.get_monitor_socket(_EVENTS)
