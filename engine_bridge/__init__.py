@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .client.control_client import ControlClient as ControlClient
     from .client.subscriber import Subscriber as Subscriber
     from .client.subscriber import SubscriberStatistics as SubscriberStatistics
+    from .client.wanted import Wanted as Wanted
     from .errors import BunrakuError as BunrakuError
     from .errors import MessageRejected as MessageRejected
     from .errors import PrivateFileError as PrivateFileError
@@ -70,6 +71,7 @@ _HOME: Final = {
     "StreamPlace": "access.discovery",
     "Subscriber": "client.subscriber",
     "SubscriberStatistics": "client.subscriber",
+    "Wanted": "client.wanted",
     "WireError": "errors",
     "find_endpoint": "access.discovery",
     "find_streams": "access.discovery",

@@ -31,6 +31,7 @@ _FILES: Final = (
     "bunraku/recent.js",
     "bunraku/records.js",
     "bunraku/rejected.js",
+    "bunraku/wanted.js",
     "view.js",
     "panel.js",
     "style.css",

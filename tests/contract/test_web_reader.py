@@ -1,4 +1,4 @@
-"""The browser's reader and the browser's NPC, in Node: tested with the conformance kit and with damaged messages."""
+"""The browser's reader, verbs and NPC, in Node: tested with the conformance kit and with damaged messages."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ def test_damaged_messages_are_dropped_and_forgotten(run_program: RunProgram, rep
 
 def test_the_npc_speaks_as_all_others_do(run_program: RunProgram, repository: Path) -> None:
     assert run_node(run_program, repository, "tests/web/speech.mjs")["differences"] == 0
+
+
+def test_verbs_send_what_the_kit_says(run_program: RunProgram, repository: Path) -> None:
+    said = run_node(run_program, repository, "tests/web/verbs.mjs")
+    assert said["differences"] == 0
+    assert said["lines"] == said["expected"] > 100
 
 
 @pytest.mark.parametrize(

@@ -540,6 +540,12 @@ def test_mouth_follows_the_letters_as_in_every_language(project: Path, display: 
     )
 
 
+def test_verbs_send_what_the_kit_says(project: Path, display: Display) -> None:
+    assert run_decoder(project, display, "verbs", KIT / "verbs.txt") == (
+        (KIT / "verbs.txt").read_text(encoding="utf-8").splitlines()
+    )
+
+
 def test_example_npc_says_her_line(display: Display, tmp_path: Path, repository: Path) -> None:
     project = make_project(tmp_path / "npc", repository / "examples" / "20_talking_npc" / "godot" / "godot3")
     visemes = [ControlSpec(name, 0.0, 1.0, 0.0, "visemes") for name in ("aa", "ih", "ou", "ee", "oh")]

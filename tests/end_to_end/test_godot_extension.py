@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine_bridge import ControlServer, ControlSpec, ExpressionSpec, Frame, Publisher, StreamInfo
+from engine_bridge import ControlServer, ControlSpec, ExpressionSpec, Frame, IdentityMix, Publisher, StreamInfo
 from engine_bridge.frame import Pixels
 from tests.conftest import REPOSITORY
 
@@ -85,6 +85,7 @@ def test_extension_shows_frames_sends_controls_and_leaves_nothing_behind(built: 
             height=32,
             fps=60.0,
             controls=[ControlSpec("jawOpen", 0.0, 1.0, 0.0, "mouth")],
+            identities=["Aki", "Ren"],
             expressions=[ExpressionSpec("happy", "1")],
         )
         with ControlServer("tcp://127.0.0.1:0", info) as control:
@@ -113,7 +114,7 @@ def test_extension_shows_frames_sends_controls_and_leaves_nothing_behind(built: 
             said, complaints = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, complaints
     told = dict(word.split("=") for word in said.split())
-    assert (told["methods"], told["properties"], told["signals"]) == ("23", "8", "2")
+    assert (told["methods"], told["properties"], told["signals"]) == ("27", "8", "2")
     assert (told["state"], told["refused"]) == ("1", "6")  # live; an error for no endpoint, and for no key
     assert int(told["updates"]) + int(told["replacements"]) >= 43
     assert int(told["replacements"]) >= 2
@@ -123,7 +124,10 @@ def test_extension_shows_frames_sends_controls_and_leaves_nothing_behind(built: 
     assert (told["copies"], told["alive"], told["registered"]) == ("0", "0", "0")
     assert states[0].controls == {"jawOpen": 0.5}
     assert states[0].expression == "happy"
+    assert (states[0].mix, states[0].truncation_psi) == (IdentityMix("Ren", 0.25), 0.5)
     assert states[-1].controls == {}
+    assert states[-1].mix == IdentityMix("Ren", 0.0)
+    assert "a number outside its range" in complaints
     assert "Use Godot 4.2 or later" in complaints  # what an older engine is told
     assert "udp://nowhere" in complaints
     assert "/nowhere/aki.key" in complaints

@@ -132,6 +132,30 @@ namespace Bunraku.Tests
             return "";
         }
 
+        /// <summary>A verb as the conformance kit names it, by the component's own members.</summary>
+        public string Obey(string verb, string name, string number)
+        {
+            switch (verb)
+            {
+                case "hold": _control.Set(name, Number(number)); break;
+                case "release": _control.Release(name); break;
+                case "release_all": _control.ReleaseAll(); break;
+                case "become": _control.Identity = name; break;
+                case "become_seed": _control.Identity = null; _control.Seed = long.Parse(name); break;
+                case "leave_identity": _control.Identity = null; _control.Seed = -1; break;
+                case "mix": _control.Mix(name, Number(number)); break;
+                case "mix_seed": _control.Mix(long.Parse(name), Number(number)); break;
+                case "end_mix": _control.StopMixing(); break;
+                case "truncate": _control.TruncationPsi = Number(number); break;
+                case "leave_truncation": _control.TruncationPsi = -1; break;
+                case "express": _control.Expression = name; break;
+                case "leave_expression": _control.Expression = null; break;
+                case "calibrate": _control.Calibrate(); break;
+                default: throw new ArgumentException("unknown verb: " + verb);
+            }
+            return "";
+        }
+
         static float Number(string text)
         {
             return float.Parse(text, CultureInfo.InvariantCulture);
@@ -370,6 +394,7 @@ namespace Bunraku.Tests
                 case "quitting": _scene.RaiseQuitting(); return "";
                 case "play": Prepare(); return "";
                 case "domains": return Domains(rest);
+                case "obey": return _scene.Obey(rest[0], rest[1], rest[2]);
                 case "speech": return Speech(rest[0], rest[1].Split(','));
                 default: return _scene.Do(words);
             }

@@ -27,6 +27,8 @@ std::mutex gate;
 std::set<bunraku_client*> clients;
 std::int32_t next_send_answer = BUNRAKU_OK;
 int misuse_count = 0;
+int state_count = 0;
+int last_controls = 0;
 
 }  // namespace
 
@@ -65,6 +67,16 @@ void publish(std::uint64_t frame_id, std::uint32_t width, std::uint32_t height) 
 void answer_next_send(std::int32_t result) {
     const std::lock_guard<std::mutex> hold(gate);
     next_send_answer = result;
+}
+
+int states_sent() {
+    const std::lock_guard<std::mutex> hold(gate);
+    return state_count;
+}
+
+int controls_sent() {
+    const std::lock_guard<std::mutex> hold(gate);
+    return last_controls;
 }
 
 int open_clients() {
@@ -186,8 +198,10 @@ int32_t bunraku_get_expression(bunraku_client*, uint32_t, char*, size_t) {
     return BUNRAKU_NOT_FOUND;
 }
 
-int32_t bunraku_send_control(bunraku_client*, const bunraku_control_state*, uint64_t*) {
+int32_t bunraku_send_control(bunraku_client*, const bunraku_control_state* state, uint64_t*) {
     const std::lock_guard<std::mutex> hold(gate);
+    ++state_count;
+    last_controls = static_cast<int>(state->control_count);
     const std::int32_t answer = next_send_answer;
     next_send_answer = BUNRAKU_OK;
     return answer;

@@ -19,6 +19,9 @@ void publish(std::uint64_t frame_id, std::uint32_t width, std::uint32_t height);
 // Make the next bunraku_send_control answer this.
 void answer_next_send(std::int32_t result);
 
+int states_sent();    // calls of bunraku_send_control, whatever was answered
+int controls_sent();  // held in the last one
+
 int open_clients();
 int leases();   // given out and not yet back, over all open clients
 int misuses();  // releases of what was not leased, and calls on a client that is closed

@@ -600,6 +600,194 @@ def write_speech(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
+VERBS = """
+case=a control is held and released
+sent=no
+do=hold jawOpen 0.5
+sent=yes
+sent=no
+do=hold jawOpen 0.5
+sent=no
+do=hold jawOpen 0.25
+do=hold headYaw -12.5
+sent=yes
+do=release jawOpen
+sent=yes
+do=release jawOpen
+sent=no
+do=hold jawOpen 0
+sent=yes
+case=changes that are taken back are sent all the same
+do=hold jawOpen 0.5
+do=release jawOpen
+sent=yes
+case=releasing all leaves who and how
+do=hold jawOpen 0.5
+do=hold headYaw 10
+do=become Aki
+do=mix Ren 0.25
+do=truncate 0.75
+do=express happy
+sent=yes
+do=release_all
+sent=yes
+do=release_all
+sent=no
+case=a name and a seed replace each other
+do=become Aki
+sent=yes
+do=become Aki
+sent=no
+do=become_seed 0
+sent=yes
+do=become_seed 9007199254740991
+sent=yes
+do=become Ren
+sent=yes
+do=leave_identity
+sent=yes
+do=leave_identity
+sent=no
+case=a mix is ended by an amount of 0
+do=end_mix
+sent=no
+do=mix Ren 0.25
+sent=yes
+do=mix Ren 0.75
+sent=yes
+do=mix Ren 0.75
+sent=no
+do=mix_seed 7 0.75
+sent=yes
+do=end_mix
+sent=yes
+do=end_mix
+sent=no
+do=hold jawOpen 1
+sent=yes
+do=mix Aki 1
+sent=yes
+do=mix Aki 0
+sent=yes
+case=truncation is set and left
+do=truncate 0
+sent=yes
+do=truncate 0.5
+sent=yes
+do=truncate 0.5
+sent=no
+do=truncate 1
+sent=yes
+do=leave_truncation
+sent=yes
+do=leave_truncation
+sent=no
+case=an expression is faded to, faded out and left
+do=express happy
+sent=yes
+do=express happy
+sent=no
+do=express ~
+sent=yes
+do=express ~
+sent=no
+do=leave_expression
+sent=yes
+do=leave_expression
+sent=no
+case=a calibration is part of one state
+do=calibrate
+do=calibrate
+sent=yes
+sent=no
+do=hold jawOpen 0.5
+sent=yes
+do=calibrate
+sent=yes
+case=what cannot be sent changes nothing
+do=hold jawOpen 0.5
+sent=yes
+refuse=hold jawOpen nan
+refuse=hold headYaw inf
+refuse=hold headYaw -inf
+refuse=hold ~ 0.5
+refuse=become ~
+refuse=become_seed -1
+refuse=mix ~ 0.5
+refuse=mix Ren nan
+refuse=mix Ren -0.25
+refuse=mix Ren 1.5
+refuse=mix_seed -1 0.5
+refuse=mix_seed 7 inf
+refuse=truncate nan
+refuse=truncate -0.5
+refuse=truncate 1.5
+sent=no
+do=hold headYaw 0
+sent=yes
+"""
+
+
+class Wants:
+    """What a client wants: the entries of a `set`, changed by verbs as the table in docs/protocol.md reads."""
+
+    def __init__(self) -> None:
+        self.controls: dict[str, float] = {}
+        self.others: dict[str, str] = {}
+
+    def do(self, verb: str, words: list[str]) -> None:
+        """Obey a verb."""
+        name = words[0].replace("~", "") if words else ""
+        amount = float(words[-1]) if verb in ("hold", "mix", "mix_seed", "truncate") else 0.0
+        match verb:
+            case "hold":
+                self.controls[name] = amount
+            case "release":
+                self.controls.pop(name, None)
+            case "release_all":
+                self.controls.clear()
+            case "become" | "become_seed":
+                self.others["who"] = f"{'seed' if verb == 'become_seed' else 'name'} {name}"
+            case "mix" | "mix_seed":
+                self.others["mix"] = f"{'seed' if verb == 'mix_seed' else 'name'} {name} {amount:.4f}"
+            case "end_mix":
+                if "mix" in self.others:
+                    self.others["mix"] = self.others["mix"].rpartition(" ")[0] + " 0.0000"
+            case "truncate":
+                self.others["psi"] = f"{amount:.4f}"
+            case "express":
+                self.others["emo"] = name
+            case "calibrate":
+                self.others["cal"] = "yes"
+            case _:  # leave_identity and the like
+                self.others.pop({"identity": "who", "truncation": "psi", "expression": "emo"}[verb[6:]], None)
+
+    def lines(self) -> list[str]:
+        """The state in lines of `key=value`."""
+        held = [f"ex.{name}={value:.4f}" for name, value in sorted(self.controls.items())]
+        return held + [f"{key}={self.others[key]}" for key in ("who", "mix", "psi", "emo", "cal") if key in self.others]
+
+
+def write_verbs(path: Path) -> None:
+    """Write what is sent after each group of verbs; the script above says when something is."""
+    full = [f"do=hold control{number:03d} 0.5" for number in range(256)]
+    most = ["case=as many controls as can be", *full, "sent=yes", "refuse=hold oneTooMany 0.5", "sent=no"]
+    most += ["do=hold control007 0.25", "do=release control000", "do=hold another 1", "sent=yes"]
+    lines, wants = list[str](), Wants()
+    for line in [*VERBS.split("\n"), *most]:
+        key, _, value = line.partition("=")
+        lines += [line] if line else []
+        if key == "case":
+            wants = Wants()
+        elif key == "do":
+            verb, *words = value.split(" ")
+            wants.do(verb, words)
+        elif line == "sent=yes":
+            lines += wants.lines()
+            wants.others.pop("cal", None)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
 def write_transcript(path: Path) -> None:
     """A moving test card of 48x48 pixels, 20 frames at 60 a second, with heartbeats and a bye."""
     records = [(0, [TOPIC, msgpack.packb(HEARTBEAT | {"enc": ["raw"], "id": 0})])]
@@ -629,6 +817,7 @@ def main(folder: Path) -> None:
     write_cases(folder / "cases")
     write_abi(folder / "abi.txt")
     write_speech(folder / "speech.txt")
+    write_verbs(folder / "verbs.txt")
     write_transcript(folder / "transcripts" / "test_card.avr")
 
 

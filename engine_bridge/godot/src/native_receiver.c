@@ -4,22 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "class_binding.h"
+#include "verbs.h"
+
 #define CLASS_NAME "BunrakuNativeReceiver"
-#define TEXT_BYTES 256
-#define MAX_ARGUMENTS 2
 
-enum {
-    PROPERTY_USAGE_DEFAULT = 6, /* stored and shown in the inspector; extension_api.json: PropertyUsageFlags */
-    IMAGE_FORMAT_RGBA8 = 5      /* extension_api.json: Image.Format */
-};
-
-typedef struct held_control {
-    char name[BUNRAKU_NAME_BYTES];
-    float value;
-} held_control;
+enum { IMAGE_FORMAT_RGBA8 = 5 }; /* extension_api.json: Image.Format */
 
 /* One node. Everything happens on Godot's main thread; the client's own thread is behind the C ABI. */
-typedef struct receiver {
+struct receiver {
     GDExtensionObjectPtr object;
     bunraku_client *client; /* NULL while the node is outside the tree, or nothing can be opened */
     bool in_tree;
@@ -45,34 +38,8 @@ typedef struct receiver {
     double latency_ms;
     double motion_to_photon_ms;
 
-    held_control controls[BUNRAKU_MAX_CONTROLS];
-    uint32_t control_count;
-    char identity[TEXT_BYTES]; /* "" for none */
-    int64_t seed;              /* below 0 for none */
-    char expression[TEXT_BYTES];
-    bool has_expression;
-    bool calibrate;
-    bool has_changed; /* something of the above since it was sent */
-} receiver;
-
-/* An argument or a return value on its way between Godot's kinds of values and C. */
-typedef union value {
-    bool boolean;
-    int64_t integer;
-    double real;
-    char text[TEXT_BYTES];
-} value;
-
-typedef void (*method_body)(receiver *self, const value *arguments, value *returned);
-
-typedef struct method {
-    const char *name;
-    method_body body;
-    GDExtensionVariantType returns; /* NIL for nothing */
-    int argument_count;
-    GDExtensionVariantType argument_types[MAX_ARGUMENTS];
-    const char *argument_names[MAX_ARGUMENTS];
-} method;
+    bunraku_wanted *wanted; /* of the character, for the node's whole life */
+};
 
 static void set_text(char *where, const char *text) {
     size_t length = strlen(text);
@@ -149,9 +116,7 @@ static void open_client(receiver *self) {
         self->client = NULL;
         report_error(self->last_error);
         set_state(self, BUNRAKU_ERROR);
-        return;
     }
-    self->has_changed = true; /* a new connection is told what is wanted */
 }
 
 static void upload(receiver *self, const bunraku_frame *frame) {
@@ -193,30 +158,6 @@ static void upload(receiver *self, const bunraku_frame *frame) {
     godot.variant_destroy(&width);
 }
 
-static void send_wanted(receiver *self) {
-    bunraku_control controls[BUNRAKU_MAX_CONTROLS];
-    bunraku_control_state state;
-    memset(&state, 0, sizeof state);
-    for (uint32_t i = 0; i < self->control_count; i++) {
-        controls[i] = (bunraku_control){self->controls[i].name, self->controls[i].value, 0};
-    }
-    state.struct_size = sizeof state;
-    state.controls = controls;
-    state.control_count = self->control_count;
-    state.identity = self->identity[0] != '\0' ? self->identity : NULL;
-    state.seed = self->seed;
-    state.mix_seed = -1;
-    state.truncation_psi = -1.0f;
-    state.expression = self->has_expression ? self->expression : NULL;
-    state.calibrate = self->calibrate;
-    int32_t result = bunraku_send_control(self->client, &state, NULL);
-    if (result < 0) {
-        report_error(bunraku_result_text(result));
-    }
-    self->calibrate = false;
-    self->has_changed = false;
-}
-
 static void process(GDExtensionClassInstancePtr instance, const GDExtensionConstTypePtr *arguments,
                     GDExtensionTypePtr returned) {
     (void)arguments;
@@ -241,10 +182,15 @@ static void process(GDExtensionClassInstancePtr instance, const GDExtensionConst
         set_state(self, status.state);
     }
     /* A signal may have ended in set_endpoint(), and with it this client. */
-    if (self->has_changed && self->client != NULL) {
-        send_wanted(self);
+    if (self->client != NULL) {
+        int32_t sent = bunraku_send_wanted(self->client, self->wanted, NULL);
+        if (sent < 0) {
+            report_error(bunraku_result_text(sent));
+        }
     }
 }
+
+bunraku_wanted *native_receiver_wanted(receiver *self) { return self->wanted; }
 
 static void enter_tree(GDExtensionClassInstancePtr instance, const GDExtensionConstTypePtr *arguments,
                        GDExtensionTypePtr returned) {
@@ -311,6 +257,11 @@ static void get_key_file(receiver *self, const value *arguments, value *returned
     set_text(returned->text, self->key_file);
 }
 
+static void get_texture(receiver *self, const value *arguments, value *returned) {
+    (void)arguments;
+    returned->object = &self->texture;
+}
+
 static void get_state(receiver *self, const value *arguments, value *returned) {
     (void)arguments;
     returned->integer = self->state;
@@ -342,72 +293,6 @@ static void get_motion_to_photon_ms(receiver *self, const value *arguments, valu
     returned->real = self->motion_to_photon_ms;
 }
 
-static void hold(receiver *self, const value *arguments, value *returned) {
-    (void)returned;
-    char name[BUNRAKU_NAME_BYTES] = {0};
-    strncpy(name, arguments[0].text, sizeof name - 1);
-    uint32_t i = 0;
-    while (i < self->control_count && strcmp(self->controls[i].name, name) != 0) {
-        i++;
-    }
-    if (i == BUNRAKU_MAX_CONTROLS) {
-        report_error("Bunraku: more than 256 controls are held; release some first");
-        return;
-    }
-    if (i == self->control_count) {
-        memcpy(self->controls[i].name, name, sizeof name);
-        self->control_count++;
-    }
-    self->controls[i].value = (float)arguments[1].real;
-    self->has_changed = true;
-}
-
-static void release(receiver *self, const value *arguments, value *returned) {
-    (void)returned;
-    for (uint32_t i = 0; i < self->control_count; i++) {
-        if (strcmp(self->controls[i].name, arguments[0].text) == 0) {
-            self->controls[i] = self->controls[--self->control_count];
-            self->has_changed = true;
-            return;
-        }
-    }
-}
-
-static void release_all(receiver *self, const value *arguments, value *returned) {
-    (void)arguments;
-    (void)returned;
-    self->has_changed = self->has_changed || self->control_count > 0;
-    self->control_count = 0;
-}
-
-static void express(receiver *self, const value *arguments, value *returned) {
-    (void)returned;
-    set_text(self->expression, arguments[0].text);
-    self->has_expression = true;
-    self->has_changed = true;
-}
-
-static void become(receiver *self, const value *arguments, value *returned) {
-    (void)returned;
-    set_text(self->identity, arguments[0].text);
-    self->seed = -1;
-    self->has_changed = true;
-}
-
-static void become_seed(receiver *self, const value *arguments, value *returned) {
-    (void)returned;
-    self->identity[0] = '\0';
-    self->seed = arguments[0].integer;
-    self->has_changed = true;
-}
-
-static void calibrate(receiver *self, const value *arguments, value *returned) {
-    (void)arguments;
-    (void)returned;
-    self->calibrate = true;
-    self->has_changed = true;
-}
-
 static void request_last_frame(receiver *self, const value *arguments, value *returned) {
     (void)arguments;
     (void)returned;
@@ -415,12 +300,6 @@ static void request_last_frame(receiver *self, const value *arguments, value *re
         bunraku_request_last(self->client);
     }
 }
-
-#define NOTHING GDEXTENSION_VARIANT_TYPE_NIL
-#define TEXT GDEXTENSION_VARIANT_TYPE_STRING
-#define INTEGER GDEXTENSION_VARIANT_TYPE_INT
-#define REAL GDEXTENSION_VARIANT_TYPE_FLOAT
-#define OBJECT GDEXTENSION_VARIANT_TYPE_OBJECT
 
 static method methods[] = {
     {"set_endpoint", set_endpoint, NOTHING, 1, {TEXT}, {"endpoint"}},
@@ -431,108 +310,15 @@ static method methods[] = {
     {"get_control_endpoint", get_control_endpoint, TEXT, 0, {NOTHING}, {NULL}},
     {"set_key_file", set_key_file, NOTHING, 1, {TEXT}, {"path"}},
     {"get_key_file", get_key_file, TEXT, 0, {NOTHING}, {NULL}},
-    {"get_texture", NULL, OBJECT, 0, {NOTHING}, {NULL}}, /* answered by the callers below: it is no plain value */
+    {"get_texture", get_texture, OBJECT, 0, {NOTHING}, {NULL}},
     {"get_state", get_state, INTEGER, 0, {NOTHING}, {NULL}},
     {"get_state_name", get_state_name, TEXT, 0, {NOTHING}, {NULL}},
     {"get_last_error", get_last_error, TEXT, 0, {NOTHING}, {NULL}},
     {"get_frame_id", get_frame_id, INTEGER, 0, {NOTHING}, {NULL}},
     {"get_latency_ms", get_latency_ms, REAL, 0, {NOTHING}, {NULL}},
     {"get_motion_to_photon_ms", get_motion_to_photon_ms, REAL, 0, {NOTHING}, {NULL}},
-    {"hold", hold, NOTHING, 2, {TEXT, REAL}, {"control", "value"}},
-    {"release", release, NOTHING, 1, {TEXT}, {"control"}},
-    {"release_all", release_all, NOTHING, 0, {NOTHING}, {NULL}},
-    {"express", express, NOTHING, 1, {TEXT}, {"expression"}},
-    {"become", become, NOTHING, 1, {TEXT}, {"identity"}},
-    {"become_seed", become_seed, NOTHING, 1, {INTEGER}, {"seed"}},
-    {"calibrate", calibrate, NOTHING, 0, {NOTHING}, {NULL}},
     {"request_last_frame", request_last_frame, NOTHING, 0, {NOTHING}, {NULL}},
 };
-
-static void value_of_variant(GDExtensionVariantType type, GDExtensionConstVariantPtr from, value *to) {
-    GDExtensionVariantPtr source = (GDExtensionVariantPtr)from; /* Godot's signature lacks a const; it only reads */
-    if (type == TEXT) {
-        uint64_t string;
-        godot.to_string(&string, source);
-        text_of_string(&string, to->text, sizeof to->text);
-        godot.destroy_string(&string);
-    } else if (type == INTEGER) {
-        godot.to_int(&to->integer, source);
-    } else {
-        godot.to_float(&to->real, source);
-    }
-}
-
-static void call_from_script(void *userdata, GDExtensionClassInstancePtr instance,
-                             const GDExtensionConstVariantPtr *arguments, GDExtensionInt count,
-                             GDExtensionVariantPtr returned, GDExtensionCallError *error) {
-    const method *called = userdata;
-    receiver *self = instance;
-    value values[MAX_ARGUMENTS];
-    value result;
-    error->error = GDEXTENSION_CALL_OK;
-    if (count != called->argument_count) {
-        error->error = count < called->argument_count ? GDEXTENSION_CALL_ERROR_TOO_FEW_ARGUMENTS
-                                                      : GDEXTENSION_CALL_ERROR_TOO_MANY_ARGUMENTS;
-        error->expected = called->argument_count;
-        return;
-    }
-    if (called->returns == OBJECT) {
-        godot.variant_destroy(returned);
-        godot.variant_new_copy(returned, &self->texture);
-        return;
-    }
-    for (int i = 0; i < called->argument_count; i++) {
-        value_of_variant(called->argument_types[i], arguments[i], &values[i]);
-    }
-    called->body(self, values, &result);
-    if (called->returns == NOTHING) {
-        return;
-    }
-    godot.variant_destroy(returned);
-    if (called->returns == TEXT) {
-        variant text = variant_of_text(result.text);
-        godot.variant_new_copy(returned, &text);
-        godot.variant_destroy(&text);
-    } else if (called->returns == INTEGER) {
-        godot.from_int(returned, &result.integer);
-    } else {
-        godot.from_float(returned, &result.real);
-    }
-}
-
-static void call_by_pointers(void *userdata, GDExtensionClassInstancePtr instance,
-                             const GDExtensionConstTypePtr *arguments, GDExtensionTypePtr returned) {
-    const method *called = userdata;
-    receiver *self = instance;
-    value values[MAX_ARGUMENTS];
-    value result;
-    if (called->returns == OBJECT) {
-        variant object;
-        godot.variant_new_copy(&object, &self->texture);
-        call_method(&object, "reference", NULL, 0); /* what is returned this way carries a share of its own */
-        godot.to_object(returned, &object);
-        godot.variant_destroy(&object);
-        return;
-    }
-    for (int i = 0; i < called->argument_count; i++) {
-        if (called->argument_types[i] == TEXT) {
-            text_of_string(arguments[i], values[i].text, sizeof values[i].text);
-        } else if (called->argument_types[i] == INTEGER) {
-            values[i].integer = *(const int64_t *)arguments[i];
-        } else {
-            values[i].real = *(const double *)arguments[i];
-        }
-    }
-    called->body(self, values, &result);
-    if (called->returns == TEXT) {
-        godot.destroy_string(returned);
-        godot.string_new(returned, result.text);
-    } else if (called->returns == INTEGER) {
-        *(int64_t *)returned = result.integer;
-    } else if (called->returns == REAL) {
-        *(double *)returned = result.real;
-    }
-}
 
 /* The class. */
 
@@ -541,14 +327,17 @@ static GDExtensionObjectPtr create(void *userdata) {
     string_name parent;
     string_name name;
     receiver *self = calloc(1, sizeof *self);
-    if (self == NULL) {
+    bunraku_wanted *wanted = bunraku_wanted_new();
+    if (self == NULL || wanted == NULL) {
+        bunraku_wanted_free(wanted);
+        free(self);
         return NULL;
     }
     godot.string_name_new(&parent, "Node", false);
     godot.string_name_new(&name, CLASS_NAME, false);
     self->object = godot.construct_object(&parent);
+    self->wanted = wanted;
     set_text(self->endpoint, "tcp://127.0.0.1:5760");
-    self->seed = -1;
     self->texture = variant_of_new("ImageTexture");
     self->image = variant_of_new("Image");
     godot.new_bytes(&self->bytes[0], NULL);
@@ -563,6 +352,7 @@ static void destroy(void *userdata, GDExtensionClassInstancePtr instance) {
     (void)userdata;
     receiver *self = instance;
     close_client(self);
+    bunraku_wanted_free(self->wanted);
     godot.destroy_bytes(&self->bytes[0]);
     godot.destroy_bytes(&self->bytes[1]);
     godot.variant_destroy(&self->image);
@@ -581,103 +371,6 @@ static GDExtensionClassCallVirtual find_virtual(void *userdata, GDExtensionConst
     return name_is(name, "_exit_tree") ? exit_tree : NULL;
 }
 
-/* A property's or argument's description; its names and hint are freed by forget(). */
-typedef struct description {
-    GDExtensionPropertyInfo info;
-    string_name name;
-    string_name class_name;
-    uint64_t hint;
-} description;
-
-static void describe(description *about, GDExtensionVariantType type, const char *name) {
-    godot.string_name_new(&about->name, name, false);
-    godot.string_name_new(&about->class_name, type == OBJECT ? "ImageTexture" : "", false);
-    godot.string_new(&about->hint, "");
-    about->info.type = type;
-    about->info.name = &about->name;
-    about->info.class_name = &about->class_name;
-    about->info.hint = 0;
-    about->info.hint_string = &about->hint;
-    about->info.usage = PROPERTY_USAGE_DEFAULT;
-}
-
-static void forget(description *about) {
-    godot.destroy_string_name(&about->name);
-    godot.destroy_string_name(&about->class_name);
-    godot.destroy_string(&about->hint);
-}
-
-static void register_method(GDExtensionClassLibraryPtr library, const string_name *class_name, method *which) {
-    description returned;
-    description arguments[MAX_ARGUMENTS];
-    GDExtensionPropertyInfo infos[MAX_ARGUMENTS];
-    GDExtensionClassMethodArgumentMetadata metadata[MAX_ARGUMENTS];
-    string_name name;
-    GDExtensionClassMethodInfo info;
-    memset(&info, 0, sizeof info);
-    godot.string_name_new(&name, which->name, false);
-    describe(&returned, which->returns, "");
-    for (int i = 0; i < which->argument_count; i++) {
-        describe(&arguments[i], which->argument_types[i], which->argument_names[i]);
-        infos[i] = arguments[i].info;
-        metadata[i] = GDEXTENSION_METHOD_ARGUMENT_METADATA_NONE;
-    }
-    info.name = &name;
-    info.method_userdata = which;
-    info.call_func = call_from_script;
-    info.ptrcall_func = call_by_pointers;
-    info.method_flags = GDEXTENSION_METHOD_FLAGS_DEFAULT;
-    info.has_return_value = which->returns != NOTHING;
-    info.return_value_info = &returned.info;
-    info.return_value_metadata = GDEXTENSION_METHOD_ARGUMENT_METADATA_NONE;
-    info.argument_count = (uint32_t)which->argument_count;
-    info.arguments_info = infos;
-    info.arguments_metadata = metadata;
-    godot.register_method(library, class_name, &info);
-    for (int i = 0; i < which->argument_count; i++) {
-        forget(&arguments[i]);
-    }
-    forget(&returned);
-    godot.destroy_string_name(&name);
-}
-
-static void register_property(GDExtensionClassLibraryPtr library, const string_name *class_name,
-                              GDExtensionVariantType type, const char *name, const char *setter, const char *getter) {
-    description about;
-    string_name set;
-    string_name get;
-    describe(&about, type, name);
-    if (setter[0] == '\0') {
-        about.info.usage = 0; /* for scripts only: it tells something and is neither stored nor edited */
-    }
-    godot.string_name_new(&set, setter, false);
-    godot.string_name_new(&get, getter, false);
-    godot.register_property(library, class_name, &about.info, &set, &get);
-    godot.destroy_string_name(&get);
-    godot.destroy_string_name(&set);
-    forget(&about);
-}
-
-static void register_signal(GDExtensionClassLibraryPtr library, const string_name *class_name, const char *name,
-                            const char *first, const char *second) {
-    description arguments[2];
-    GDExtensionPropertyInfo infos[2];
-    string_name signal;
-    int count = second != NULL ? 2 : 1;
-    describe(&arguments[0], INTEGER, first);
-    infos[0] = arguments[0].info;
-    if (second != NULL) {
-        describe(&arguments[1], INTEGER, second);
-        infos[1] = arguments[1].info;
-    }
-    godot.string_name_new(&signal, name, false);
-    godot.register_signal(library, class_name, &signal, infos, count);
-    godot.destroy_string_name(&signal);
-    for (int i = 0; i < count; i++) {
-        forget(&arguments[i]);
-    }
-}
-
 void native_receiver_register(GDExtensionClassLibraryPtr library) {
     string_name name;
     string_name parent;
@@ -691,18 +384,21 @@ void native_receiver_register(GDExtensionClassLibraryPtr library) {
     godot.string_name_new(&parent, "Node", false);
     godot.register_class(library, &name, &parent, &info);
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        register_method(library, &name, &methods[i]);
+        bind_method(library, &name, &methods[i]);
     }
-    register_property(library, &name, TEXT, "endpoint", "set_endpoint", "get_endpoint");
-    register_property(library, &name, TEXT, "stream", "set_stream", "get_stream");
-    register_property(library, &name, TEXT, "control_endpoint", "set_control_endpoint", "get_control_endpoint");
-    register_property(library, &name, TEXT, "key_file", "set_key_file", "get_key_file");
-    register_property(library, &name, OBJECT, "texture", "", "get_texture");
-    register_property(library, &name, INTEGER, "state", "", "get_state");
-    register_property(library, &name, INTEGER, "frame_id", "", "get_frame_id");
-    register_property(library, &name, REAL, "latency_ms", "", "get_latency_ms");
-    register_signal(library, &name, "state_changed", "state", NULL);
-    register_signal(library, &name, "size_changed", "width", "height");
+    for (size_t i = 0; i < verb_count; i++) {
+        bind_method(library, &name, &verbs[i]);
+    }
+    bind_property(library, &name, TEXT, "endpoint", "set_endpoint", "get_endpoint");
+    bind_property(library, &name, TEXT, "stream", "set_stream", "get_stream");
+    bind_property(library, &name, TEXT, "control_endpoint", "set_control_endpoint", "get_control_endpoint");
+    bind_property(library, &name, TEXT, "key_file", "set_key_file", "get_key_file");
+    bind_property(library, &name, OBJECT, "texture", "", "get_texture");
+    bind_property(library, &name, INTEGER, "state", "", "get_state");
+    bind_property(library, &name, INTEGER, "frame_id", "", "get_frame_id");
+    bind_property(library, &name, REAL, "latency_ms", "", "get_latency_ms");
+    bind_signal(library, &name, "state_changed", "state", NULL);
+    bind_signal(library, &name, "size_changed", "width", "height");
     godot.destroy_string_name(&parent);
     godot.destroy_string_name(&name);
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <new>
 #include <string>
 #include <system_error>
@@ -15,6 +16,7 @@
 #include "key_file.h"
 #include "settings_text.h"
 #include "text.h"
+#include "wanted.h"
 
 namespace bunraku {
 namespace {
@@ -231,14 +233,18 @@ const char *bunraku_result_text(int32_t result) {
     switch (result) {
     case BUNRAKU_OK: return "Done; nothing newer.";
     case BUNRAKU_NEW_FRAME: return "A new frame was leased.";
-    case BUNRAKU_BAD_ARGUMENT: return "A null pointer, a struct_size that this library does not know, or a bad index.";
+    case BUNRAKU_BAD_ARGUMENT:
+        return "A null pointer, an empty name, a number outside its range, a bad index, or a struct_size that this "
+               "library does not know.";
     case BUNRAKU_BAD_ENDPOINT: return "The endpoint or the stream's name is malformed.";
     case BUNRAKU_BAD_KEY: return "A CURVE key is not 40 characters of Z85, or only some of the three were given.";
     case BUNRAKU_NO_MEMORY: return "Out of memory, or a thread or socket could not be created.";
     case BUNRAKU_NOT_FOUND: return "Not received from the producer yet, or there is no such item.";
     case BUNRAKU_TOO_MANY: return "Three frames are leased already; release one first.";
-    case BUNRAKU_NOT_FINITE: return "A control is NaN or infinite; nothing was sent.";
-    case BUNRAKU_TOO_LARGE: return "The control state is beyond 64 KiB or 256 controls; nothing was sent.";
+    case BUNRAKU_NOT_FINITE: return "A number is NaN or infinite; nothing was changed or sent.";
+    case BUNRAKU_TOO_LARGE:
+        return "More than 256 controls, a name that is too long, or a state beyond 64 KiB; nothing was changed or "
+               "sent.";
     case BUNRAKU_UNSUPPORTED: return "This build lacks what was asked for.";
     default: return "An unknown result; the library is newer than this program.";
     }
@@ -360,6 +366,18 @@ int32_t bunraku_send_control(bunraku_client *client, const bunraku_control_state
         return BUNRAKU_NOT_FOUND;
     }
     return guarded([&] { return client->control->send(take_in(*state), control_id); });
+}
+
+int32_t bunraku_send_wanted(bunraku_client *client, bunraku_wanted *wanted, uint64_t *control_id) {
+    if (client == nullptr || wanted == nullptr) {
+        return BUNRAKU_BAD_ARGUMENT;
+    }
+    const std::lock_guard<std::mutex> lock(wanted->mutex);
+    if (!client->was_sent_wanted.exchange(true)) {
+        wanted->state.repeat();
+    }
+    return wanted->state.send(
+        [&](const bunraku_control_state &state) { return bunraku_send_control(client, &state, control_id); });
 }
 
 int32_t bunraku_request_last(bunraku_client *client) {

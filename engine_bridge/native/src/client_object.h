@@ -3,6 +3,7 @@
 
 #include <zmq.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -61,6 +62,7 @@ struct bunraku_client {
     std::uint32_t pixel_format;
     std::unique_ptr<bunraku::ControlLink> control; // null without a control channel
     std::unique_ptr<bunraku::Receiver> receiver;
+    std::atomic<bool> was_sent_wanted{false}; // a new client is told all that is wanted
 
 private:
     void stop();

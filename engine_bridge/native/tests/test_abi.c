@@ -16,6 +16,12 @@ int main(void) {
     if (bunraku_open(&options, &client, why, sizeof why) != BUNRAKU_BAD_ENDPOINT || client != NULL) {
         return 2;
     }
+    bunraku_wanted *wanted = bunraku_wanted_new();
+    if (bunraku_wanted_hold(wanted, "jawOpen", 0.5f) != BUNRAKU_OK ||
+        bunraku_send_wanted(client, wanted, NULL) != BUNRAKU_BAD_ARGUMENT) {
+        return 4;
+    }
+    bunraku_wanted_free(wanted);
     puts(bunraku_version());
     puts(why);
     return bunraku_unity_texture_callback() == NULL ? 3 : 0;

@@ -518,6 +518,45 @@ TEST("client", "controls reach the producer, hello first, and are repeated to a 
     CHECK_EQUAL(client.status().control_sent, 3u);
 }
 
+TEST("client", "what is wanted is sent once per change, and whole to every new client") {
+    bunraku_wanted *const wanted = bunraku_wanted_new();
+    std::uint64_t id = 0;
+    for (const std::uint64_t held : {1u, 2u}) {
+        Producer producer;
+        Client client(producer.frames_endpoint);
+        id = 0;
+        if (held == 1) {
+            CHECK_EQUAL(bunraku_send_wanted(client, wanted, &id), BUNRAKU_OK);
+            CHECK_EQUAL(id, 0u); // nothing is wanted yet, so nothing was sent
+        }
+        CHECK_EQUAL(bunraku_wanted_hold(wanted, held == 1 ? "jawOpen" : "headYaw", 0.5f), BUNRAKU_OK);
+        CHECK_EQUAL(bunraku_send_wanted(client, wanted, &id), BUNRAKU_OK);
+        CHECK_EQUAL(id, 1u);
+        CHECK_EQUAL(bunraku_send_wanted(client, wanted, &id), BUNRAKU_OK);
+        CHECK_EQUAL(id, 1u);
+        REQUIRE(producer.wait_for_subscriber());
+        Heartbeat heartbeat;
+        heartbeat.control = producer.control_endpoint;
+        producer.send(heartbeat.parts());
+        Part address;
+        const Part set = producer.next_control_of_kind("set", address);
+        REQUIRE(!set.empty());
+        bunraku::Value controls;
+        REQUIRE(bunraku::Map(set.data(), set.data() + set.size()).find("ex", controls));
+        CHECK_EQUAL(controls.size, held);
+    }
+    Producer producer;
+    Client client(producer.frames_endpoint);
+    id = 0;
+    CHECK_EQUAL(bunraku_send_wanted(client, wanted, &id), BUNRAKU_OK); // unchanged, but this client is a new one
+    CHECK_EQUAL(id, 1u);
+    CHECK_EQUAL(bunraku_send_wanted(client, nullptr, &id), BUNRAKU_BAD_ARGUMENT);
+    Client without(free_endpoint(), [](bunraku_options &options) { options.control_endpoint = ""; });
+    CHECK_EQUAL(bunraku_send_wanted(without, wanted, nullptr), BUNRAKU_NOT_FOUND); // no control channel
+    CHECK_EQUAL(bunraku_send_wanted(without, wanted, nullptr), BUNRAKU_OK);        // said once
+    bunraku_wanted_free(wanted);
+}
+
 TEST("client", "motion to photon is told for the client's own states") {
     Producer producer;
     Client client(producer.frames_endpoint);

@@ -83,12 +83,3 @@ TEST("speech", "a frame is released when its holder ends, and moves with its hol
     CHECK(std::strlen(refused.why()) > 0);
     shown.release();
 }
-
-TEST("speech", "controls are set once by name") {
-    bunraku::Controls controls;
-    CHECK(controls.set("jawOpen", 0.5f));
-    CHECK(controls.set("jawOpen", 0.7f));
-    CHECK_EQUAL(controls.state().control_count, 1u);
-    CHECK(controls.state().controls[0].value == 0.7f);
-    CHECK_EQUAL(controls.state().seed, -1);
-}

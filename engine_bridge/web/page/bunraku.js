@@ -14,3 +14,4 @@ export { toRgba } from "./bunraku/pixels.js";
 export { MAJOR } from "./bunraku/protocol.js";
 export { StreamReader } from "./bunraku/reader.js";
 export { MessageRejected } from "./bunraku/rejected.js";
+export { Wanted } from "./bunraku/wanted.js";

@@ -1,7 +1,7 @@
 // The page: what is shown, and what moves the character. Query: ui=0 (picture alone), bg (checker, transparent or a
 // colour), stream, enc (raw, lz4, jpeg), token.
 
-import { BunrakuClient } from "./bunraku.js";
+import { BunrakuClient, Wanted } from "./bunraku.js";
 import { View } from "./view.js";
 
 const query = new URLSearchParams(location.search);
@@ -54,13 +54,13 @@ function setBackground(name) {
   for (const button of $("backgrounds").children) button.setAttribute("aria-pressed", String(button.value === name));
 }
 
-// -- what is wanted: absolute, so one object that is sent whole
+// -- what is wanted
 
-const wanted = { controls: {} };
+const wanted = new Wanted();
 
 function send() {
-  client.set(wanted);
-  $("release").disabled = Object.keys(wanted.controls).length === 0;
+  wanted.send(client);
+  $("release").disabled = wanted.controls.size === 0;
 }
 
 // -- the panel
@@ -85,7 +85,7 @@ function buildChips(parent, items, onPress) {
 function pressExpression(button) {
   const on = button.getAttribute("aria-pressed") !== "true";
   for (const other of $("expressions").children) other.setAttribute("aria-pressed", String(on && other === button));
-  wanted.expression = on ? button.value : "";
+  wanted.express(on ? button.value : "");
   send();
 }
 
@@ -94,7 +94,8 @@ function buildIdentity(info) {
   const options = [["", "as it is"], ...info.identities.map((name) => [`name ${name}`, name])];
   if (info.has_mapping) options.push(["seed", "by seed"]);
   select.replaceChildren(...options.map(([value, label]) => new Option(label, value)));
-  select.value = typeof wanted.identity === "number" ? "seed" : wanted.identity ? `name ${wanted.identity}` : "";
+  const { identity } = wanted.others;
+  select.value = typeof identity === "number" ? "seed" : identity ? `name ${identity}` : "";
   $("seed-label").hidden = select.value !== "seed";
   $("identity-section").hidden = options.length < 2;
 }
@@ -105,9 +106,9 @@ function chooseIdentity() {
   $("seed-label").hidden = choice !== "seed";
   if (choice === "seed") {
     if (seed.value === "") seed.value = String(Math.floor(Math.random() * 10000));
-    wanted.identity = Math.min(Math.max(0, Math.floor(Number(seed.value) || 0)), Number.MAX_SAFE_INTEGER);
-  } else if (choice) wanted.identity = choice.slice("name ".length);
-  else delete wanted.identity;
+    wanted.become(Math.min(Math.max(0, Math.floor(Number(seed.value) || 0)), Number.MAX_SAFE_INTEGER));
+  } else if (choice) wanted.become(choice.slice("name ".length));
+  else wanted.leaveIdentity();
   send();
 }
 
@@ -155,28 +156,28 @@ function buildSlider({ name, minimum, maximum, rest }) {
   input.min = minimum;
   input.max = maximum;
   input.step = degrees ? 0.5 : 0.01;
-  input.value = wanted.controls[name] ?? rest;
+  input.value = wanted.controls.get(name) ?? rest;
   label.htmlFor = output.htmlFor = input.id;
   label.textContent = readable(name);
   release.type = "button";
   release.textContent = "×";
   release.title = "Release";
   release.setAttribute("aria-label", `Release ${readable(name)}`);
-  row.classList.toggle("held", name in wanted.controls);
+  row.classList.toggle("held", wanted.controls.has(name));
   input.addEventListener("input", () => {
-    wanted.controls[name] = Number(input.value);
+    wanted.hold(name, Number(input.value));
     row.classList.add("held");
     show();
     send();
   });
-  row.letGo = () => {
-    delete wanted.controls[name];
+  row.rest = () => {
     input.value = rest;
     row.classList.remove("held");
     show();
   };
   const letGo = () => {
-    row.letGo();
+    wanted.release(name);
+    row.rest();
     send();
   };
   release.addEventListener("click", () => {
@@ -201,7 +202,7 @@ function showInfo() {
   if (bare || described === built) return; // building again would take the slider out of the hand that moves it
   built = described;
   buildChips($("expressions"), info.expressions.map(({ name, hotkey }) => ({ value: name, label: name, hint: hotkey })), pressExpression);
-  for (const button of $("expressions").children) button.setAttribute("aria-pressed", String(button.value === wanted.expression));
+  for (const button of $("expressions").children) button.setAttribute("aria-pressed", String(button.value === wanted.others.expression));
   $("expressions-section").hidden = info.expressions.length === 0;
   buildIdentity(info);
   buildControls(info);
@@ -249,7 +250,8 @@ function toggleFold() {
 }
 
 function releaseAll() {
-  for (const row of document.querySelectorAll(".slider")) row.letGo();
+  wanted.releaseAll();
+  for (const row of document.querySelectorAll(".slider")) row.rest();
   send();
 }
 
@@ -281,7 +283,10 @@ else {
   $("identity").addEventListener("change", chooseIdentity);
   $("seed").addEventListener("change", chooseIdentity);
   $("release").addEventListener("click", releaseAll);
-  $("neutral").addEventListener("click", () => client.set({ ...wanted, calibrate: true }));
+  $("neutral").addEventListener("click", () => {
+    wanted.calibrate();
+    send();
+  });
   $("fold").addEventListener("click", toggleFold);
   document.addEventListener("keydown", onKey);
   setInterval(showFigures, FIGURES_MS);

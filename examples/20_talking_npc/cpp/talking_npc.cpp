@@ -23,19 +23,23 @@ constexpr auto TICK = std::chrono::milliseconds(16);
 double seconds_since(Clock::time_point began) { return std::chrono::duration<double>(Clock::now() - began).count(); }
 
 // Everything that she does at this time.
-void act(const bunraku::Speech &speech, double t_s, bunraku::Controls &controls) {
+void act(const bunraku::Speech &speech, double t_s, bunraku::Wanted &wanted) {
     const bunraku::SpeechPose pose = speech.at(t_s);
-    controls.set("aa", pose.aa);
-    controls.set("ih", pose.ih);
-    controls.set("ou", pose.ou);
-    controls.set("ee", pose.ee);
-    controls.set("oh", pose.oh);
-    controls.set_expression(pose.left_alone ? nullptr : pose.expression);
+    wanted.hold("aa", pose.aa);
+    wanted.hold("ih", pose.ih);
+    wanted.hold("ou", pose.ou);
+    wanted.hold("ee", pose.ee);
+    wanted.hold("oh", pose.oh);
+    if (pose.left_alone) {
+        wanted.leave_expression();
+    } else {
+        wanted.express(pose.expression);
+    }
     // The player walks on a plane before her: x to the left as she sees it, z away from her, in metres.
     const double x = 2.0 * std::sin(2.0 * PI * t_s / WALK_S);
     const double yaw = std::clamp(std::atan2(x, 2.5) * 180.0 / PI, -30.0, 30.0);
-    controls.set("gazeYaw", static_cast<float>(yaw));
-    controls.set("headYaw", static_cast<float>(yaw / 3.0));
+    wanted.hold("gazeYaw", static_cast<float>(yaw));
+    wanted.hold("headYaw", static_cast<float>(yaw / 3.0));
 }
 
 bool wait_for_welcome(bunraku::Client &client, bunraku_info &info) {
@@ -72,22 +76,22 @@ int main(int count, char **arguments) {
 
     bunraku::Speech speech;
     speech.say(line);
-    bunraku::Controls controls;
+    bunraku::Wanted wanted;
     bunraku::Frame shown; // a game would draw this one until there is a newer one
     unsigned frames = 0;
     const Clock::time_point began = Clock::now();
     for (double t_s = 0.0; t_s <= speech.duration_s(); t_s = seconds_since(began)) {
-        act(speech, t_s, controls);
-        client.send(controls);
+        act(speech, t_s, wanted);
+        client.send(wanted);
         if (bunraku::Frame newest = client.acquire()) {
             shown = std::move(newest);
             ++frames;
         }
         std::this_thread::sleep_for(TICK);
     }
-    bunraku::Controls nothing; // let go of mouth, eyes and head; the mood fades
-    nothing.set_expression("");
-    client.send(nothing);
+    wanted.release_all(); // mouth, eyes and head are her own again; the mood fades
+    wanted.express("");
+    client.send(wanted);
     std::this_thread::sleep_for(std::chrono::milliseconds(100)); // for the last state to leave
     std::printf("%u frames, motion to photon %.0f ms\n", frames, client.status().motion_to_photon_ms_p50);
     return frames > 0 ? 0 : 1;

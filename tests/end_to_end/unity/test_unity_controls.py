@@ -6,9 +6,15 @@ import math
 
 import pytest
 
+from engine_bridge import ControlState
+from tests import verbs_kit
 from tests.conformance_kit import KIT
 from tests.unity.game import Game
 from tests.unity.producer import Producer, live, state_of, tick_until
+from tests.verbs_kit import Step
+
+VERBS = verbs_kit.cases()
+NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # as C# reads them
 
 
 def test_controls_reach_the_producer_and_come_back_in_frames(game: Game) -> None:
@@ -46,6 +52,48 @@ def test_controls_reach_the_producer_and_come_back_in_frames(game: Game) -> None
         sent = len(producer.states)
         game.ask("control-off")
         tick_until(game, lambda _: any(state.controls == {} for state in producer.states[sent:]))
+
+
+def held(steps: list[Step]) -> set[str]:
+    """The controls that a case of the kit holds."""
+    return {step.words[1] for step in steps if step.words[0] == "hold"} - {""}
+
+
+@pytest.mark.parametrize("name", [name for name, steps in VERBS.items() if held(steps) <= {"jawOpen", "headYaw"}])
+def test_verbs_send_what_the_kit_says(game: Game, name: str) -> None:
+    """Whether a verb was refused is seen from what is sent: the component warns and continues."""
+
+    def obey(step: Step) -> None:
+        verb, *words = step.words
+        game.ask("obey", verb, words[0] if words else "", NUMBERS.get(words[-1], words[-1]) if words else "")
+
+    def sent(_: Step) -> ControlState | None:
+        before = game.ask("report")["control_id"]
+        game.ask("tick", 1, 0)
+        now = game.ask("report")["control_id"]
+        if now == before:
+            return None
+        tick_until(game, lambda _: any(str(state.control_id) == now for state in list(producer.states)))
+        return next(state for state in producer.states if str(state.control_id) == now)
+
+    with Producer() as producer:
+        game.ask("open", f"Endpoint={producer.endpoint}")
+        tick_until(game, lambda report: live(report) and report["control_state"] == "Live")
+        verbs_kit.follow(VERBS[name], obey, sent)
+
+
+def test_control_that_is_switched_off_gives_back_what_it_held_and_takes_it_again(game: Game) -> None:
+    with Producer() as producer:
+        game.ask("open", f"Endpoint={producer.endpoint}")
+        tick_until(game, lambda report: live(report) and report["control_state"] == "Live")
+        game.ask("set", "jawOpen", 0.5)
+        game.ask("expression", "happy")
+        state_of(game, producer, lambda state: state.controls == {"jawOpen": 0.5})
+        game.ask("control-off")
+        tick_until(game, lambda _: producer.states[-1].controls == {})
+        game.ask("control-on")
+        tick_until(game, lambda _: producer.states[-1].controls == {"jawOpen": 0.5})
+        assert producer.states[-1].expression == "happy"
 
 
 def test_nothing_is_sent_while_nothing_changes(game: Game) -> None:

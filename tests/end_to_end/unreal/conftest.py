@@ -37,6 +37,7 @@ def copied_plugin(tmp_path: Path) -> Path:
     for path in (
         headers / "client.h",
         headers / "speech.hpp",
+        headers / "wanted.hpp",
         libraries / "Win64" / "bunraku_client.lib",
         libraries / "Win64" / "bunraku_client.dll",
         libraries / "Linux" / "libbunraku_client.so",

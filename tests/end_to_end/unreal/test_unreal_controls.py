@@ -50,6 +50,10 @@ def test_all_controls_reach_the_character(game_program: Path) -> None:
         assert (state.controls, state.mix) == ({"jawOpen": 0.25}, IdentityMix("Aki", 0.25))
         assert (state.expression, state.calibrate) == (None, False)
 
+        game.tell("unmix")
+        game.run(0.2)
+        producer.wait_for_state(lambda state: state.mix == IdentityMix("Aki", 0.0))
+
         for command in ("set jawOpen nan", "set jawOpen inf", "mix Aki 2", "seed -1", "psi -0.5", "head nan 0 0"):
             assert game.ask(command, "taken")["taken"] is False, command
         sent = game.report()["sent"]

@@ -23,7 +23,7 @@ def test_core_keeps_its_promises(sanitizer: list[str], tmp_path: Path) -> None:
     program = unreal_build.core_program(tmp_path / "core_test", sanitizer)
     done = subprocess.run([program], check=False, capture_output=True, text=True, timeout=PATIENCE_S * 4)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) > 20
+    assert len(done.stdout.splitlines()) >= 20
 
 
 def test_core_compiles_for_windows_beside_the_macro_of_the_build_tool() -> None:
@@ -136,6 +136,7 @@ def test_rules_find_the_headers_of_the_repository(build_tool: Path, copied_plugi
     native.mkdir(parents=True)
     (native / "client.h").touch()
     (native / "speech.hpp").touch()
+    (native / "wanted.hpp").touch()
     code, client = ask_rules(build_tool, copied_plugin, "Linux", "BunrakuClient")
     assert (code, client["include"]) == (0, [str(native.parent)])
 

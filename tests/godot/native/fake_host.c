@@ -641,9 +641,16 @@ int main(int count, char **words) {
     call(node, "hold", 2, held);
     host_variant mood = text_variant("happy");
     call(node, "express", 1, &mood);
+    host_variant mixed[] = {text_variant("Ren"), real_variant(0.25)};
+    call(node, "mix", 2, mixed);
+    host_variant psi = real_variant(0.5);
+    call(node, "truncate", 1, &psi);
+    host_variant too_much[] = {text_variant("Ren"), real_variant(1.5)};
+    call(node, "mix", 2, too_much); /* refused, and changes nothing */
     show(node, atoi(words[3]), 60000);
     host_variant let_go = text_variant("jawOpen");
     call(node, "release", 1, &let_go);
+    call(node, "end_mix", 0, NULL);
     int64_t state = integer_of(node, "get_state");
     run_virtual(node, "_exit_tree", 0);
     run_virtual(node, "_process", 0);

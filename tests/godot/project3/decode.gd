@@ -1,6 +1,6 @@
 # Runs the client's own functions on files, without a window or a connection. What to do is in the environment:
 #
-#     BUNRAKU_TEST_TASK=conformance|mutate|speech    BUNRAKU_TEST_IN=folder or file    BUNRAKU_TEST_OUT=file
+#     BUNRAKU_TEST_TASK=conformance|mutate|speech|verbs    BUNRAKU_TEST_IN=folder or file    BUNRAKU_TEST_OUT=file
 #
 # Answers are lines of JSON; tests compare them with what is right.
 extends SceneTree
@@ -10,6 +10,7 @@ const FrameClient = preload("res://addons/bunraku/core/frame_client.gd")
 const Liveness = preload("res://addons/bunraku/core/liveness.gd")
 const Pixels = preload("res://addons/bunraku/core/pixels.gd")
 const Speech = preload("res://addons/bunraku/core/bunraku_speech.gd")
+const Wanted = preload("res://addons/bunraku/core/wanted.gd")
 
 var out = File.new()
 
@@ -24,6 +25,8 @@ func _init():
 			run_mutations(from)
 		"speech":
 			run_speech(from)
+		"verbs":
+			run_verbs(from)
 	out.close()
 	quit()
 
@@ -152,3 +155,83 @@ func run_speech(path: String) -> void:
 			for viseme in Speech.VISEMES:
 				weights += " %.4f" % mouth[viseme]
 			out.store_line("%d%s %s" % [t_ms, weights, expression])
+
+
+# A verbs.txt, its states replaced by what the script makes of the verbs; the same file if all is well.
+func run_verbs(path: String) -> void:
+	var wanted = Wanted.new()
+	for line in read_bytes(path).get_string_from_utf8().split("\n"):
+		var key = line.split("=")[0]
+		var words = line.substr(key.length() + 1, line.length()).split(" ")
+		match key:
+			"case":
+				wanted = Wanted.new()
+				out.store_line(line)
+			"do", "refuse":
+				obey(wanted, words)
+				out.store_line(line)
+			"sent":
+				out.store_line("sent=yes" if wanted.has_changed else "sent=no")
+				if wanted.has_changed:
+					store_state(wanted.as_set())
+
+
+func obey(wanted, words) -> void:
+	var name = words[1].replace("~", "") if words.size() > 1 else ""
+	var number = number_of(words[words.size() - 1])
+	match words[0]:
+		"hold":
+			wanted.hold(name, number)
+		"release":
+			wanted.release(name)
+		"release_all":
+			wanted.release_all()
+		"become":
+			wanted.become(name)
+		"become_seed":
+			wanted.become(int(name))
+		"leave_identity":
+			wanted.become(null)
+		"mix":
+			wanted.mix(name, number)
+		"mix_seed":
+			wanted.mix(int(name), number)
+		"end_mix":
+			wanted.mix(null, 0.0)
+		"truncate":
+			wanted.truncate(number)
+		"leave_truncation":
+			wanted.truncate(null)
+		"express":
+			wanted.express(name)
+		"leave_expression":
+			wanted.express(null)
+		"calibrate":
+			wanted.calibrate()
+		_:
+			out.store_line("there is no verb %s" % words[0])
+
+
+func number_of(word: String) -> float:
+	return {"nan": NAN, "inf": INF, "-inf": -INF}.get(word, float(word))
+
+
+func store_state(state) -> void:
+	var controls = state["ex"].keys()
+	controls.sort()
+	for control in controls:
+		out.store_line("ex.%s=%.4f" % [control, state["ex"][control]])
+	if state.has("who"):
+		out.store_line("who=%s" % person(state["who"]))
+	if state.has("mix"):
+		out.store_line("mix=%s %.4f" % [person(state["mix"]["who"]), state["mix"]["amount"]])
+	if state.has("psi"):
+		out.store_line("psi=%.4f" % state["psi"])
+	if state.has("emo"):
+		out.store_line("emo=%s" % state["emo"])
+	if state.has("cal"):
+		out.store_line("cal=yes")
+
+
+func person(who) -> String:
+	return "seed %d" % who if typeof(who) == TYPE_INT else "name %s" % who

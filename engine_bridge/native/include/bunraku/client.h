@@ -37,18 +37,23 @@ extern "C" {
 
 typedef struct bunraku_client bunraku_client;
 
+/* What is wanted of a character; outlives clients. */
+typedef struct bunraku_wanted bunraku_wanted;
+
 /* What a function answers: 0 or more is good, below 0 an error that bunraku_result_text() puts into words. */
 typedef enum bunraku_result {
     BUNRAKU_OK = 0,           /* done; from bunraku_acquire: nothing newer than what was taken before */
     BUNRAKU_NEW_FRAME = 1,    /* from bunraku_acquire: a frame was leased */
-    BUNRAKU_BAD_ARGUMENT = -1, /* a null pointer, a struct_size of zero or below this header's first version, a bad index */
+    BUNRAKU_BAD_ARGUMENT = -1, /* a null pointer, a struct_size of zero or below this header's first version, a bad index,
+                                  an empty name, a number outside its range */
     BUNRAKU_BAD_ENDPOINT = -2, /* the endpoint or the stream's name is malformed */
     BUNRAKU_BAD_KEY = -3,      /* a CURVE key is not 40 characters of Z85, or only some of the three were given */
     BUNRAKU_NO_MEMORY = -4,    /* out of memory, or a thread or socket could not be created */
     BUNRAKU_NOT_FOUND = -5,    /* not received from the producer yet (no welcome), or there is no such item */
     BUNRAKU_TOO_MANY = -6,     /* BUNRAKU_MAX_LEASES frames are leased already; release one first */
-    BUNRAKU_NOT_FINITE = -7,   /* a control is NaN or infinite; nothing was sent */
-    BUNRAKU_TOO_LARGE = -8,    /* a control state beyond 64 KiB or 256 controls; nothing was sent */
+    BUNRAKU_NOT_FINITE = -7,   /* a number is NaN or infinite; nothing was changed or sent */
+    BUNRAKU_TOO_LARGE = -8,    /* more than 256 controls, a wanted name that is too long, or a state beyond 64 KiB; nothing
+                                  was changed or sent */
     BUNRAKU_UNSUPPORTED = -9   /* this build lacks what was asked for, for example CURVE */
 } bunraku_result;
 
@@ -248,6 +253,65 @@ BUNRAKU_CLIENT_API int32_t bunraku_get_expression(bunraku_client *client, uint32
  */
 BUNRAKU_CLIENT_API int32_t bunraku_send_control(
     bunraku_client *client, const bunraku_control_state *state, uint64_t *control_id);
+
+/*
+ * What is wanted of a character, kept from one change to the next: the verbs of docs/protocol.md, the same in every
+ * language. Make one per character that is moved, change it at any time, also while there is no client, and call
+ * bunraku_send_wanted() once per tick. Use this or bunraku_send_control(), for which the caller keeps the state.
+ *
+ * Verbs copy what they are given. They return BUNRAKU_OK, also if nothing is different from before, or an error, and
+ * then change nothing: BUNRAKU_BAD_ARGUMENT, BUNRAKU_NOT_FINITE or BUNRAKU_TOO_LARGE. Names are UTF-8, of a
+ * control 1 to 63 bytes, of an identity or expression 1 to 320.
+ */
+
+/* NULL if there is no memory. */
+BUNRAKU_CLIENT_API bunraku_wanted *bunraku_wanted_new(void);
+
+/* NULL is allowed. Tells the producer nothing: release all and send first. Must be the last call for this object. */
+BUNRAKU_CLIENT_API void bunraku_wanted_free(bunraku_wanted *wanted);
+
+/* Hold a control: degrees for poses and gaze, otherwise 0 to 1; the producer clamps. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_hold(bunraku_wanted *wanted, const char *control, float value);
+
+/* Give a control back to the other drivers. One that is not held changes nothing. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_release(bunraku_wanted *wanted, const char *control);
+
+/* Release all controls; identity, mix, truncation and expression stay. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_release_all(bunraku_wanted *wanted);
+
+/* Become an identity by name, or by a seed of 0 or more where the character has a mapping network. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_become(bunraku_wanted *wanted, const char *identity);
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_become_seed(bunraku_wanted *wanted, int64_t seed);
+
+/* Say nothing about the identity from now on; the producer keeps the one it has. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_leave_identity(bunraku_wanted *wanted);
+
+/* Mix in a second identity; amount: 0 is all the first, 1 is all this one. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_mix(bunraku_wanted *wanted, const char *identity, float amount);
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_mix_seed(bunraku_wanted *wanted, int64_t seed, float amount);
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_end_mix(bunraku_wanted *wanted);
+
+/* Truncation of people drawn from seeds, 0 to 1; less draws more ordinary ones. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_truncate(bunraku_wanted *wanted, float psi);
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_leave_truncation(bunraku_wanted *wanted);
+
+/* Fade to a named expression; the empty name fades to none. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_express(bunraku_wanted *wanted, const char *expression);
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_leave_expression(bunraku_wanted *wanted);
+
+/* Take the present pose of a tracker as the neutral one: an event, part of the next state sent and of no later one. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_calibrate(bunraku_wanted *wanted);
+
+/* Let the next bunraku_send_wanted() send everything, changed or not, if a verb ever changed anything. */
+BUNRAKU_CLIENT_API int32_t bunraku_wanted_repeat(bunraku_wanted *wanted);
+
+/*
+ * Send what is wanted as bunraku_send_control() does, if it changed since it was last sent, or if this client was not
+ * sent it before; nothing is sent before the first verb. Returns BUNRAKU_OK also if there was nothing to send. After an
+ * error it is not tried again before the next change.
+ * control_id: NULL, or where the number of the state goes; left alone if nothing was sent.
+ */
+BUNRAKU_CLIENT_API int32_t bunraku_send_wanted(bunraku_client *client, bunraku_wanted *wanted, uint64_t *control_id);
 
 /* Ask for the last frame to be sent again, for example after a texture was lost. */
 BUNRAKU_CLIENT_API int32_t bunraku_request_last(bunraku_client *client);

@@ -3,10 +3,10 @@
 #define BUNRAKU_CLIENT_HPP
 
 #include <cstdint>
-#include <cstring>
 #include <utility>
 
 #include "client.h"
+#include "wanted.hpp"
 
 namespace bunraku {
 
@@ -46,50 +46,6 @@ private:
     bunraku_frame frame_{};
 };
 
-// What a client wants now, built up name by name. Names must live until it is sent.
-class Controls {
-public:
-    // Holds a control; says false if there are BUNRAKU_MAX_CONTROLS already.
-    bool set(const char *name, float value) {
-        for (std::uint32_t i = 0; i < state_.control_count; ++i) {
-            if (std::strcmp(controls_[i].name, name) == 0) {
-                controls_[i].value = value;
-                return true;
-            }
-        }
-        if (state_.control_count == BUNRAKU_MAX_CONTROLS) {
-            return false;
-        }
-        controls_[state_.control_count++] = {name, value, 0};
-        return true;
-    }
-    void set_identity(const char *name) { state_.identity = name; }
-    void set_seed(std::int64_t seed) { state_.seed = seed; }
-    void set_truncation_psi(float psi) { state_.truncation_psi = psi; }
-    void set_expression(const char *name) { state_.expression = name; } // null: leave it; "": fade to none
-    void set_calibrate(bool calibrate) { state_.calibrate = calibrate ? 1 : 0; }
-    void set_mix(const char *name, float amount) {
-        state_.mix_identity = name;
-        state_.mix_amount = amount;
-    }
-
-    // Valid for as long as this is.
-    const bunraku_control_state &state() {
-        state_.controls = controls_;
-        return state_;
-    }
-
-private:
-    bunraku_control controls_[BUNRAKU_MAX_CONTROLS]{};
-    bunraku_control_state state_ = [] {
-        bunraku_control_state empty{};
-        empty.struct_size = sizeof empty;
-        empty.seed = empty.mix_seed = -1;
-        empty.truncation_psi = -1.0f;
-        return empty;
-    }();
-};
-
 // A connection to one producer.
 class Client {
 public:
@@ -97,11 +53,13 @@ public:
     ~Client() { close(); }
     Client(const Client &) = delete;
     Client &operator=(const Client &) = delete;
-    Client(Client &&other) noexcept : client_(std::exchange(other.client_, nullptr)) {}
+    Client(Client &&other) noexcept
+        : client_(std::exchange(other.client_, nullptr)), was_sent_wanted_(other.was_sent_wanted_) {}
     Client &operator=(Client &&other) noexcept {
         if (this != &other) {
             close();
             client_ = std::exchange(other.client_, nullptr);
+            was_sent_wanted_ = other.was_sent_wanted_;
         }
         return *this;
     }
@@ -116,6 +74,7 @@ public:
     // Starts receiving; says false, and why in why(), if the options make no sense.
     bool open(const bunraku_options &options) {
         close();
+        was_sent_wanted_ = false;
         return bunraku_open(&options, &client_, why_, sizeof why_) == BUNRAKU_OK;
     }
     void close() { bunraku_close(std::exchange(client_, nullptr)); }
@@ -147,13 +106,19 @@ public:
         return bunraku_get_info(client_, &info) == BUNRAKU_OK;
     }
 
-    // Gives a bunraku_result.
-    std::int32_t send(Controls &controls, std::uint64_t *control_id = nullptr) {
-        return bunraku_send_control(client_, &controls.state(), control_id);
+    // Sends what is wanted, if it changed or this client was not sent it before. Gives a bunraku_result; control_id is
+    // left alone if nothing was sent.
+    std::int32_t send(Wanted &wanted, std::uint64_t *control_id = nullptr) {
+        if (!std::exchange(was_sent_wanted_, true)) {
+            wanted.repeat();
+        }
+        return wanted.send(
+            [&](const bunraku_control_state &state) { return bunraku_send_control(client_, &state, control_id); });
     }
 
 private:
     bunraku_client *client_ = nullptr;
+    bool was_sent_wanted_ = false;
     char why_[512] = "";
 };
 

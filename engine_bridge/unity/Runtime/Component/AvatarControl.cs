@@ -1,6 +1,4 @@
 using System;
-using System.Collections.Generic;
-using System.Runtime.InteropServices;
 using Bunraku.Interop;
 using UnityEngine;
 
@@ -13,9 +11,9 @@ namespace Bunraku
     /// </summary>
     [AddComponentMenu("Bunraku/Avatar Control")]
     [DisallowMultipleComponent]
-    public sealed unsafe class AvatarControl : MonoBehaviour
+    public sealed class AvatarControl : MonoBehaviour
     {
-        const float SmallestTurn = 0.01f; // degrees: less is not worth a message
+        const int TurnDecimals = 2; // of degrees: less is not worth a message
 
         [Tooltip("Shows the character. Empty: the receiver of this object.")]
         [SerializeField] AvatarReceiver _receiver = null;
@@ -36,22 +34,12 @@ namespace Bunraku
         [Range(0, 1)]
         [SerializeField] float _headShare = 1f / 3;
 
-        readonly Dictionary<string, int> _slots = new Dictionary<string, int>(StringComparer.Ordinal);
-        readonly string[] _names = new string[Native.MaxControls];
-        readonly float[] _values = new float[Native.MaxControls];
-        readonly bool[] _held = new bool[Native.MaxControls];
-        NativeText _text;
-        IntPtr _block; // room for MaxControls of Interop.Control
-        NativeClient _sentTo;
-        bool _changed;
+        readonly NativeWanted _wanted = new NativeWanted();
+        bool _sent; // something since it was enabled
         bool _gazing;
-        bool _calibrate;
         string _expression;
         string _identity;
         long _seed = -1;
-        string _mixIdentity;
-        long _mixSeed = -1;
-        float _mixAmount;
         float _truncationPsi = -1;
         OncePerSecond _complaint;
 
@@ -96,31 +84,43 @@ namespace Bunraku
         public string Expression
         {
             get { return _expression; }
-            set { Change(ref _expression, value); }
+            set
+            {
+                if (Obeyed(value == null ? _wanted.LeaveExpression() : _wanted.Express(value), value))
+                    _expression = value;
+            }
         }
 
         /// <summary>Who is drawn, by name; null leaves it, or goes by <see cref="Seed"/>.</summary>
         public string Identity
         {
             get { return _identity; }
-            set { Change(ref _identity, value); }
+            set
+            {
+                if (Become(value, _seed))
+                    _identity = value;
+            }
         }
 
         /// <summary>Who is drawn, by seed, where the character has a mapping network; below 0: none.</summary>
         public long Seed
         {
             get { return _seed; }
-            set { Change(ref _seed, value); }
+            set
+            {
+                if (Become(_identity, value))
+                    _seed = value;
+            }
         }
 
-        /// <summary>How ordinary people drawn from a seed are, 0 to 1; below 0: leave it.</summary>
+        /// <summary>How ordinary people drawn from a seed are, 0 to 1; below 0: leave it. Above 1: left out.</summary>
         public float TruncationPsi
         {
             get { return _truncationPsi; }
             set
             {
-                if (IsFinite(value, "truncation psi"))
-                    Change(ref _truncationPsi, value);
+                if (Obeyed(value < 0 ? _wanted.LeaveTruncation() : _wanted.Truncate(value), "truncation psi", value))
+                    _truncationPsi = value;
             }
         }
 
@@ -136,78 +136,45 @@ namespace Bunraku
         /// </summary>
         public void Set(string control, float value)
         {
-            if (!IsFinite(value, control))
-                return;
-            int slot;
-            if (!_slots.TryGetValue(control, out slot))
-            {
-                if (_slots.Count == Native.MaxControls)
-                {
-                    _complaint.Warn(control + " is one control too many; " + Native.MaxControls + " are possible.", this);
-                    return;
-                }
-                slot = _slots.Count;
-                _slots.Add(control, slot);
-                _names[slot] = control;
-            }
-            if (_held[slot] && _values[slot] == value)
-                return;
-            _held[slot] = true;
-            _values[slot] = value;
-            _changed = true;
+            Obeyed(_wanted.Hold(control, value), control, value);
         }
 
         /// <summary>Let go of a control; it glides back to the character's own life.</summary>
         public void Release(string control)
         {
-            int slot;
-            if (_slots.TryGetValue(control, out slot) && _held[slot])
-            {
-                _held[slot] = false;
-                _changed = true;
-            }
+            Obeyed(_wanted.Release(control), control);
         }
 
         /// <summary>Let go of all controls. Identity, mix and expression stay.</summary>
         public void ReleaseAll()
         {
-            for (var slot = 0; slot < _slots.Count; slot++)
-                _held[slot] = false;
-            _changed = true;
+            _wanted.ReleaseAll();
         }
 
-        /// <summary>Mix a second identity in: 0 is all the first, 1 is all this one.</summary>
+        /// <summary>
+        /// Mix a second identity in: 0 is all the first, 1 is all this one; other amounts are left out with a warning.
+        /// </summary>
         public void Mix(string identity, float amount)
         {
-            if (!IsFinite(amount, "amount of the mix"))
-                return;
-            Change(ref _mixIdentity, identity);
-            Change(ref _mixSeed, -1);
-            Change(ref _mixAmount, amount);
+            Obeyed(_wanted.Mix(identity, amount), "amount of the mix", amount);
         }
 
         /// <summary>Mix the identity of a seed in.</summary>
         public void Mix(long seed, float amount)
         {
-            if (!IsFinite(amount, "amount of the mix"))
-                return;
-            Change(ref _mixIdentity, null);
-            Change(ref _mixSeed, seed);
-            Change(ref _mixAmount, amount);
+            Obeyed(_wanted.MixSeed(seed, amount), "amount of the mix", amount);
         }
 
         /// <summary>Show the first identity alone again.</summary>
         public void StopMixing()
         {
-            Change(ref _mixIdentity, null);
-            Change(ref _mixSeed, -1);
+            _wanted.EndMix();
         }
 
         /// <summary>Take the present pose of a tracker as the neutral one.</summary>
         public void Calibrate()
         {
-            _calibrate = true;
-            _changed = true;
+            _wanted.Calibrate();
         }
 
         #endregion
@@ -218,8 +185,6 @@ namespace Bunraku
         {
             if (_receiver == null)
                 _receiver = GetComponent<AvatarReceiver>();
-            _text = new NativeText();
-            _block = Marshal.AllocHGlobal(Native.MaxControls * sizeof(Control));
         }
 
         void LateUpdate()
@@ -228,13 +193,8 @@ namespace Bunraku
             try
             {
                 Look();
-                var client = _receiver == null ? null : _receiver.Client;
-                if (client == null || (!_changed && client == _sentTo))
-                    return;
-                Send(client, _slots.Count);
-                _sentTo = client;
-                _changed = false;
-                _calibrate = false;
+                if (Client != null)
+                    Send();
             }
             catch (Exception error)
             {
@@ -244,17 +204,29 @@ namespace Bunraku
 
         void OnDisable()
         {
-            // The character gets everything back that was held here.
-            if (_sentTo != null && _sentTo.IsOpen)
-                Send(_sentTo, 0);
-            _sentTo = null;
-            _changed = true;
-            _text.Dispose();
-            Marshal.FreeHGlobal(_block);
-            _block = IntPtr.Zero;
+            // The character gets everything back that was held here. What is wanted is kept, and sent when enabled again.
+            if (_sent && Client != null)
+            {
+                ulong id;
+                var nothing = new ControlState { Seed = -1, MixSeed = -1, TruncationPsi = -1 };
+                if (Client.Send(ref nothing, out id) >= Result.Ok)
+                    LastControlId = id;
+            }
+            _sent = false;
+            _wanted.Repeat();
+        }
+
+        void OnDestroy()
+        {
+            _wanted.Dispose();
         }
 
         #endregion
+
+        NativeClient Client
+        {
+            get { return _receiver == null ? null : _receiver.Client; }
+        }
 
         void Look()
         {
@@ -283,67 +255,41 @@ namespace Bunraku
 
         void Turn(string control, float degrees)
         {
-            int slot;
-            var held = _slots.TryGetValue(control, out slot) && _held[slot];
-            if (!held || Mathf.Abs(_values[slot] - degrees) >= SmallestTurn)
-                Set(control, degrees);
+            Set(control, (float)Math.Round(degrees, TurnDecimals));
         }
 
-        void Send(NativeClient client, int slots)
+        void Send()
         {
-            var controls = (Control*)_block;
-            uint count = 0;
-            for (var slot = 0; slot < slots; slot++)
-                if (_held[slot])
-                    controls[count++] = new Control { Name = _text.Of(_names[slot]), Value = _values[slot] };
-            var state = new ControlState
-            {
-                ControlCount = count,
-                Controls = controls,
-                Identity = _text.OfGiven(_identity),
-                Seed = string.IsNullOrEmpty(_identity) ? _seed : -1,
-                MixIdentity = _text.OfGiven(_mixIdentity),
-                MixSeed = _mixSeed,
-                MixAmount = _mixAmount,
-                TruncationPsi = _truncationPsi,
-                Expression = _text.Of(_expression),
-                Calibrate = _calibrate ? 1u : 0u
-            };
             ulong id;
-            var result = client.Send(ref state, out id);
-            if (result >= Result.Ok)
-                LastControlId = id;
-            else
+            var result = _wanted.SendTo(Client, out id);
+            if (result < Result.Ok)
                 _complaint.Warn("the controls were not sent: " + Library.TextOf(result), this);
+            if (id == 0)
+                return;
+            LastControlId = id;
+            _sent = true;
         }
 
-        void Change(ref string field, string value)
+        /// <summary>A name goes before a seed; with neither the identity is left alone.</summary>
+        bool Become(string identity, long seed)
         {
-            if (!string.Equals(field, value, StringComparison.Ordinal))
-                _changed = true;
-            field = value;
+            if (!string.IsNullOrEmpty(identity))
+                return Obeyed(_wanted.Become(identity), identity);
+            return Obeyed(seed >= 0 ? _wanted.BecomeSeed(seed) : _wanted.LeaveIdentity(), "seed");
         }
 
-        void Change(ref long field, long value)
+        bool Obeyed(Result result, string what)
         {
-            if (field != value)
-                _changed = true;
-            field = value;
+            if (result < Result.Ok)
+                _complaint.Warn(what + " was left out: " + Library.TextOf(result), this);
+            return result >= Result.Ok;
         }
 
-        void Change(ref float field, float value)
+        bool Obeyed(Result result, string what, float value)
         {
-            if (field != value)
-                _changed = true;
-            field = value;
-        }
-
-        bool IsFinite(float value, string what)
-        {
-            if (!float.IsNaN(value) && !float.IsInfinity(value))
-                return true;
-            _complaint.Warn(what + " is " + value + ", no number to move anything by; it was left out.", this);
-            return false;
+            if (result < Result.Ok)
+                _complaint.Warn(what + " is " + value + " and was left out: " + Library.TextOf(result), this);
+            return result >= Result.Ok;
         }
     }
 }

@@ -179,7 +179,6 @@ namespace Bunraku.Interop
     static unsafe class Native
     {
         public const uint AbiVersion = 1; // BUNRAKU_ABI_VERSION
-        public const int MaxControls = 256; // BUNRAKU_MAX_CONTROLS
         public const int NameBytes = 64; // BUNRAKU_NAME_BYTES
         public const int ErrorCodeBytes = 16;
         public const int ErrorBytes = 256;
@@ -231,6 +230,60 @@ namespace Bunraku.Interop
 
         [DllImport(Library, EntryPoint = "bunraku_send_control", CallingConvention = CallingConvention.Cdecl)]
         public static extern int SendControl(ClientHandle client, ControlState* state, ulong* controlId);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_new", CallingConvention = CallingConvention.Cdecl)]
+        public static extern IntPtr WantedNew();
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_free", CallingConvention = CallingConvention.Cdecl)]
+        public static extern void WantedFree(IntPtr wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_hold", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedHold(WantedHandle wanted, byte* control, float value);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_release", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedRelease(WantedHandle wanted, byte* control);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_release_all", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedReleaseAll(WantedHandle wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_become", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedBecome(WantedHandle wanted, byte* identity);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_become_seed", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedBecomeSeed(WantedHandle wanted, long seed);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_leave_identity", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedLeaveIdentity(WantedHandle wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_mix", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedMix(WantedHandle wanted, byte* identity, float amount);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_mix_seed", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedMixSeed(WantedHandle wanted, long seed, float amount);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_end_mix", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedEndMix(WantedHandle wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_truncate", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedTruncate(WantedHandle wanted, float psi);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_leave_truncation", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedLeaveTruncation(WantedHandle wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_express", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedExpress(WantedHandle wanted, byte* expression);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_leave_expression", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedLeaveExpression(WantedHandle wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_calibrate", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedCalibrate(WantedHandle wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_wanted_repeat", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int WantedRepeat(WantedHandle wanted);
+
+        [DllImport(Library, EntryPoint = "bunraku_send_wanted", CallingConvention = CallingConvention.Cdecl)]
+        public static extern int SendWanted(ClientHandle client, WantedHandle wanted, ulong* controlId);
 
         [DllImport(Library, EntryPoint = "bunraku_request_last", CallingConvention = CallingConvention.Cdecl)]
         public static extern int RequestLast(ClientHandle client);

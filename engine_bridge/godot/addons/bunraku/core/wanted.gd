@@ -1,5 +1,7 @@
-# What a game wants of a character at this moment, and how it becomes a `set` (docs/protocol.md). Knows no connection.
+# What a game wants of a character at this moment, changed by the verbs of docs/protocol.md, and how it becomes a `set`.
+# What cannot be sent is refused with an error in Godot's log and changes nothing. Knows no connection.
 
+const MAX_CONTROLS = 256
 const YAW_DEGREES = 30.0
 const PITCH_DEGREES = 20.0
 const HEAD_SHARE = 1.0 / 3.0  # of what the eyes turn
@@ -12,7 +14,11 @@ var _others = {}  # who, mix, psi, emo, cal
 
 # Holds a control at a value: degrees for poses and gaze, otherwise 0 to 1.
 func hold(control: String, value: float) -> void:
-	if not _controls.has(control) or _controls[control] != value:
+	if control == "" or is_nan(value) or is_inf(value):
+		_refuse("hold", [control, value])
+	elif _controls.size() == MAX_CONTROLS and not _controls.has(control):
+		push_error("Bunraku: more than %d controls are held; release some first" % MAX_CONTROLS)
+	elif not _controls.has(control) or _controls[control] != value:
 		_controls[control] = value
 		has_changed = true
 
@@ -58,22 +64,40 @@ func express(name) -> void:
 
 # Becomes somebody else: a name, or a seed where the stream has a mapping network; null leaves it alone.
 func become(who) -> void:
-	_put("who", _identity(who))
+	if who == null or _is_identity(who):
+		_put("who", _identity(who))
+	else:
+		_refuse("become", [who])
 
 
-# Mixes a second identity in, 0 to 1; null for `who` ends it.
+# Mixes a second identity in: 0 is all the first, 1 is all this one; null for `who` ends it.
 func mix(who, amount: float) -> void:
-	_put("mix", null if who == null else {"who": _identity(who), "amount": amount})
+	if who == null:
+		end_mix()
+	elif _is_identity(who) and _is_share(amount):
+		_put("mix", {"who": _identity(who), "amount": amount})
+	else:
+		_refuse("mix", [who, amount])
+
+
+# Ends the mix. Said as an amount of 0, since a producer keeps what it is told nothing about.
+func end_mix() -> void:
+	if _others.has("mix"):
+		_put("mix", {"who": _others["mix"]["who"], "amount": 0.0})
 
 
 # Draws more ordinary people with less of it, 0 to 1; null leaves it alone.
 func truncate(psi) -> void:
-	_put("psi", psi)
+	if psi == null or _is_share(psi):
+		_put("psi", null if psi == null else float(psi))
+	else:
+		_refuse("truncate", [psi])
 
 
 # Takes the present pose of a tracker as the neutral one, once.
 func calibrate() -> void:
-	_put("cal", true)
+	_others["cal"] = true
+	has_changed = true
 
 
 # Everything as keys of a `set`; from now on nothing has changed.
@@ -90,11 +114,32 @@ func _identity(who):
 	return who if who == null or typeof(who) == TYPE_INT else str(who)
 
 
+func _is_identity(who) -> bool:
+	return who >= 0 if typeof(who) == TYPE_INT else str(who) != ""
+
+
+# False for NaN, too.
+func _is_share(amount) -> bool:
+	return amount >= 0.0 and amount <= 1.0
+
+
+func _refuse(verb: String, words: Array) -> void:
+	push_error("Bunraku: %s of %s was refused; names are not empty, seeds 0 or more, amounts 0 to 1" % [verb, words])
+
+
 func _put(key: String, value) -> void:
 	if value == null:
 		if _others.erase(key):
 			has_changed = true
-	elif not _others.has(key) or typeof(_others[key]) != typeof(value) or str(_others[key]) != str(value):
-		# Compared as texts because Godot 3 compares maps by identity.
+	elif not _others.has(key) or not _is_same(_others[key], value):
 		_others[key] = value
 		has_changed = true
+
+
+# Godot 3 compares maps by identity, and neither engine compares a number with a text.
+func _is_same(left, right) -> bool:
+	if typeof(left) != typeof(right):
+		return false
+	if typeof(left) == TYPE_DICTIONARY:
+		return _is_same(left["who"], right["who"]) and left["amount"] == right["amount"]
+	return left == right

@@ -4,18 +4,16 @@
 #include "BunrakuReceiverComponent.h"
 #include "Components/SceneComponent.h"
 #include "Core/Client.h"
-#include "Core/ControlDesk.h"
 #include "Core/Directions.h"
 #include "GameFramework/Actor.h"
-
-using bunraku::core::ControlDesk;
+#include "bunraku/wanted.hpp"
 
 namespace
 {
 constexpr const char* LookControls[] = {"gazeYaw", "headYaw", "gazePitch", "headPitch"};
 }
 
-UBunrakuControlComponent::UBunrakuControlComponent() : Desk(std::make_shared<ControlDesk>())
+UBunrakuControlComponent::UBunrakuControlComponent() : Wanted(std::make_shared<bunraku::Wanted>())
 {
     PrimaryComponentTick.bCanEverTick = true;
     PrimaryComponentTick.bTickEvenWhenPaused = true;
@@ -44,8 +42,8 @@ void UBunrakuControlComponent::BeginPlay()
 void UBunrakuControlComponent::EndPlay(const EEndPlayReason::Type EndPlayReason)
 {
     StopLooking();
-    Desk->release_all();
-    Desk->leave_expression();
+    Wanted->release_all();
+    Wanted->leave_expression();
     Send();
     Super::EndPlay(EndPlayReason);
 }
@@ -69,53 +67,48 @@ void UBunrakuControlComponent::Send()
     {
         return;
     }
-    if (Told.lock() != Client)
-    {
-        Desk->repeat();
-        Told = Client;
-    }
-    const int32 Result = Desk->flush([&Client](const bunraku_control_state& State) { return Client->send(State); });
+    const int32 Result = Client->send(*Wanted);
     if (Result < 0)
     {
         UE_LOG(LogBunraku, Warning, TEXT("%s: controls were not sent: %s"), *GetPathName(), UTF8_TO_TCHAR(bunraku_result_text(Result)));
     }
 }
 
-bool UBunrakuControlComponent::Accepted(bool bTaken, const TCHAR* What, const FString& Name) const
+bool UBunrakuControlComponent::Accepted(int32 Result, const TCHAR* What, const FString& Name) const
 {
-    if (!bTaken)
+    if (Result < 0)
     {
-        UE_LOG(LogBunraku, Warning, TEXT("%s: %s of \"%s\" was not taken: a name has 1 to 63 bytes, a number is finite, an amount 0 to 1, a seed 0 or more, and 256 controls are held at most."),
+        UE_LOG(LogBunraku, Warning, TEXT("%s: %s of \"%s\" was not taken: a name has 1 to 63 bytes (of an identity or expression 320), a number is finite, an amount 0 to 1, a seed 0 or more, and 256 controls are held at most."),
             *GetPathName(), What, *Name);
     }
-    return bTaken;
+    return Result >= 0;
 }
 
 bool UBunrakuControlComponent::SetControl(const FString& Name, float Value)
 {
-    return Accepted(Desk->set(TCHAR_TO_UTF8(*Name), Value), TEXT("SetControl"), Name);
+    return Accepted(Wanted->hold(TCHAR_TO_UTF8(*Name), Value), TEXT("SetControl"), Name);
 }
 
 void UBunrakuControlComponent::ReleaseControl(const FString& Name)
 {
-    Desk->release(TCHAR_TO_UTF8(*Name));
+    Wanted->release(TCHAR_TO_UTF8(*Name));
 }
 
 void UBunrakuControlComponent::ReleaseAllControls()
 {
-    Desk->release_all();
+    Wanted->release_all();
 }
 
 bool UBunrakuControlComponent::SetHeadRotation(const FRotator& Rotation)
 {
     if (Rotation.ContainsNaN())
     {
-        return Accepted(false, TEXT("SetHeadRotation"), FString());
+        return Accepted(BUNRAKU_NOT_FINITE, TEXT("SetHeadRotation"), FString());
     }
     const bunraku::core::HeadPose Pose = bunraku::core::head_pose(Rotation.Pitch, Rotation.Yaw, Rotation.Roll);
-    return Desk->set("headYaw", static_cast<float>(Pose.yaw_deg)) &&
-        Desk->set("headPitch", static_cast<float>(Pose.pitch_deg)) &&
-        Desk->set("headRoll", static_cast<float>(Pose.roll_deg));
+    return Wanted->hold("headYaw", static_cast<float>(Pose.yaw_deg)) >= 0 &&
+        Wanted->hold("headPitch", static_cast<float>(Pose.pitch_deg)) >= 0 &&
+        Wanted->hold("headRoll", static_cast<float>(Pose.roll_deg)) >= 0;
 }
 
 void UBunrakuControlComponent::LookAtActor(AActor* Target)
@@ -148,7 +141,7 @@ void UBunrakuControlComponent::ReleaseLook()
         bHoldsLook = false;
         for (const char* Name : LookControls)
         {
-            Desk->release(Name);
+            Wanted->release(Name);
         }
     }
 }
@@ -181,58 +174,58 @@ void UBunrakuControlComponent::FollowTarget()
     const FVector2D To = GetDirectionTo(Target != nullptr ? Target->GetActorLocation() : LookLocation.GetValue());
     const bunraku::core::Look Look = bunraku::core::look_along({To.X, To.Y}, MaxLookYaw, MaxLookPitch, HeadShare);
     bHoldsLook = true;
-    Desk->set("gazeYaw", static_cast<float>(Look.gaze_yaw_deg));
-    Desk->set("headYaw", static_cast<float>(Look.head_yaw_deg));
+    Wanted->hold("gazeYaw", static_cast<float>(Look.gaze_yaw_deg));
+    Wanted->hold("headYaw", static_cast<float>(Look.head_yaw_deg));
     if (MaxLookPitch > 0.0f)
     {
-        Desk->set("gazePitch", static_cast<float>(Look.gaze_pitch_deg));
-        Desk->set("headPitch", static_cast<float>(Look.head_pitch_deg));
+        Wanted->hold("gazePitch", static_cast<float>(Look.gaze_pitch_deg));
+        Wanted->hold("headPitch", static_cast<float>(Look.head_pitch_deg));
     }
 }
 
 bool UBunrakuControlComponent::SetExpression(const FString& Name)
 {
-    return Accepted(Desk->set_expression(TCHAR_TO_UTF8(*Name)), TEXT("SetExpression"), Name);
+    return Accepted(Wanted->express(TCHAR_TO_UTF8(*Name)), TEXT("SetExpression"), Name);
 }
 
 void UBunrakuControlComponent::LeaveExpression()
 {
-    Desk->leave_expression();
+    Wanted->leave_expression();
 }
 
 bool UBunrakuControlComponent::SetIdentity(const FString& Name)
 {
-    return Accepted(Desk->set_identity(TCHAR_TO_UTF8(*Name)), TEXT("SetIdentity"), Name);
+    return Accepted(Wanted->become(TCHAR_TO_UTF8(*Name)), TEXT("SetIdentity"), Name);
 }
 
 bool UBunrakuControlComponent::SetSeed(int64 Seed)
 {
-    return Accepted(Desk->set_seed(Seed), TEXT("SetSeed"), FString());
+    return Accepted(Wanted->become_seed(Seed), TEXT("SetSeed"), FString());
 }
 
 bool UBunrakuControlComponent::Mix(const FString& Name, float Amount)
 {
-    return Accepted(Desk->mix_identity(TCHAR_TO_UTF8(*Name), Amount), TEXT("Mix"), Name);
+    return Accepted(Wanted->mix(TCHAR_TO_UTF8(*Name), Amount), TEXT("Mix"), Name);
 }
 
 bool UBunrakuControlComponent::MixSeed(int64 Seed, float Amount)
 {
-    return Accepted(Desk->mix_seed(Seed, Amount), TEXT("MixSeed"), FString());
+    return Accepted(Wanted->mix_seed(Seed, Amount), TEXT("MixSeed"), FString());
 }
 
 void UBunrakuControlComponent::Unmix()
 {
-    Desk->unmix();
+    Wanted->end_mix();
 }
 
 bool UBunrakuControlComponent::SetTruncation(float Psi)
 {
-    return Accepted(Desk->set_truncation(Psi), TEXT("SetTruncation"), FString());
+    return Accepted(Wanted->truncate(Psi), TEXT("SetTruncation"), FString());
 }
 
 void UBunrakuControlComponent::Calibrate()
 {
-    Desk->calibrate();
+    Wanted->calibrate();
 }
 
 TArray<FBunrakuControl> UBunrakuControlComponent::GetControls() const

@@ -11,10 +11,13 @@ class AActor;
 class UBunrakuReceiverComponent;
 class USceneComponent;
 
+namespace bunraku
+{
+class Wanted;
+}
 namespace bunraku::core
 {
 class Client;
-class ControlDesk;
 }
 
 /**
@@ -83,7 +86,7 @@ public:
     UFUNCTION(BlueprintPure, Category = "Bunraku|Look")
     FVector2D GetDirectionTo(const FVector& Location) const;
 
-    /** Fade to a named expression; the empty name fades to none. False if the name is longer than 63 bytes. */
+    /** Fade to a named expression; the empty name fades to none. False if the name is longer than 320 bytes. */
     UFUNCTION(BlueprintCallable, Category = "Bunraku")
     bool SetExpression(const FString& Name);
 
@@ -138,13 +141,10 @@ private:
     void FollowTarget();
     void ReleaseLook();
     void Send();
-    bool Accepted(bool bTaken, const TCHAR* What, const FString& Name) const;
+    bool Accepted(int32 Result, const TCHAR* What, const FString& Name) const;
 
     /** Never null. Behind a pointer to keep the core out of this header; shared, since a unique one needs the whole type here. */
-    std::shared_ptr<bunraku::core::ControlDesk> Desk;
-
-    /** Whom the last state was sent to; another client must be told everything anew. */
-    std::weak_ptr<bunraku::core::Client> Told;
+    std::shared_ptr<bunraku::Wanted> Wanted;
 
     TWeakObjectPtr<AActor> LookTarget;
     TOptional<FVector> LookLocation;

@@ -46,6 +46,7 @@ public class BunrakuClient : ModuleRules
         string Headers = Directory.Exists(Copied) ? Copied : Path.GetFullPath(InRepository);
         Existing(Path.Combine(Headers, "bunraku", "client.h"));
         Existing(Path.Combine(Headers, "bunraku", "speech.hpp"));
+        Existing(Path.Combine(Headers, "bunraku", "wanted.hpp"));
         return Headers;
     }
 

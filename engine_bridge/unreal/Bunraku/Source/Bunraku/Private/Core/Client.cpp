@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <utility>
 
 namespace bunraku::core {
 
@@ -91,8 +92,11 @@ bunraku_status Client::status() const {
     return status;
 }
 
-std::int32_t Client::send(const bunraku_control_state& state) {
-    return bunraku_send_control(handle_, &state, nullptr);
+std::int32_t Client::send(Wanted& wanted) {
+    if (!std::exchange(was_sent_wanted_, true)) {
+        wanted.repeat();
+    }
+    return wanted.send([this](const bunraku_control_state& state) { return bunraku_send_control(handle_, &state, nullptr); });
 }
 
 void Client::request_last() {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bunraku/client.h"
+#include "bunraku/wanted.hpp"
 
 namespace bunraku::core {
 
@@ -42,7 +43,9 @@ public:
     void release(std::uint32_t lease);
 
     bunraku_status status() const;
-    std::int32_t send(const bunraku_control_state& state);
+
+    // Sends what is wanted if it changed, or if this client was not sent it before. One thread at a time.
+    std::int32_t send(Wanted& wanted);
     void request_last();
 
     // False until the producer has welcomed this client.
@@ -55,6 +58,7 @@ private:
     explicit Client(bunraku_client* handle);
 
     bunraku_client* handle_;
+    bool was_sent_wanted_ = false;
 };
 
 }  // namespace bunraku::core
