@@ -1,4 +1,4 @@
-"""What a client wants of a character at this moment, changed by the verbs of docs/protocol.md. Knows no connection.
+"""What a client wants of a character right now, changed by the verbs of docs/protocol.md. Opens no connection.
 
 Twins: engine_bridge/native/include/bunraku/wanted.hpp, godot/addons/bunraku/core/wanted.gd, web/page/bunraku/wanted.js.
 """
@@ -16,9 +16,9 @@ MAX_CONTROLS: Final = 256
 
 
 class Wanted:
-    """A control state that is kept from one change to the next and sent whole.
+    """A control state that is kept between changes and always sent complete.
 
-    A verb that is given what cannot be sent raises `WireError` and changes nothing. For one thread. Once per tick:
+    A verb given a value that cannot be sent raises `WireError` and changes nothing. For one thread. Once per tick:
 
         if (state := wanted.take()) is not None:
             client.send(state)
@@ -44,7 +44,7 @@ class Wanted:
             raise WireError("the name of a control is empty")
         value = plain_float(value, control)
         if control not in self.controls and len(self.controls) >= MAX_CONTROLS:
-            raise WireError(f"{control} is one control too many; {MAX_CONTROLS} can be held, so release some first")
+            raise WireError(f"{control} is one control too many: {MAX_CONTROLS} can be held. Release some first")
         self._note(self.controls.get(control) != value)
         self.controls[control] = value
 
@@ -68,7 +68,7 @@ class Wanted:
         self.identity = identity
 
     def leave_identity(self) -> None:
-        """Say nothing about the identity from now on; the producer keeps the one it has."""
+        """Stop sending an identity; the producer keeps the current one."""
         self._note(self.identity is not None)
         self.identity = None
 
@@ -86,7 +86,7 @@ class Wanted:
         self._put_mix(IdentityMix(identity, _share(amount, "the amount of a mix")))
 
     def end_mix(self) -> None:
-        """End the mix, if there is one. Said as an amount of 0: a producer keeps what it is told nothing about."""
+        """End the mix, if there is one. Sent as an amount of 0, because a producer keeps what is left out."""
         if self._mix is not None:
             self._put_mix(IdentityMix(self._mix.identity, 0.0))
 
@@ -101,7 +101,7 @@ class Wanted:
         self.truncation_psi = psi
 
     def leave_truncation(self) -> None:
-        """Say nothing about truncation from now on; the producer keeps the one it has."""
+        """Stop sending a truncation; the producer keeps the current one."""
         self._note(self.truncation_psi is not None)
         self.truncation_psi = None
 
@@ -111,17 +111,17 @@ class Wanted:
         self.expression = expression
 
     def leave_expression(self) -> None:
-        """Say nothing about the expression from now on; the producer keeps the one it has."""
+        """Stop sending an expression; the producer keeps the current one."""
         self._note(self.expression is not None)
         self.expression = None
 
     def calibrate(self) -> None:
-        """Take the present pose of a tracker as the neutral one: an event, part of the next state only."""
+        """Take the present pose of a tracker as the neutral one: an event, sent with the next state only."""
         self._calibrate = True
         self._note(True)
 
     def repeat(self) -> None:
-        """Let the next `take` give everything again, if a verb ever changed anything."""
+        """Make the next `take` return everything again, if anything was ever changed."""
         self._changed = self._ever_changed
 
     def take(self) -> ControlState | None:
@@ -150,7 +150,7 @@ class Wanted:
 
 def _check_identity(identity: str | int) -> None:
     if identity == "" or (not isinstance(identity, str) and not 0 <= identity <= MAX_SEED):
-        raise WireError(f"{identity!r} is no identity; give a name, or a seed from 0 to {MAX_SEED}")
+        raise WireError(f"{identity!r} is not a valid identity; give a name, or a seed from 0 to {MAX_SEED}")
 
 
 def _share(amount: float, what: str) -> float:

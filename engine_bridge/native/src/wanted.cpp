@@ -1,4 +1,4 @@
-// The verbs of the C ABI. What they mean is told in bunraku/wanted.hpp; here is only who may call at the same time.
+// The verbs of the C ABI. Their meaning is in bunraku/wanted.hpp; this adds the lock.
 #include "wanted.h"
 
 #include <new>

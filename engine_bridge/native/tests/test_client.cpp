@@ -788,7 +788,7 @@ TEST("client", "a message that never ends is given up, and what it took is freed
         std::fclose(file);
         return pages * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >> 20;
     };
-    constexpr unsigned long LARGEST_FRAME_MB = 72; // before the first frame nobody knows how large they are
+    [[maybe_unused]] constexpr unsigned long LARGEST_FRAME_MB = 72; // before the first frame nobody knows how large they are
     const struct {
         const char *kind;
         std::size_t part_bytes;

@@ -255,7 +255,7 @@ BUNRAKU_CLIENT_API int32_t bunraku_send_control(
     bunraku_client *client, const bunraku_control_state *state, uint64_t *control_id);
 
 /*
- * What is wanted of a character, kept from one change to the next: the verbs of docs/protocol.md, the same in every
+ * What is wanted of a character, kept between changes: the verbs of docs/protocol.md, the same in every
  * language. Make one per character that is moved, change it at any time, also while there is no client, and call
  * bunraku_send_wanted() once per tick. Use this or bunraku_send_control(), for which the caller keeps the state.
  *
@@ -267,7 +267,7 @@ BUNRAKU_CLIENT_API int32_t bunraku_send_control(
 /* NULL if there is no memory. */
 BUNRAKU_CLIENT_API bunraku_wanted *bunraku_wanted_new(void);
 
-/* NULL is allowed. Tells the producer nothing: release all and send first. Must be the last call for this object. */
+/* NULL is allowed. Sends nothing: release all and send before this. Must be the last call for this object. */
 BUNRAKU_CLIENT_API void bunraku_wanted_free(bunraku_wanted *wanted);
 
 /* Hold a control: degrees for poses and gaze, otherwise 0 to 1; the producer clamps. */
@@ -283,7 +283,7 @@ BUNRAKU_CLIENT_API int32_t bunraku_wanted_release_all(bunraku_wanted *wanted);
 BUNRAKU_CLIENT_API int32_t bunraku_wanted_become(bunraku_wanted *wanted, const char *identity);
 BUNRAKU_CLIENT_API int32_t bunraku_wanted_become_seed(bunraku_wanted *wanted, int64_t seed);
 
-/* Say nothing about the identity from now on; the producer keeps the one it has. */
+/* Stop sending an identity; the producer keeps the current one. */
 BUNRAKU_CLIENT_API int32_t bunraku_wanted_leave_identity(bunraku_wanted *wanted);
 
 /* Mix in a second identity; amount: 0 is all the first, 1 is all this one. */
@@ -299,7 +299,7 @@ BUNRAKU_CLIENT_API int32_t bunraku_wanted_leave_truncation(bunraku_wanted *wante
 BUNRAKU_CLIENT_API int32_t bunraku_wanted_express(bunraku_wanted *wanted, const char *expression);
 BUNRAKU_CLIENT_API int32_t bunraku_wanted_leave_expression(bunraku_wanted *wanted);
 
-/* Take the present pose of a tracker as the neutral one: an event, part of the next state sent and of no later one. */
+/* Take the present pose of a tracker as the neutral one: an event, sent with the next state only. */
 BUNRAKU_CLIENT_API int32_t bunraku_wanted_calibrate(bunraku_wanted *wanted);
 
 /* Let the next bunraku_send_wanted() send everything, changed or not, if a verb ever changed anything. */

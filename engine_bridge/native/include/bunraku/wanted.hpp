@@ -1,5 +1,5 @@
-// What a client wants of a character, changed by the verbs of docs/protocol.md and always sent whole. Knows no
-// connection, so it outlives clients. C++17, header only; throws nothing, allocates nothing, 18 KiB. For one thread.
+// What a client wants of a character, changed by the verbs of docs/protocol.md and always sent complete. Independent of
+// any connection, so it outlives clients. C++17, header only; throws nothing, allocates nothing, 18 KiB. For one thread.
 #ifndef BUNRAKU_WANTED_HPP
 #define BUNRAKU_WANTED_HPP
 
@@ -72,7 +72,7 @@ public:
         const std::int32_t bad = check_seed(seed);
         return bad != BUNRAKU_OK ? bad : assign(who_, Person(seed));
     }
-    // Says nothing about the identity from now on; the producer keeps the one it has.
+    // Stops sending an identity; the producer keeps the current one.
     std::int32_t leave_identity() { return assign(who_, Person()); }
 
     // Mixes a second identity in: 0 is all the first, 1 is all this one.
@@ -84,7 +84,7 @@ public:
         const std::int32_t bad = check_seed(seed);
         return bad != BUNRAKU_OK ? bad : mix_person(Person(seed), amount);
     }
-    // Ends the mix. Said as an amount of 0, since a producer keeps what it is told nothing about.
+    // Ends the mix. Sent as an amount of 0, because a producer keeps what is left out.
     std::int32_t end_mix() { return assign(mix_amount_, 0.0f); }
 
     // Truncation of people drawn from seeds, 0 to 1; less draws more ordinary ones.
@@ -111,7 +111,7 @@ public:
     }
     std::int32_t leave_expression() { return assign(has_expression_, false); }
 
-    // Takes the present pose of a tracker as the neutral one: an event, part of the next state only.
+    // Takes the present pose of a tracker as the neutral one: an event, sent with the next state only.
     std::int32_t calibrate() {
         calibrate_ = true;
         return note_change();

@@ -1,5 +1,5 @@
-// What is wanted of a character at this moment, changed by the verbs of docs/protocol.md and sent whole. Knows no
-// connection. Twin: engine_bridge/client/wanted.py.
+// What a client wants of a character right now, changed by the verbs of docs/protocol.md and always sent complete.
+// Opens no connection. Twin: engine_bridge/client/wanted.py.
 
 const MAX_CONTROLS = 256;
 const MAX_SEED = 2n ** 63n - 1n;
@@ -7,7 +7,7 @@ const MAX_SEED = 2n ** 63n - 1n;
 /**
  * Change it by verbs, then `send(client)`, or hand what `take()` gives to `BunrakuClient.set`.
  *
- * A verb throws RangeError, and changes nothing, if it is given what cannot be sent.
+ * A verb given a value that cannot be sent throws RangeError and changes nothing.
  */
 export class Wanted {
   constructor() {
@@ -22,7 +22,7 @@ export class Wanted {
     checkName(control, "a control");
     if (!Number.isFinite(value)) throw new RangeError(`${control} is ${value}; hold it at a number`);
     if (this.controls.size >= MAX_CONTROLS && !this.controls.has(control)) {
-      throw new RangeError(`${control} is one control too many; ${MAX_CONTROLS} are possible`);
+      throw new RangeError(`${control} is one control too many: ${MAX_CONTROLS} can be held. Release some first`);
     }
     this.changed ||= this.controls.get(control) !== value;
     this.controls.set(control, value);
@@ -44,7 +44,7 @@ export class Wanted {
     this.put("identity", checkIdentity(identity));
   }
 
-  /** Say nothing about the identity from now on; the producer keeps the one it has. */
+  /** Stop sending an identity; the producer keeps the current one. */
   leaveIdentity() {
     this.leave("identity");
   }
@@ -54,7 +54,7 @@ export class Wanted {
     this.put("mix", { identity: checkIdentity(identity), amount: checkShare(amount, "the amount of a mix") });
   }
 
-  /** End the mix. Said as an amount of 0, since a producer keeps what it is told nothing about. */
+  /** End the mix. Sent as an amount of 0, because a producer keeps what is left out. */
   endMix() {
     if (this.others.mix) this.put("mix", { ...this.others.mix, amount: 0 });
   }
@@ -64,6 +64,7 @@ export class Wanted {
     this.put("truncationPsi", checkShare(psi, "truncation"));
   }
 
+  /** Stop sending a truncation; the producer keeps the current one. */
   leaveTruncation() {
     this.leave("truncationPsi");
   }
@@ -74,11 +75,12 @@ export class Wanted {
     this.put("expression", expression);
   }
 
+  /** Stop sending an expression; the producer keeps the current one. */
   leaveExpression() {
     this.leave("expression");
   }
 
-  /** Take the present pose of a tracker as the neutral one: an event, part of the next state and of no later one. */
+  /** Take the present pose of a tracker as the neutral one: an event, sent with the next state only. */
   calibrate() {
     this.calibrates = true;
     this.changed = true;
@@ -99,7 +101,7 @@ export class Wanted {
     if (state) client.set(state);
   }
 
-  // From here on: internal.
+  // Internal from here on.
 
   put(key, value) {
     this.changed ||= !same(this.others[key], value);
@@ -120,7 +122,7 @@ function same(left, right) {
 }
 
 function checkName(name, what) {
-  if (typeof name !== "string" || name === "") throw new RangeError(`the name of ${what} is empty, or no text`);
+  if (typeof name !== "string" || name === "") throw new RangeError(`the name of ${what} is empty or not text`);
   return name;
 }
 

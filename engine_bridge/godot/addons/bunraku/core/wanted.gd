@@ -80,7 +80,7 @@ func mix(who, amount: float) -> void:
 		_refuse("mix", [who, amount])
 
 
-# Ends the mix. Said as an amount of 0, since a producer keeps what it is told nothing about.
+# Ends the mix. Sent as an amount of 0, because a producer keeps what is left out.
 func end_mix() -> void:
 	if _others.has("mix"):
 		_put("mix", {"who": _others["mix"]["who"], "amount": 0.0})
