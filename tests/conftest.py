@@ -17,6 +17,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+pytest_plugins = ("tests.lanes",)
+
 # Before anything imports pygame, and for every program that a test starts: draw into memory, make no sound.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["SDL_AUDIODRIVER"] = "dummy"
