@@ -90,7 +90,7 @@ def test_a_run_has_its_folder_to_itself_and_ctrl_c_saves_and_says_how_to_go_on(p
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
-    assert "the same command goes on from here" in errors
+    assert "the same command resumes from here" in errors
     assert "Traceback" not in errors
     assert torch.load(place / "interrupted" / "checkpoint.pt", weights_only=True)["position"]["step"] > 0
 

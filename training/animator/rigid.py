@@ -1,8 +1,8 @@
 """Where a head, its eyes, what hangs from it, and a body come from when they turn: from the controls, not learnt.
 
-A generic head and the hair in front are balls; locks beside the face, long hair and the body are planes. That is wrong
-for everybody by a few pixels, and a network that only has to find those few pixels learns in minutes what it does not
-find in hours from nothing.
+A generic head and the hair in front are balls; long hair and the body are planes. That is wrong for everybody by a few
+pixels, and a network that only has to find those few pixels learns in minutes what it does not find in hours from
+nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,6 @@ NECK = (0.0, 0.85, -0.12)  # the head turns about it; model units, x right, y do
 WAIST = (0.0, 2.9, 0.0)  # the body leans about it
 HANG_DEPTH = -0.2  # of the plane of long hair
 BODY_DEPTH = 0.1
-LOCK_DEPTH = 0.36  # of the plane of locks beside the face, where the ball of the hair is not in front of it
-LOCKS_FROM, LOCKS_LONG = 0.0, 1.6  # model units: where locks leave the ball, and where they end
-LOCKS_HANG = 0.3  # how much of the way from the head to what hangs their ends go
-LOCKS_FADE = 0.2  # model units of depth over which the ball gives way to that plane
-LOCKS_SOON = 1 / 8  # share of their length within which locks have left the ball
-SWAY = 0.2  # model units that hanging ends go to the side, per unit of sway
 RADIUS = 1.06  # of the ball; with these it matches the cast best (a search over heads and poses)
 HEAD_DEPTH = 0.8  # of the ball, towards the viewer, in radii: a face is flatter than the hair in front of it
 HAIR_DEPTH = 0.9
@@ -82,26 +76,16 @@ class RigidMotion(nn.Module):
         head_shift, hang_shift = (
             [a - b for a, b in zip(neck, _times(turn, NECK), strict=True)] for turn in (head, hang)
         )
-        face = self._ball(head, head_shift, self._front(head_shift, HEAD_DEPTH))
+        face = self._ball(head, head_shift, HEAD_DEPTH)
         upper = ((MOUTH_Y - self.y - face[1]) / BETWEEN_Y).clamp(0, 1)  # a mouth does not look about
         looks = [
             _column(self._control(controls, f"gaze{axis}") * factor) * upper
             for axis, factor in zip(("Yaw", "Pitch"), LOOKS, strict=True)
         ]
-        low = ((self.y - LOCKS_FROM - _column(head_shift[1])) / (LOCKS_LONG - LOCKS_FROM)).clamp(0, 1)
-        swayed = _column(self._control(controls, "hairSway")) * SWAY * low
-        front = self._front(head_shift, HAIR_DEPTH)
-        beside = ((LOCK_DEPTH - front) / LOCKS_FADE + 0.5).clamp(0, 1) * (low / LOCKS_SOON).clamp(max=1)
-        ball = self._ball(head, head_shift, front)
-        turned, hanging = (
-            self._plane(turn, shift, LOCK_DEPTH) for turn, shift in ((head, head_shift), (hang, hang_shift))
-        )
-        locks = [torch.lerp(a, b, LOCKS_HANG * low) for a, b in zip(turned, hanging, strict=True)]
-        long = self._plane(hang, hang_shift, HANG_DEPTH)
         flows = [
             face,
-            [torch.lerp(ball[0], locks[0] - swayed, beside), torch.lerp(ball[1], locks[1], beside)],
-            [long[0] - swayed, long[1]],
+            self._ball(head, head_shift, HAIR_DEPTH),
+            self._plane(hang, hang_shift, HANG_DEPTH),
             self._plane(body, body_shift, BODY_DEPTH),
             [along - look for along, look in zip(face, looks, strict=True)],
         ]
@@ -111,16 +95,13 @@ class RigidMotion(nn.Module):
         index = self._index.get(name)
         return torch.zeros_like(controls[:, 0]) if index is None else controls[:, index]
 
-    def _ball(self, turn: Matrix, shift: Vector, front: Tensor) -> Vector:
+    def _ball(self, turn: Matrix, shift: Vector, depth: float) -> Vector:
         """Every place lies on the front of a ball; outside of it, on a plane through its middle."""
-        at = (self.x - _column(shift[0]), self.y - _column(shift[1]), front)
-        before = [sum((_column(turn[i][axis]) * at[i] for i in range(3)), torch.zeros_like(front)) for axis in (0, 1)]
-        return [before[0] - self.x, before[1] - self.y]
-
-    def _front(self, shift: Vector, depth: float) -> Tensor:
-        """How far the surface of that ball lies in front of its middle, [N, GRID, GRID], model units."""
         dx, dy = self.x - _column(shift[0]), self.y - _column(shift[1])
-        return depth * torch.sqrt((RADIUS**2 - dx * dx - dy * dy).clamp_min(0.0) + 1e-4)
+        z = depth * torch.sqrt((RADIUS**2 - dx * dx - dy * dy).clamp_min(0.0) + 1e-4)
+        at = (dx, dy, z)
+        before = [sum((_column(turn[i][axis]) * at[i] for i in range(3)), torch.zeros_like(z)) for axis in (0, 1)]
+        return [before[0] - self.x, before[1] - self.y]
 
     def _plane(self, turn: Matrix, shift: Vector, depth: float) -> Vector:
         """Every place lies on a plane that faced the viewer at rest."""
