@@ -179,7 +179,7 @@ def _where_it_stands(
     if recipe.start is None:
         return Position(), None, ()
     ancestors = _begin(task, recipe.start)
-    console.print(f"beginning with {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
+    console.print(f"starting from {ancestors[-1].recipe}, {ancestors[-1].kimg:g} kimg")
     return Position(), None, ancestors
 
 

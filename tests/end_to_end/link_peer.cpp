@@ -21,12 +21,12 @@ int main(int count, char **arguments) {
         std::fprintf(stderr, "%s\n", client.why());
         return 1;
     }
-    bunraku::Controls controls;
+    bunraku::Wanted wanted;
     unsigned long long frame_id = 0;
     double echo_ms = -1.0;
     for (int round = 0;; ++round) {
-        controls.set("headYaw", static_cast<float>(10.0 * std::sin(round / 60.0)));
-        client.send(controls);
+        wanted.hold("headYaw", static_cast<float>(10.0 * std::sin(round / 60.0)));
+        client.send(wanted);
         if (const bunraku::Frame frame = client.acquire()) {
             frame_id = frame->frame_id;
             echo_ms = static_cast<double>(bunraku_now_ns() - frame->control_timestamp_ns) / 1e6;

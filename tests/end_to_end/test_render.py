@@ -214,5 +214,5 @@ def test_a_full_disk_is_reported_and_keeps_the_existing_file(take: Path, tmp_pat
     )
     assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert "room" in ended.stderr
+    assert "disk is full" in ended.stderr
     assert list(folder.iterdir()) == []

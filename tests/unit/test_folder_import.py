@@ -211,7 +211,7 @@ def test_the_same_mistakes_are_refused_when_a_data_set_is_opened(tmp_path: Path)
     for change, words in (
         ({"controls": []}, r"dataset\.json: there are no controls"),
         ({"controls": [{**control, "name": "yaw"}]}, 'no control "yaw"'),
-        ({"controls": [control, control]}, "there twice"),
+        ({"controls": [control, control]}, "appears twice"),
         ({"controls": [{**control, "minimum": 30}]}, "minimum 30"),
         ({"controls": [{**control, "rest": 31}]}, "rests at 31"),
         (
@@ -327,7 +327,7 @@ def test_a_list_of_people_with_doubles_is_refused_and_extras_are_told(tmp_path: 
     folder = Folder(tmp_path, rows(4, who="ann"), WHO.replace("[controls]", 'identities = "p.json"\n[controls]'))
     people = folder.source / "p.json"
     people.write_text('[{"who": "ann"}, {"who": "ann"}]')
-    folder.refused(r"p\.json: ann is there twice")
+    folder.refused(r"p\.json: ann appears twice")
     people.write_text('[{"who": "anne"}]')
     folder.refused('says nothing about ann. Did you mean "anne"')
     people.write_text('[{"who": "ann"}, {"who": "bob"}]')

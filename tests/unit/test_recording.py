@@ -113,7 +113,7 @@ def test_a_wrong_line_is_named(rows: tuple[str, ...], words: str) -> None:
         ("Timecode,Zoë".encode("cp1252"), "not text.*byte 11 is not UTF-8.*saved as UTF-8"),
         (b"", "no Timecode"),
         (b"a,b,c\n1,2,3\n", "no Timecode"),
-        (b"Timecode,A,A\n", "there twice"),
+        (b"Timecode,A,A\n", "appears twice"),
         (b"Timecode,Nothing\n00:00:00:00.0,1\n", "ARKit"),
         (b'Timecode,JawOpen\n"00:00', "timecode|values"),
     ],

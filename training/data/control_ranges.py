@@ -46,7 +46,7 @@ def check_ranges(controls: Sequence[ControlRange], where: str) -> None:
         if name not in VOCABULARY:
             raise DatasetError(f'{where}: there is no control "{name[:80]}". {_hint(name)}')
         if name in seen:
-            raise DatasetError(f"{where}: the control {name} is there twice. Remove one of them.")
+            raise DatasetError(f"{where}: the control {name} appears twice. Remove one of them.")
         seen.add(name)
         low, high, rest = control.minimum, control.maximum, control.rest
         if not all(map(math.isfinite, (low, high, rest))):

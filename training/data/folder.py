@@ -320,7 +320,7 @@ def _read_attributes(
             raise DatasetError(f"{path} must be a JSON list of people, each with {column}; number {index} has none.")
         name = _identity(person, column, f"{path}, person {index}")
         if name in attributes:
-            raise DatasetError(f"{path}: {name} is there twice. Remove one of them.")
+            raise DatasetError(f"{path}: {name} appears twice. Remove one of them.")
         attributes[name] = {key: value for key, value in person.items() if key != column}
     missing = sorted(set(names) - set(attributes))
     if missing:
