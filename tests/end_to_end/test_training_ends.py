@@ -77,6 +77,7 @@ def test_a_stopped_or_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_p
 
 def test_a_run_has_its_folder_to_itself_and_ctrl_c_saves_and_says_how_to_go_on(place: Path) -> None:
     command = [*TRAIN, "fit", "tiny", "--out", "interrupted", "--threads", "1", "--set", "stage.0.kimg=100"]
+    command += ["--set", "checkpoint_steps=2"]
     process = subprocess.Popen(
         command, cwd=place, env={**os.environ, **ENVIRONMENT}, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -122,7 +122,7 @@ def test_the_whole_chain_goes_from_one_picture_to_that_person_moved(
     animator: Path, finished: Path, portrait: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain, "PEOPLE", 2)
-    monkeypatch.setattr(chain, "STEPS", 2)
+    monkeypatch.setattr(chain, "STEPS", 1)
     out = tmp_path / "evaluation"
     runs = ["--encoder", str(finished), "--portrait", str(portrait[1]), "--fit", "2"]
     done = CliRunner().invoke(app, ["evaluate", str(animator), "--out", str(out), "--frames", "8", *runs])
