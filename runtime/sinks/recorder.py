@@ -186,8 +186,9 @@ class Recorder:
             if self.path != wanted:
                 logger.warning("%s was written by another program; this recording is %s", wanted, self.path)
         except Exception as error:  # top level of the thread: `close` reports it
-            self._error = SinkError(f"{self._reason(error)} {self._kept()}")
-            logger.warning("%s", self._error)
+            fault = SinkError(f"{self._reason(error)} {self._kept()}")
+            logger.warning("%s", fault)
+            self._error = fault  # last, so that whoever sees `failed` finds it reported
             while (item := self._filled.get()) is not None:
                 self._free.put(item[0])
 
