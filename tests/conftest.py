@@ -42,29 +42,6 @@ if "BUNRAKU_CHECKED_FILES" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["BUNRAKU_CHECKED_FILES"], ignore_errors=True)
 
 
-# Each file is one worker's, so those that take minutes begin first; the last one would keep everybody waiting.
-LONGEST = (
-    "test_training.py",
-    "test_training_ends.py",
-    "test_encoder_task.py",
-    "test_unreal_plugin.py",
-    "test_native_client.py",
-    "test_alpha.py",
-    "test_godot.py",
-    "test_unity_package.py",
-    "test_animator_task.py",
-    "test_floods.py",
-    "test_network.py",
-    "test_web.py",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first."""
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
-
-
 class RunProgram(Protocol):
     """Run a program to its end; see the fixture `run_program`."""
 
