@@ -92,7 +92,7 @@ class EngineCache:
             ) from error
 
     def get(self, key: CacheKey) -> bytes | None:
-        """Return the engine for this key, or None if there is no valid one."""
+        """Return the engine for this key, or None if the cache has no valid one."""
         path = self._path(key)
         try:
             blob = path.read_bytes()

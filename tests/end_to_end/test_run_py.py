@@ -150,7 +150,7 @@ def test_a_missing_lock_file_is_named(run_py: RunPy, folder: Path) -> None:
     assert "Traceback" not in failed.stderr
 
 
-def test_broken_environment_is_made_anew(run_py: RunPy, folder: Path) -> None:
+def test_broken_environment_is_recreated(run_py: RunPy, folder: Path) -> None:
     assert run_py("demo").returncode == 0
     rubbish = folder / ".venv" / "half-written"
     rubbish.touch()

@@ -58,7 +58,7 @@ def test_copy_stays_when_the_ring_goes_on(ring: RingWriter, reader: RingReader) 
     assert (first == 1).all()
 
 
-def test_slot_that_was_written_anew_is_overtaken(ring: RingWriter, reader: RingReader) -> None:
+def test_slot_that_was_overwritten_is_overtaken(ring: RingWriter, reader: RingReader) -> None:
     slot, sequence = ring.write(filled(1))
     for value in range(2, 2 + SLOTS):
         assert (reader.copy(slot, sequence, SIZE) == 1).all()

@@ -36,7 +36,7 @@ GDExtensionBool bunraku_extension_init(GDExtensionInterfaceGetProcAddress get_pr
         return false;
     }
     if (bunraku_abi_version() != BUNRAKU_ABI_VERSION) {
-        report_error("Bunraku: libbunraku_client beside this extension is of another release. Build both anew.");
+        report_error("Bunraku: libbunraku_client beside this extension is of another release. Build both again.");
         return false;
     }
     library = own_library;

@@ -77,7 +77,7 @@ void ControlLink::note_session(std::uint64_t session) {
         if (!has_info_ || info_.session == session) {
             return;
         }
-        greet_anew(now_ns());
+        greet_again(now_ns());
     }
     ring();
 }
@@ -298,7 +298,7 @@ void ControlLink::write(Pending kind, Writer &writer, std::int64_t now_ns) const
     }
 }
 
-// Returns milliseconds to pause before connecting anew, 0 to go on.
+// Returns milliseconds to pause before reconnecting, 0 to go on.
 std::int64_t ControlLink::drain(Socket &socket, const std::string &endpoint) {
     for (int i = 0; i < MOST_ANSWERS_WAITING; ++i) {
         Message message;
@@ -352,14 +352,14 @@ void ControlLink::note(ServerMessage &message) {
     case Answer::pong:
         liveness_.good(now);
         if (has_info_ && message.session != info_.session) {
-            greet_anew(now);
+            greet_again(now);
         }
         break;
     }
 }
 
 // The producer was started again and knows neither this client nor what it wants.
-void ControlLink::greet_anew(std::int64_t now_ns) {
+void ControlLink::greet_again(std::int64_t now_ns) {
     has_info_ = false;
     repeat(now_ns);
 }

@@ -85,7 +85,7 @@ private:
     std::int64_t note_rejected(const Rejection &why);
     void note(ServerMessage &message);
     void note_incompatible();
-    void greet_anew(std::int64_t now_ns);
+    void greet_again(std::int64_t now_ns);
     void note_connection();
     void repeat(std::int64_t now_ns);
     std::int64_t judge_handshakes(Socket &socket, const std::string &endpoint);

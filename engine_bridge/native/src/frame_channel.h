@@ -32,7 +32,7 @@ public:
     void overtaken(const Header &header, std::int64_t now_ns);
     void undecodable(const Header &header, const Rejection &why, std::int64_t now_ns);
 
-    // Milliseconds to pause before connecting anew, if what came lately makes that necessary, else 0. Asking clears it.
+    // Milliseconds to pause before reconnecting, if what came lately makes that necessary, else 0. Asking clears it.
     std::int64_t take_pause();
 
     // Whether topics of all major versions should be listened to; to be asked now and then.

@@ -1,7 +1,7 @@
 // Why a connection does not come about: what libzmq tells of failed handshakes, put into words. Pure. Twin of
 // engine_bridge/sockets/handshake.py.
 //
-// libzmq gives up for good after a refused key or another mechanism, so a client that hears of it must connect anew.
+// libzmq gives up for good after a refused key or another mechanism, so a client that hears of it must reconnect.
 #pragma once
 
 #include <string>

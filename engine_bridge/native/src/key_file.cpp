@@ -42,7 +42,7 @@ bool read_keys(std::string_view text, CurveKeys &keys, Rejection &why) {
     if (!well_formed || bad != nullptr) {
         return why.because("",
                            "no key file: %s must be a line of its own, a name, = and 40 characters of Z85 in quotes. "
-                           "Let \"bunraku keys add NAME\" write it anew",
+                           "Let \"bunraku keys add NAME\" write it again",
                            bad == nullptr ? "each of server, public and secret" : bad);
     }
     return true;

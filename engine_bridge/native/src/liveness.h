@@ -20,7 +20,7 @@ public:
     // The producer is there; that alone does not excuse bad frames of the last two seconds.
     void heartbeat(std::int64_t now_ns);
 
-    // Something came that cannot be used. Returns milliseconds to wait before connecting anew, or 0 to go on.
+    // Something came that cannot be used. Returns milliseconds to wait before reconnecting, or 0 to go on.
     std::int64_t bad(std::int64_t now_ns);
 
     // The producer did not take the connection: the keys do not fit. Returns milliseconds to wait before connecting

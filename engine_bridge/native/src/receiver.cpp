@@ -345,7 +345,7 @@ std::string Receiver::topic_of(std::uint32_t encoding) const {
     }
 }
 
-// Returns milliseconds to pause before connecting anew, 0 to go on.
+// Returns milliseconds to pause before reconnecting, 0 to go on.
 std::int64_t Receiver::judge_handshakes(Socket &socket) {
     HandshakeEvent event;
     Received received;

@@ -151,7 +151,7 @@ TEST("client", "pixels come as asked for") {
     CHECK_EQUAL(frame.pixel_format, static_cast<std::uint32_t>(BUNRAKU_BGRA8));
 }
 
-TEST("client", "a producer that starts anew begins its numbers anew") {
+TEST("client", "a producer that restarts begins its numbers again") {
     Producer producer;
     Client client(producer.frames_endpoint);
     REQUIRE(producer.wait_for_subscriber());
@@ -298,7 +298,7 @@ TEST("client", "closing takes milliseconds, whatever the state") {
             producer.send(garbage_message(state));
             return client.status().reconnects >= 2; // the pause is now a second
         }));
-        report_close("ERROR, pausing before it connects anew", client);
+        report_close("ERROR, pausing before it reconnects", client);
     }
     {
         Producer producer;
@@ -343,7 +343,7 @@ TEST("client", "shared memory is used when the ring can be opened, and left when
     CHECK_EQUAL(int{got.pixels[255]}, 77);
     CHECK_EQUAL(client.status().encoding, static_cast<std::uint32_t>(BUNRAKU_SHM));
     CHECK(eventually([&] { return !producer.is_subscribed("avf1/"); }));
-    // The slot is written anew before the client hears of it: overtaken, no error.
+    // The slot is overwritten before the client hears of it: overtaken, not an error.
     frame.id = 2;
     producer.send(frame.parts());
     writable.write(2, Part(256, 78));

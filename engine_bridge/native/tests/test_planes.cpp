@@ -135,7 +135,7 @@ TEST("planes", "a ring is read where the header points") {
     CHECK_EQUAL(int{swapped.pixels[0]}, int{pixels[2]});
 }
 
-TEST("planes", "a slot that was written anew is overtaken, one half written too") {
+TEST("planes", "a slot that was overwritten is overtaken, so is a half-written one") {
     SharedRing ring(7, 4, 64);
     PlaneDecoder decoder;
     const std::uint64_t sequence = ring.write(0, noise(64));

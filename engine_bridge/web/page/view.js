@@ -151,7 +151,7 @@ export class View {
     this.uploaded = frame;
   }
 
-  /** Put pixels into a texture, which is made anew only when its shape changes. */
+  /** Put pixels into a texture, which is recreated only when its shape changes. */
   fill(unit, inside, format, width, height, pixels) {
     const { gl } = this;
     const slot = this.textures[unit];

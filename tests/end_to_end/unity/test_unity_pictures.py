@@ -74,7 +74,7 @@ def test_premultiplied_texture_holds_colour_times_alpha(game: Game) -> None:
         assert report["sha256"] == hashlib.sha256(pixels.astype(np.uint8).tobytes()).hexdigest()
 
 
-def test_texture_is_made_anew_only_when_the_size_changes(game: Game) -> None:
+def test_texture_is_recreated_only_when_the_size_changes(game: Game) -> None:
     with Producer() as producer:
         game.ask("open", f"Endpoint={producer.endpoint}")
         tick_until(game, live)

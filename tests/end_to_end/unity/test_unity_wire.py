@@ -24,7 +24,7 @@ from tests.unity.producer import tick_until
 
 LISTENED = b"avf1/"
 COUNTERS = ("received", "late", "skipped", "bad")
-# A frame whose slot was written anew has arrived and was overtaken, both.
+# A frame whose slot was overwritten counts as both received and skipped.
 COUNTED = {"frame": {"received"}, "late": {"late"}, "overtaken": {"received", "skipped"}, "drop": {"bad"}}
 
 

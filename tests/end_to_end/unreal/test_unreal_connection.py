@@ -13,7 +13,7 @@ from engine_bridge.access.keys import add_client, make_server_keys
 from tests.unreal.playing import NOTHING_LEFT, is_picture, playing, producing
 
 
-def test_producer_may_be_started_anew(game_program: Path) -> None:
+def test_producer_may_be_restarted(game_program: Path) -> None:
     with playing(game_program) as game:
         with producing() as first:
             game.ask(f"spawn endpoint={first.frames}", "spawned")

@@ -4,7 +4,7 @@
  * CommandBuffer.IssuePluginCustomTextureUpdateV2(callback, texture, handle) makes Unity call the native callback on its
  * render thread, which answers with the pixels of the newest frame, leased until Unity has read them:
  *
- *     game thread:   bunraku_acquire, to learn of a new frame and its size; make the texture anew if the size changed;
+ *     game thread:   bunraku_acquire, to learn of a new frame and its size; recreate the texture if the size changed;
  *                    bunraku_release; IssuePluginCustomTextureUpdateV2
  *     render thread: the callback gives the newest frame, whether or not it was acquired before, if the texture has its
  *                    size and four bytes per pixel; otherwise nothing, and the texture stays as it is

@@ -6,7 +6,7 @@ using UnityEngine.UI;
 
 namespace Bunraku
 {
-    // What the inspector shows and what scripts may read and set. Setting a field of the stream opens it anew with the
+    // What the inspector shows and what scripts may read and set. Setting a field of the stream reopens it with the
     // next Update.
     public sealed unsafe partial class AvatarReceiver
     {

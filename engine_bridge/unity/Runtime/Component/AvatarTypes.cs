@@ -77,7 +77,7 @@ namespace Bunraku
         public ulong Missed;
         /// <summary>Messages that broke the protocol.</summary>
         public ulong Bad;
-        /// <summary>How often the connection was made anew because of them.</summary>
+        /// <summary>How often the connection was reopened because of them.</summary>
         public ulong Reconnects;
         /// <summary>Control states that the producer refused.</summary>
         public ulong ControlsRefused;

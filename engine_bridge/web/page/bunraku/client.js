@@ -286,7 +286,7 @@ export class BunrakuClient extends EventTarget {
     }
     this.roundTrips.add(Number(monotonicNs() - message.t) / 1e6);
     if (this.info && message.ses !== this.info.session) {
-      // The producer was started anew and knows neither this page nor what it wants.
+      // The producer was restarted and knows neither this page nor what it wants.
       this.info = null;
       this.sayHello();
     }

@@ -48,7 +48,7 @@ export class Liveness {
     this.isIncompatible = false;
   }
 
-  /** Something came that cannot be used. Returns ms to wait before connecting anew, or null to go on. */
+  /** Something came that cannot be used. Returns ms to wait before reconnecting, or null to go on. */
   bad(now) {
     this.badInARow += 1;
     this.lastBad = now;

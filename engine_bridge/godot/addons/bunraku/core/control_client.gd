@@ -246,7 +246,7 @@ func _read_pong(message, now_ns: int) -> String:
 		return "header"
 	_liveness.good(now_ns)
 	if info != null and _bits(message["ses"]) != info["session"]:
-		# The producer was started anew and knows neither this client nor what it wants.
+		# The producer was restarted and knows neither this client nor what it wants.
 		info = null
 		_next_touch_ns = now_ns
 		if _last_state != null:

@@ -44,7 +44,7 @@ var _ages_ns = []
 var _warned_ns = null
 var _last_tick_ns = null
 var _lost_since_ns = null
-var _pause_ns = 0  # to make before connecting anew, 0 to go on
+var _pause_ns = 0  # to make before reconnecting, 0 to go on
 var _refusals = 0  # failures of the link that have been counted
 
 

@@ -114,7 +114,7 @@ func is_idle() -> bool:
 	return is_open and _zmtp.outgoing.size() == 0
 
 
-# Closes, and connects anew after a pause.
+# Closes, and reconnects after a pause.
 func pause(now_ns: int, pause_ns: int) -> void:
 	_drop()
 	_retry_at_ns = now_ns + pause_ns

@@ -52,7 +52,7 @@ func heartbeat(now_ns: int) -> void:
 	_incompatible = false
 
 
-# Something came that cannot be used. Returns nanoseconds to wait before connecting anew, 0 to go on.
+# Something came that cannot be used. Returns nanoseconds to wait before reconnecting, 0 to go on.
 func bad(now_ns: int) -> int:
 	_bad_in_a_row += 1
 	_last_bad_ns = now_ns

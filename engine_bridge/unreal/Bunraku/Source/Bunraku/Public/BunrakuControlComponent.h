@@ -23,7 +23,7 @@ class Client;
 /**
  * Moves the character that a receiver of the same actor shows.
  *
- * What is set is held until it is set anew or released; what was never set stays with the character's own life. All
+ * What is set is held until it is set again or released; what was never set stays with the character's own life. All
  * changes of a tick leave together, once. Values beyond a control's range are clamped by the producer; an unknown name
  * makes it refuse the whole state, which the receiver's statistics tell. All functions belong to the game thread.
  */

@@ -156,7 +156,7 @@ private:
     void EnterState(EBunrakuState NewState);
     void WatchState();
 
-    /** One per slot, made anew only when the size changes. */
+    /** One per slot, recreated only when the size changes. */
     UPROPERTY(Transient)
     TArray<TObjectPtr<UTexture2D>> Textures;
 
