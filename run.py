@@ -65,7 +65,8 @@ STAMP = VENV / "bunraku-setup.json"  # written last: without it an unfinished se
 LOCK = VENV / "bunraku-setup.lock"  # held while .venv is being filled; its presence says that .venv is ours
 LOG = VENV / "bunraku-setup.log"  # output of pip in the failed step
 
-ALL_TESTS = ("-n", "3", "--dist", "loadfile")  # default options of pytest; most tests mostly wait
+# Default options of pytest: most tests mostly wait. Files are taken in their order, not by how many tests they have.
+ALL_TESTS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 TEST_EXTRAS = frozenset({"train", "openvino", "test", "dev"})
 DEMO_LOCK = ROOT / "locks" / "demo.txt"
 TEST_LOCK = ROOT / "locks" / "test.txt"

@@ -42,6 +42,15 @@ if "BUNRAKU_CHECKED_FILES" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["BUNRAKU_CHECKED_FILES"], ignore_errors=True)
 
 
+# Few tests, but minutes: whoever took these files last would keep all other workers waiting.
+FIRST = ("test_training.py", "test_training_ends.py", "test_encoder_task.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `FIRST` first; workers take files in this order."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 class RunProgram(Protocol):
     """Run a program to its end; see the fixture `run_program`."""
 

@@ -203,7 +203,7 @@ def _run_stage(
     pace.begin(position)
     next_sheet = position.images + int(recipe.sheet_kimg * 1000) if recipe.sheet_kimg else None
     with _progress(console) as bar:
-        line = _Line(bar, label, total, position, pace, log)
+        line = _ProgressLine(bar, label, total, position, pace, log)
         while position.stage_images < total:
             torch.manual_seed((recipe.seed << 32) + (position.step << 8) + fabric.global_rank)
             try:
@@ -217,8 +217,8 @@ def _run_stage(
             position.stage_images += pace.counted(shown)
             position.images += shown
             now = time.monotonic()
-            if now - line.told_at > pace.look_s or position.stage_images >= total:
-                line.tell(now)
+            if now - line.reported_at > pace.look_s or position.stage_images >= total:
+                line.report(now)
             if next_sheet is not None and position.images >= next_sheet and fabric.is_global_zero:
                 log.sheets(task, position.images)
                 next_sheet += int(recipe.sheet_kimg * 1000)
@@ -246,22 +246,22 @@ def _leave_out(bad: NotFinite, in_a_row: int, recipe: Recipe, position: Position
     log.console.print(f"{where}: {bad} not finite; the step is left out ({position.left_out} so far)")
 
 
-class _Line:
-    """The progress of one stage, from time to time: its rate and its means, on the screen and in the curves."""
+class _ProgressLine:
+    """Progress of one stage: its rate and its means, on the screen and in the curves."""
 
     def __init__(self, bar: Progress, label: str, total: int, position: Position, pace: Pace, log: _Log) -> None:
         self.meter = Meter()
-        self.told_at = time.monotonic()
-        self._told_images = position.images
+        self.reported_at = time.monotonic()
+        self._reported_images = position.images
         self._bar, self._label, self._total = bar, label, total
         self._position, self._pace, self._log = position, pace, log
         self._task = bar.add_task(label, total=total, completed=position.stage_images, note="")
 
-    def tell(self, now: float) -> None:
-        """Tell what happened since the last time, and let the pace see it."""
+    def report(self, now: float) -> None:
+        """Report what happened since the last time, and let the pace see it."""
         position, console = self._position, self._log.console
-        rate = (position.images - self._told_images) / (now - self.told_at)
-        position.seconds += now - self.told_at
+        rate = (position.images - self._reported_images) / (now - self.reported_at)
+        position.seconds += now - self.reported_at
         self._pace.measure(position, rate)
         means = self.meter.take()
         self._log.add({**means, "images_per_s": rate}, position.images)
@@ -271,7 +271,7 @@ class _Line:
             left = max(self._total - position.stage_images, 0) / max(rate * self._pace.factor, 1e-9)
             shown_kimg = f"{position.images / 1000:.1f} kimg"
             console.print(f"{self._label}: {shown_kimg}  {note}  {rate:.1f} images/s  {left:.0f} s left")
-        self.told_at, self._told_images = now, position.images
+        self.reported_at, self._reported_images = now, position.images
 
 
 class _Log:

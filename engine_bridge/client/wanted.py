@@ -16,12 +16,18 @@ MAX_CONTROLS: Final = 256
 
 
 class Wanted:
-    """A control state that is kept between changes and always sent complete.
+    """A control state that is kept between changes and always sent complete. For one thread.
 
-    A verb given a value that cannot be sent raises `WireError` and changes nothing. For one thread. Once per tick:
+    A verb given a value that cannot be sent raises `WireError` and changes nothing. Once per tick:
 
         if (state := wanted.take()) is not None:
             client.send(state)
+
+    Attributes:
+        controls: held controls by name, natural units; change them with the verbs only.
+        identity: name or seed to become; None if the producer is to keep its own.
+        truncation_psi: 0..1; None likewise.
+        expression: name, "" for none; None likewise.
     """
 
     def __init__(self) -> None:

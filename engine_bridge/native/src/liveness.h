@@ -23,8 +23,7 @@ public:
     // Something came that cannot be used. Returns milliseconds to wait before reconnecting, or 0 to go on.
     std::int64_t bad(std::int64_t now_ns);
 
-    // The producer did not take the connection: the keys do not fit. Returns milliseconds to wait before connecting
-    // anew.
+    // The producer refused the connection: the keys do not fit. Returns milliseconds to wait before reconnecting.
     std::int64_t refused(std::int64_t now_ns);
 
     // More came at once than any producer sends. Returns milliseconds to wait before connecting again.
